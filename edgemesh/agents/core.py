@@ -1,0 +1,51 @@
+"""The contract of cores: the pure part of an agent, values in and values out.
+
+No socket, no clock, no chance and no disk: the same inputs in the same order give the same records with the same ids.
+The runtime calls a core from one thread at a time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+from edgemesh.model.packs import Answers, Cards, Pack
+from edgemesh.model.samples import Record
+
+Input = Pack | Answers | Cards
+
+
+class Core(Protocol):
+    """Follows the logs of others and says what belongs into its own."""
+
+    def handle(self, pack: Input) -> Sequence[Record]:
+        """Take one pack in and return the records to append to the agent's own log.
+
+        The same pack twice is once: the second time gives no record. Never raises for what a pack holds.
+        """
+        ...
+
+    def tick(self, now_ns: int) -> Sequence[Record]:
+        """Take note of the time (UTC, never going back) and return the records that time itself brings about.
+
+        The runtime ticks before each group of packs and at least four times a second.
+        """
+        ...
+
+    def present(self, records: Sequence[Record] | None) -> Mapping[str, Record | None]:
+        """Return the retained topics (below `edgemesh/v1/{site}/`) that these records change; None empties a topic.
+
+        With `records=None`: all topics that stand now, as after a restart.
+        """
+        ...
+
+    def save(self) -> Mapping[str, bytes | None]:
+        """Return the parts of the state that changed since the last `save` or `load`; None: the part is gone.
+
+        Keys are names of the core's own; parts are small, so that a commit writes little.
+        """
+        ...
+
+    def load(self, parts: Mapping[str, bytes]) -> None:
+        """Go on from all parts that were ever saved and not gone, as if never stopped."""
+        ...

@@ -1,0 +1,80 @@
+"""Agents as others see them: cards, watermarks, owners."""
+
+from __future__ import annotations
+
+import enum
+from typing import Annotated
+
+from msgspec import Meta
+
+from edgemesh.model.ids import Id
+from edgemesh.model.orders import Skills
+from edgemesh.model.samples import Record
+
+Count = Annotated[int, Meta(ge=0, le=2**63 - 1)]
+Epoch = Annotated[str, Meta(pattern=r"^[0-9a-f]{1,32}(?!\n)$")]
+
+
+class Role(enum.StrEnum):
+    """What an agent does."""
+
+    GATEWAY = "gateway"
+    DETECTOR = "detector"
+    SCHEDULER = "scheduler"
+    EXECUTOR = "executor"
+    RECORDER = "recorder"
+    REGISTRY = "registry"
+
+
+class Presence(enum.StrEnum):
+    """What a card says of its agent; `down` is what a Last Will leaves behind."""
+
+    UP = "up"
+    DOWN = "down"
+
+
+class Card(Record, frozen=True, kw_only=True, tag_field="v", tag=1):
+    """An agent's retained self-description and heartbeat.
+
+    `incarnation` is new at every start, `beat` rises by one every `heartbeat_s` seconds. A retained card alone is not a
+    sign of life: only a rising beat is. `load` of `max_load` jobs are held now (executors). `stats` are health numbers.
+    """
+
+    agent: Id
+    role: Role
+    state: Presence
+    incarnation: Annotated[str, Meta(max_length=64)]
+    beat: Count = 0
+    heartbeat_s: Annotated[float, Meta(gt=0.0, le=3600.0)] = 1.0
+    version: Annotated[str, Meta(max_length=64)] = ""
+    skills: Skills = {}
+    load: Count = 0
+    max_load: Count = 1
+    stats: dict[str, float] = {}
+
+
+class Watermark(Record, frozen=True, kw_only=True, tag_field="v", tag=1):
+    """A consumer group has everything of a log up to and including `through` of `epoch`.
+
+    An empty epoch: the consumer has seen nothing of this log yet. With `resend` the consumer asks the producer to publish again from `through + 1` on; it is then no promise.
+    """
+
+    epoch: Annotated[str, Meta(pattern=r"^[0-9a-f]{0,32}(?!\n)$")]
+    through: Count
+    resend: bool = False
+
+
+class Owners(Record, frozen=True, kw_only=True, tag_field="v", tag=1):
+    """Which detector owns which gateway's log; `epoch` only grows."""
+
+    epoch: Count
+    owners: dict[Id, Id]
+
+
+class Asset(Record, frozen=True, kw_only=True):
+    """The thing maintained. `criticality` A (plant stops), B (output lost), C (rest)."""
+
+    id: Id
+    asset_class: Id = "machine"
+    area: Id = "site"
+    criticality: Annotated[str, Meta(pattern="^[ABC]$")] = "B"

@@ -1,0 +1,135 @@
+"""Work orders: maintenance to be done, who was asked, what they said."""
+
+from __future__ import annotations
+
+import enum
+from typing import Annotated
+
+from msgspec import Meta
+
+from edgemesh.model.ids import Id, Uuid
+from edgemesh.model.samples import At, Record
+
+Skills = dict[Id, Annotated[float, Meta(ge=0.0, le=1.0)]]
+
+
+class OrderState(enum.StrEnum):
+    """Where a work order stands. ORDER_MOVES lists the moves there are."""
+
+    OPEN = "open"
+    DISPATCHED = "dispatched"
+    ACCEPTED = "accepted"
+    IN_PROGRESS = "in_progress"
+    ON_HOLD = "on_hold"
+    DONE = "done"
+    VERIFIED = "verified"
+    CANCELLED = "cancelled"
+
+    @property
+    def final(self) -> bool:
+        """Verified and cancelled orders are never left again."""
+        return self in (OrderState.VERIFIED, OrderState.CANCELLED)
+
+
+_O = OrderState
+ORDER_MOVES: dict[OrderState, frozenset[OrderState]] = {
+    _O.OPEN: frozenset({_O.DISPATCHED, _O.ON_HOLD, _O.CANCELLED}),
+    _O.DISPATCHED: frozenset({_O.ACCEPTED, _O.IN_PROGRESS, _O.DONE, _O.OPEN, _O.CANCELLED}),
+    _O.ACCEPTED: frozenset({_O.IN_PROGRESS, _O.DONE, _O.OPEN, _O.ON_HOLD, _O.CANCELLED}),
+    _O.IN_PROGRESS: frozenset({_O.DONE, _O.OPEN, _O.ON_HOLD, _O.CANCELLED}),
+    _O.ON_HOLD: frozenset({_O.OPEN, _O.IN_PROGRESS, _O.CANCELLED}),
+    _O.DONE: frozenset({_O.VERIFIED, _O.OPEN}),
+    _O.VERIFIED: frozenset(),
+    _O.CANCELLED: frozenset(),
+}
+
+
+class Priority(enum.StrEnum):
+    """P1 safety or plant stopped, P2 degraded, P3 wear, P4 improvement."""
+
+    P1 = "P1"
+    P2 = "P2"
+    P3 = "P3"
+    P4 = "P4"
+
+
+class WorkOrder(Record, frozen=True, kw_only=True):
+    """One state of a work order; `version` rises with every move, and consumers keep the highest.
+
+    `id` is derived from the alert that opened it. `attempt` counts dispatches (0: none yet), `executor` is who holds
+    it now, `tried` who refused, failed or kept silent. `skills` maps a skill to the least grade (0..1) that is needed.
+    Instants as in ISO 14224: occurred, detected, dispatched, begun, repaired, back in service; None: not yet.
+    """
+
+    id: Uuid
+    version: int
+    asset: Id
+    alert: Uuid
+    state: OrderState
+    title: str
+    cause: str
+    priority: Priority
+    skills: Skills
+    at_ns: At
+    opened_at_ns: At
+    attempt: int = 0
+    executor: Id | None = None
+    tried: tuple[Id, ...] = ()
+    epoch: int = 0
+    escalated: bool = False
+    reopened: int = 0
+    note: str = ""
+    deadline_at_ns: At | None = None
+    occurred_at_ns: At | None = None
+    detected_at_ns: At | None = None
+    dispatched_at_ns: At | None = None
+    begun_at_ns: At | None = None
+    repaired_at_ns: At | None = None
+    back_at_ns: At | None = None
+
+
+class Dispatch(Record, frozen=True, kw_only=True):
+    """One order as its executor sees it."""
+
+    order: Uuid
+    attempt: int
+    asset: Id
+    title: str
+    cause: str
+    skills: Skills
+    priority: Priority
+    alert: Uuid
+    state: OrderState
+    deadline_at_ns: At | None = None
+
+
+class DispatchList(Record, frozen=True, kw_only=True, tag_field="v", tag=1):
+    """All orders given to one executor now (retained on its dispatch topic); empty: nothing to do.
+
+    `epoch` only grows; an executor refuses lists of a lower one (the fence).
+    """
+
+    executor: Id
+    epoch: int
+    orders: tuple[Dispatch, ...] = ()
+
+
+class AnswerKind(enum.StrEnum):
+    """What an executor can say of an order."""
+
+    ACCEPTED = "accepted"
+    REFUSED = "refused"
+    STARTED = "started"
+    DONE = "done"
+    FAILED = "failed"
+
+
+class Answer(Record, frozen=True, kw_only=True, tag_field="v", tag=1):
+    """What an executor said of one attempt of one order; the same answer twice counts once."""
+
+    executor: Id
+    order: Uuid
+    attempt: Annotated[int, Meta(ge=1)]
+    answer: AnswerKind
+    at_ns: At = 0
+    note: Annotated[str, Meta(max_length=2000)] = ""
