@@ -7,12 +7,22 @@ The runtime calls a core from one thread at a time.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Protocol
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
 
+from edgemesh.model.alerts import Alert
 from edgemesh.model.packs import Answers, Cards, Pack
-from edgemesh.model.samples import Record
+from edgemesh.model.samples import Record, Sample
 
-Input = Pack | Answers | Cards
+
+@dataclass(frozen=True, slots=True)
+class Samples:
+    """What drivers put in since the last step, in order."""
+
+    records: tuple[Sample, ...]
+
+
+Input = Pack | Answers | Cards | Samples
 
 
 class Core(Protocol):
@@ -48,4 +58,17 @@ class Core(Protocol):
 
     def load(self, parts: Mapping[str, bytes]) -> None:
         """Go on from all parts that were ever saved and not gone, as if never stopped."""
+        ...
+
+
+@runtime_checkable
+class OwnerCore(Core, Protocol):
+    """A core that follows only the gateways given to it, and can hand them over."""
+
+    def adopt(self, gateway: str, alerts: Sequence[Alert]) -> None:
+        """Take over a gateway with the alerts that are open on it; they go on with their ids and versions."""
+        ...
+
+    def release(self, gateway: str) -> None:
+        """Drop all state of a gateway that now belongs to another."""
         ...

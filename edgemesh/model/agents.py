@@ -37,7 +37,8 @@ class Card(Record, frozen=True, kw_only=True, tag_field="v", tag=1):
     """An agent's retained self-description and heartbeat.
 
     `incarnation` is new at every start, `beat` rises by one every `heartbeat_s` seconds. A retained card alone is not a
-    sign of life: only a rising beat is. `load` of `max_load` jobs are held now (executors). `stats` are health numbers.
+    sign of life: only a rising beat is. `load` of `max_load` orders are held now (executors). `epoch` and `head` are the
+    outbox and its last row, so that a reader sees what it lacks (agents with a log). `stats` are health numbers.
     """
 
     agent: Id
@@ -50,6 +51,8 @@ class Card(Record, frozen=True, kw_only=True, tag_field="v", tag=1):
     skills: Skills = {}
     load: Count = 0
     max_load: Count = 1
+    epoch: Annotated[str, Meta(max_length=32)] = ""
+    head: Count = 0
     stats: dict[str, float] = {}
 
 

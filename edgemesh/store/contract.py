@@ -19,3 +19,7 @@ class Sink(Protocol):
     def write(self, connection: sqlite3.Connection, packs: Sequence[Pack]) -> None:
         """Write the packs inside the open transaction; never commits. Each pack comes exactly once."""
         ...
+
+    def trim(self, connection: sqlite3.Connection, now_ns: int) -> None:
+        """Forget, inside the open transaction, some of what is older than the sink keeps; a short step at a time."""
+        ...

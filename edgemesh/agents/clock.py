@@ -1,0 +1,48 @@
+"""Clocks that a runtime can be given: the system's, or the time of the data it plays."""
+
+from __future__ import annotations
+
+import time
+from typing import Protocol
+
+
+class Clock(Protocol):
+    """UTC in integer nanoseconds, as the agent sees it."""
+
+    def now_ns(self) -> int:
+        """The time now; never goes back."""
+        ...
+
+    def observe(self, at_ns: int) -> None:
+        """Take note that data of this time was handled."""
+        ...
+
+
+class SystemClock:
+    """The machine's clock. Steps back are held flat, so that a tick never goes back."""
+
+    def __init__(self) -> None:
+        self._latest = 0
+
+    def now_ns(self) -> int:
+        """The machine's time, or the latest one given if the machine's clock was set back."""
+        self._latest = max(self._latest, time.time_ns())
+        return self._latest
+
+    def observe(self, at_ns: int) -> None:
+        """Data does not move the machine's clock."""
+
+
+class DataClock:
+    """The time of the newest data handled: a recorded day passes at the speed at which it is played."""
+
+    def __init__(self) -> None:
+        self._latest = 0
+
+    def now_ns(self) -> int:
+        """The newest time observed, 0 before the first."""
+        return self._latest
+
+    def observe(self, at_ns: int) -> None:
+        """Move on to this time, never back."""
+        self._latest = max(self._latest, at_ns)

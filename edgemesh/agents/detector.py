@@ -1,0 +1,218 @@
+"""The detector's core: readings in, alerts out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import count, takewhile
+
+import msgspec
+
+from edgemesh.agents.core import Input
+from edgemesh.detect.settings import DetectSettings
+from edgemesh.detect.watch import Moment, Watch, WatchState
+from edgemesh.model.agents import Asset
+from edgemesh.model.alerts import Alert, AlertState
+from edgemesh.model.packs import Readings
+from edgemesh.model.samples import Batch, Record
+
+_EPOCHS_KEPT = 4
+_LONGEST_TICK_NS = 5 * 10**9
+_CLOCK_STEP_NS = 10**9
+_COUNTERS = (
+    "alerts_cleared",
+    "alerts_raised",
+    "clock_steps",
+    "duplicate",
+    "late",
+    "models_refused",
+    "packs",
+    "packs_repeated",
+    "parts_refused",
+    "readings",
+    "rows",
+    "seconds_unwatched",
+    "trained",
+    "untrainable",
+)
+
+
+class _Cursor(msgspec.Struct):
+    """The last pack handled of each epoch of one gateway's log; the newest epoch last."""
+
+    epochs: dict[str, int] = {}
+
+    def passes(self, epoch: str, seq: int) -> bool:
+        """Whether the pack is new; it then counts as handled."""
+        if seq <= self.epochs.get(epoch, 0):
+            return False
+        self.epochs.pop(epoch, None)
+        self.epochs[epoch] = seq
+        while len(self.epochs) > _EPOCHS_KEPT:
+            del self.epochs[next(iter(self.epochs))]
+        return True
+
+
+class _Clock(msgspec.Struct):
+    """The receiver's time, and the time it has watched: longer than 5 s between two ticks it was not watching.
+
+    So neither a restart nor a clock that was set makes a device silent.
+    """
+
+    now_ns: int = 0
+    watched_ns: int = 0
+
+    def advance(self, now_ns: int) -> float:
+        """Go on to `now_ns` and return the seconds that do not count as watched."""
+        elapsed = max(0, now_ns - self.now_ns) if self.now_ns else 0
+        counted = min(elapsed, _LONGEST_TICK_NS)
+        self.now_ns, self.watched_ns = max(now_ns, self.now_ns), self.watched_ns + counted
+        return (elapsed - counted) / 1e9
+
+
+class DetectorCore:
+    """Watches every asset of the gateways whose logs it is given; see `edgemesh.agents.core.Core` for the verbs.
+
+    Assets not in `assets` are watched as what an `Asset` is by default. `stats` are counters; they start at 0.
+    """
+
+    def __init__(self, agent: str, site: str, settings: DetectSettings, assets: Mapping[str, Asset]) -> None:
+        self.agent, self.site, self.settings, self.assets = agent, site, settings, assets
+        self.stats: dict[str, float] = dict.fromkeys(_COUNTERS, 0.0)
+        self._clock, self._clock_saved_ns = _Clock(), 0
+        self._cursors: dict[str, _Cursor] = {}
+        self._watches: dict[str, Watch] = {}
+        self._stale: set[str] = set()
+        self._dirty: set[str] = set()
+        self._dirty_cursors: set[str] = set()
+        self._gone: set[str] = set()
+        self._saved_keys: dict[str, set[str]] = {}
+
+    def handle(self, pack: Input) -> list[Alert]:
+        """Take readings in; see `Core.handle`. Training, once per asset, happens here (about 0.2 s)."""
+        if not isinstance(pack, Readings):
+            return []
+        if not self._cursors.setdefault(pack.agent, _Cursor()).passes(pack.epoch, pack.seq):
+            self.stats["packs_repeated"] += 1
+            return []
+        self._dirty_cursors.add(pack.agent)
+        self.stats["packs"] += 1
+        batches_of: dict[str, list[Batch]] = {}
+        for batch in pack.records:
+            batches_of.setdefault(batch.asset, []).append(batch)
+            self.stats["readings"] += batch.readings
+        moment = self._moment(f"{pack.agent}/{pack.epoch}/{pack.seq}")
+        alerts = []
+        for asset, batches in batches_of.items():
+            alerts += self._watch(asset, pack.agent).take(batches, moment)
+            self._dirty.add(asset)
+        return self._counted(alerts)
+
+    def tick(self, now_ns: int) -> list[Alert]:
+        """Find silent devices; see `Core.tick`. Ticks more than 5 s apart count as 5 s of watching."""
+        self.stats["seconds_unwatched"] += self._clock.advance(now_ns)
+        moment = self._moment("")
+        alerts = []
+        for asset in sorted(self._stale):
+            alerts += self._watches[asset].forget_unknown(moment)
+            self._dirty.add(asset)
+        self._stale.clear()
+        for asset, watch in self._watches.items():
+            if moment.clock_ns > watch.due_ns:
+                alerts += watch.look_for_silence(moment)
+                self._dirty.add(asset)
+        return self._counted(alerts)
+
+    def present(self, records: Sequence[Record] | None) -> dict[str, Record | None]:
+        """One retained topic per alert that is not over; see `Core.present`."""
+        if records is None:
+            records = [alert for watch in self._watches.values() for alert in watch.state.book.alerts]
+        return {
+            f"state/alert/{alert.id}": None if alert.state is AlertState.CLEARED else alert
+            for alert in records
+            if isinstance(alert, Alert)
+        }
+
+    def save(self) -> dict[str, bytes | None]:
+        """Parts that changed; see `Core.save`. Per asset 1 to 2 KB of state, a chunk of warm-up or, once, a model."""
+        parts: dict[str, bytes | None] = dict.fromkeys(self._gone)
+        for gateway in self._dirty_cursors:
+            parts[f"log/{gateway}"] = msgspec.json.encode(self._cursors[gateway])
+        for asset in self._dirty:
+            parts.update(self._parts_of(asset, self._watches[asset]))
+        if parts or self._clock.watched_ns - self._clock_saved_ns >= _CLOCK_STEP_NS:
+            parts["clock"] = msgspec.json.encode(self._clock)
+            self._clock_saved_ns = self._clock.watched_ns
+        self._gone.clear()
+        self._dirty_cursors.clear()
+        self._dirty.clear()
+        return parts
+
+    def load(self, parts: Mapping[str, bytes]) -> None:
+        """Go on from saved parts; see `Core.load`. A part that can't be read is counted and begun anew."""
+        for key, content in parts.items():
+            try:
+                self._load_part(key, content, parts)
+            except ValueError:  # msgspec's errors are among them
+                self.stats["parts_refused"] += 1
+
+    def adopt(self, gateway: str, alerts: Sequence[Alert]) -> None:
+        """Go on with the open alerts of a gateway that another detector has owned until now: same ids, next versions.
+
+        What no rule here watches is cleared at the next tick.
+        """
+        for alert in alerts:
+            if alert.state is not AlertState.CLEARED:
+                self._watch(alert.asset, gateway).adopt(alert, self._moment(""))
+                self._stale.add(alert.asset)
+                self._dirty.add(alert.asset)
+
+    def release(self, gateway: str) -> None:
+        """Forget the gateway's log and its assets: another detector owns it. Their alerts stay as they are."""
+        for asset in [asset for asset, watch in self._watches.items() if watch.state.gateway == gateway]:
+            del self._watches[asset]
+            self._stale.discard(asset)
+            self._dirty.discard(asset)
+            self._gone.update(self._saved_keys.pop(asset, ()))
+        if self._cursors.pop(gateway, None) is not None:
+            self._dirty_cursors.discard(gateway)
+            self._gone.add(f"log/{gateway}")
+
+    def _moment(self, origin: str) -> Moment:
+        return Moment(self._clock.now_ns, self._clock.watched_ns, origin)
+
+    def _watch(self, asset: str, gateway: str) -> Watch:
+        if asset not in self._watches:
+            known = self.assets.get(asset) or Asset(id=asset)
+            self._watches[asset] = Watch(self.site, known, gateway, self.settings, self.stats)
+        return self._watches[asset]
+
+    def _load_part(self, key: str, content: bytes, parts: Mapping[str, bytes]) -> None:
+        room, _, rest = key.partition("/")
+        if room == "clock":
+            self._clock = msgspec.json.decode(content, type=_Clock)
+            self._clock_saved_ns = self._clock.watched_ns
+        elif room == "log":
+            self._cursors[rest] = msgspec.json.decode(content, type=_Cursor)
+        elif room == "asset" and rest.endswith("/state"):
+            asset, prefix = rest.removesuffix("/state"), f"asset/{rest.removesuffix('/state')}/"
+            self._saved_keys[asset] = {name for name in parts if name.startswith(prefix)}
+            state = msgspec.json.decode(content, type=WatchState)
+            chunks = [
+                parts[name] for name in takewhile(parts.__contains__, map(f"{prefix}warmup/{{}}".format, count()))
+            ]
+            self._watch(asset, state.gateway).restore(state, chunks, parts.get(f"{prefix}model"))
+            self._stale.add(asset)
+
+    def _parts_of(self, asset: str, watch: Watch) -> dict[str, bytes | None]:
+        prefix = f"asset/{asset}/"
+        parts: dict[str, bytes | None] = {f"{prefix}state": msgspec.json.encode(watch.state)}
+        parts |= {prefix + name: content for name, content in watch.learnt_parts().items()}
+        keys = self._saved_keys.setdefault(asset, set())
+        for key, content in parts.items():
+            (keys.discard if content is None else keys.add)(key)
+        return parts
+
+    def _counted(self, alerts: list[Alert]) -> list[Alert]:
+        self.stats["alerts_raised"] += sum(alert.version == 1 for alert in alerts)
+        self.stats["alerts_cleared"] += sum(alert.state is AlertState.CLEARED for alert in alerts)
+        return alerts

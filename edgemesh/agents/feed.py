@@ -1,0 +1,103 @@
+"""The producer's side of an agent: its outbox goes onto the bus, as far as its readers have room."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Sequence
+
+from edgemesh.bus.contract import Bus
+from edgemesh.log.feeder import Feeder
+from edgemesh.log.journal import Journal, Row
+from edgemesh.wire import codec
+from edgemesh.wire.topics import Topics
+
+CACHE_ROWS = 1_024
+CACHE_BYTES = 8 * 1024 * 1024
+READ_ROWS = 256
+
+InWorker = Callable[[Callable[[], list[Row]]], Awaitable[list[Row]]]
+
+
+class Feed:
+    """Publishes rows in order, within the feeder's window; rows just committed come from memory, older ones from disk.
+
+    All methods run on the event loop; the disk is read by `in_worker`, the agent's one worker thread.
+    """
+
+    def __init__(
+        self,
+        bus: Bus,
+        journal: Journal,
+        topics: Topics,
+        kind: str,
+        in_worker: InWorker,
+        *,
+        readers: Sequence[str],
+        window: int,
+    ) -> None:
+        self._bus, self._journal = bus, journal
+        self._feeder = Feeder(journal.epoch, readers, head=journal.head, lowest=journal.lowest, window=window)
+        self._topic = topics.log(kind, journal.agent)
+        self._kind = kind
+        self._in_worker = in_worker
+        self._recent: OrderedDict[int, Row] = OrderedDict()
+        self._recent_bytes = 0
+        self.resent = 0
+
+    @property
+    def feeder(self) -> Feeder:
+        """The rules by which rows are due."""
+        return self._feeder
+
+    def committed(self, rows: Sequence[Row]) -> None:
+        """Take note of rows that are on the disk now."""
+        for row in rows:
+            self._recent[row.seq] = row
+            self._recent_bytes += len(row.body)
+        while self._recent and (len(self._recent) > CACHE_ROWS or self._recent_bytes > CACHE_BYTES):
+            self._recent_bytes -= len(self._recent.popitem(last=False)[1].body)
+        self._feeder.committed(self._journal.head, self._journal.lowest)
+
+    def heard(self, group: str, payload: bytes, now_s: float) -> None:
+        """Take a reader's watermark, or its wish to have rows again. Raises Rejected for bytes that break the rules."""
+        mark = codec.decode_watermark(payload)
+        if mark.resend:
+            self._feeder.ask(group, mark.epoch, mark.through, now_s)
+        else:
+            self._feeder.mark(group, mark.epoch, mark.through)
+
+    async def pump(self) -> None:
+        """Publish all rows that are due, until the bus has no room or nothing is due."""
+        while self._bus.linked:
+            due = self._feeder.due(READ_ROWS)
+            if not due:
+                return
+            for span in due:
+                rows = await self._rows(span)
+                if not all(self._publish(row) for row in rows):
+                    return
+                if len(rows) < len(span):
+                    return
+
+    async def _rows(self, span: range) -> list[Row]:
+        if all(seq in self._recent for seq in span):
+            return [self._recent[seq] for seq in span]
+        self.resent += len(span)
+        after, limit = span.start - 1, len(span)
+        return await self._in_worker(lambda: self._journal.rows(after, limit=limit, max_bytes=4 * 1024 * 1024))
+
+    def _publish(self, row: Row) -> bool:
+        payload = codec.encode_pack(
+            self._kind,
+            agent=self._journal.agent,
+            epoch=self._journal.epoch,
+            seq=row.seq,
+            lowest=self._journal.lowest,
+            at_ns=row.at_ns,
+            trace=row.trace,
+            body=row.body,
+        )
+        if not self._bus.publish(self._topic, payload, traceparent=row.trace):
+            return False
+        self._feeder.published(row.seq)
+        return True

@@ -1,0 +1,111 @@
+"""What stands between a gateway's drivers and its runtime: the inlet, and the care for drivers whose device is gone."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from edgemesh.agents.engine import Offered
+from edgemesh.agents.runtime import Runtime
+from edgemesh.bus.contract import Message
+from edgemesh.drivers.contract import Driver, Settle, Take
+from edgemesh.errors import DriverError, InputError
+from edgemesh.model.samples import Sample
+
+logger = logging.getLogger(__name__)
+
+RETRY_S = (0.5, 30.0)
+ROOM_ITEMS = 200
+ROOM_POLL_S = 0.005
+
+
+@dataclass(slots=True)
+class IntakeStats:
+    """Samples taken over, and how often a driver had to be run again."""
+
+    samples: int = 0
+    restarts: int = 0
+
+
+class Intake:
+    """The inlet of one gateway, shared by its drivers."""
+
+    def __init__(self, runtime: Runtime, *, backlog_rows: int = 4_096) -> None:
+        self.stats = IntakeStats()
+        self._runtime = runtime
+        self._backlog_rows = backlog_rows
+        self._tasks: list[asyncio.Task[None]] = []
+        self._listening: list[tuple[str, Take]] = []
+
+    # -- the inlet ----------------------------------------------------------------------------------------------------
+
+    def put(self, samples: Sequence[Sample], settle: Settle | None = None) -> None:
+        """See `edgemesh.drivers.contract.Inlet.put`."""
+        self.stats.samples += len(samples)
+        self._runtime.offer(Offered(samples, settle))
+
+    async def room(self) -> None:
+        """Return when few steps are waiting and the readers are not too far behind."""
+        while self._runtime.waiting > ROOM_ITEMS or self._behind() > self._backlog_rows:
+            await asyncio.sleep(ROOM_POLL_S)
+
+    def _behind(self) -> int:
+        feed = self._runtime.feed
+        return self._runtime.engine.journal.head - feed.feeder.published_through if feed else 0
+
+    def reject(self, reason: str, origin: str, payload: bytes, detail: str = "") -> None:
+        """See `edgemesh.drivers.contract.Inlet.reject`."""
+        self._runtime.refuse(reason, origin, payload, detail)
+
+    def now_ns(self) -> int:
+        """The gateway's clock, UTC."""
+        return self._runtime.clock.now_ns()
+
+    def listen(self, pattern: str, take: Take) -> None:
+        """See `edgemesh.drivers.contract.Inlet.listen`; a driver that runs again may listen again."""
+        if (pattern, take) in self._listening:
+            return
+        self._listening.append((pattern, take))
+
+        def handle(message: Message) -> None:
+            take(message.topic, message.payload, message.settle)
+
+        self._runtime.bus.subscribe(pattern, handle)
+
+    # -- the drivers --------------------------------------------------------------------------------------------------
+
+    def start(self, drivers: Sequence[tuple[str, Driver]]) -> None:
+        """Run each driver until it ends by itself or `stop` comes."""
+        self._tasks = [asyncio.create_task(self._care(name, driver), name=f"driver.{name}") for name, driver in drivers]
+
+    async def finished(self) -> None:
+        """Return when every driver has said that nothing more will come. InputError: one can't read its data."""
+        await asyncio.gather(*self._tasks)
+
+    async def stop(self) -> None:
+        """Cancel the drivers; returns when none runs any more."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _care(self, name: str, driver: Driver) -> None:
+        wait_s, gone = RETRY_S[0], False
+        while True:
+            taken = self.stats.samples
+            try:
+                await driver.run(self)
+                return
+            except DriverError as error:
+                if self.stats.samples > taken:
+                    wait_s, gone = RETRY_S[0], False
+                if not gone:
+                    logger.warning("driver %s: %s; trying again", name, error)
+                gone = True
+            except InputError as error:
+                logger.error("driver %s: %s; it stays off", name, error)
+                raise
+            self.stats.restarts += 1
+            await asyncio.sleep(wait_s)
+            wait_s = min(wait_s * 2, RETRY_S[1])

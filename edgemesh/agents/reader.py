@@ -1,0 +1,109 @@
+"""The consumer's side of an agent: what it has of each log, what it lacks, and who gave it to us to read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from edgemesh.agents.roles import WRITER_OF, RoleTraits
+from edgemesh.bus.contract import Bus
+from edgemesh.log.journal import Cursor
+from edgemesh.model.agents import Card, Owners, Presence, Watermark
+from edgemesh.model.alerts import Alert
+from edgemesh.wire import codec
+from edgemesh.wire.topics import Topics
+
+ASK_AGAIN_S = 0.5
+NO_CURSOR = Cursor("", 0)
+
+
+class Reader:
+    """Publishes our watermarks, and asks producers for the rows that we lack. Event loop only."""
+
+    def __init__(
+        self, bus: Bus, topics: Topics, cursors: Mapping[str, Cursor], *, group: str, traits: RoleTraits
+    ) -> None:
+        self._bus, self._topics, self._group, self._traits = bus, topics, group, traits
+        self._positions: dict[str, Cursor] = dict(cursors)
+        self._heads: dict[str, tuple[str, int]] = {}
+        self._asked: dict[str, tuple[Cursor, float]] = {}
+        self._chased: dict[str, Cursor] = {}
+        self._owned: set[str] = set()
+        self._owners_epoch = -1
+        self._alerts: dict[str, Alert] = {}
+
+    # -- watermarks and asks ------------------------------------------------------------------------------------------
+
+    def moved(self, marks: Mapping[str, Cursor]) -> None:
+        """Publish cursors that are on the disk now."""
+        for agent, cursor in marks.items():
+            self._positions[agent] = cursor
+            self._say(agent, Watermark(epoch=cursor.epoch, through=cursor.through), retain=True)
+
+    def ask(self, agent: str, now_s: float, *, force: bool = False) -> None:
+        """Ask a producer for what follows our cursor; the same wish is not said again within half a second."""
+        cursor = self._positions.get(agent, NO_CURSOR)
+        asked, at_s = self._asked.get(agent, (None, 0.0))
+        if not force and asked == cursor and now_s - at_s < ASK_AGAIN_S:
+            return
+        self._asked[agent] = (cursor, now_s)
+        self._say(agent, Watermark(epoch=cursor.epoch, through=cursor.through, resend=True), retain=False)
+
+    def _say(self, agent: str, mark: Watermark, *, retain: bool) -> None:
+        self._bus.publish(self._topics.watermark(agent, self._group), codec.encode(mark), retain=retain)
+
+    def linked(self, now_s: float) -> None:
+        """After a reconnect the broker may have forgotten everything: say our cursors again, and what we lack."""
+        for agent, cursor in self._positions.items():
+            if self._reads(agent):
+                self._say(agent, Watermark(epoch=cursor.epoch, through=cursor.through), retain=True)
+                self.ask(agent, now_s, force=True)
+
+    def saw(self, card: Card, now_s: float) -> None:
+        """Take note of how far a producer's log reaches; ask at once for a log that is new to us."""
+        if card.state is not Presence.UP or not card.epoch or not self._follows(card):
+            return
+        new = card.agent not in self._heads or self._heads[card.agent][0] != card.epoch
+        self._heads[card.agent] = (card.epoch, card.head)
+        if new and card.head and self._reads(card.agent):
+            self.ask(card.agent, now_s)
+
+    def chase(self, now_s: float) -> None:
+        """Ask for rows that a producer has and we do not, where nothing has come since the last chase."""
+        for agent, (epoch, head) in self._heads.items():
+            cursor = self._positions.get(agent, NO_CURSOR)
+            behind = head > 0 and (cursor.epoch != epoch or cursor.through < head)
+            if behind and self._reads(agent) and self._chased.get(agent) == cursor:
+                self.ask(agent, now_s)
+            self._chased[agent] = cursor
+
+    def _follows(self, card: Card) -> bool:
+        return any(WRITER_OF[kind] is card.role for kind in self._traits.follows)
+
+    def _reads(self, agent: str) -> bool:
+        return agent in self._owned if self._traits.owned else True
+
+    # -- ownership ----------------------------------------------------------------------------------------------------
+
+    def own(self, owners: Owners, name: str) -> tuple[Sequence[str], Sequence[str]]:
+        """Take a new map of owners; return the gateways that are now ours, and those that are ours no more."""
+        if owners.epoch <= self._owners_epoch:
+            return (), ()
+        self._owners_epoch = owners.epoch
+        ours = {gateway for gateway, owner in owners.owners.items() if owner == name}
+        gained, lost = sorted(ours - self._owned), sorted(self._owned - ours)
+        self._owned = ours
+        for gateway in lost:
+            self._positions.pop(gateway, None)
+            self._asked.pop(gateway, None)
+        return gained, lost
+
+    def open_alert(self, alert_id: str, alert: Alert | None) -> None:
+        """Take note of what stands on a retained alert topic."""
+        if alert is None:
+            self._alerts.pop(alert_id, None)
+        else:
+            self._alerts[alert_id] = alert
+
+    def open_alerts(self, gateway: str) -> Sequence[Alert]:
+        """The alerts that stand open on a gateway's assets."""
+        return [alert for alert in self._alerts.values() if alert.gateway == gateway]

@@ -1,0 +1,36 @@
+"""What each role writes and follows: one row per role."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from edgemesh.model.agents import Role
+
+
+@dataclass(frozen=True, slots=True)
+class RoleTraits:
+    """`writes`: the kind of its own log, empty for none. `follows`: kinds of logs it reads. `readers`: the roles whose
+    consumer groups must have a row before it may be pruned. `owned`: follows only the gateways given to it.
+    """
+
+    writes: str = ""
+    follows: tuple[str, ...] = ()
+    readers: tuple[Role, ...] = ()
+    owned: bool = False
+    hears_answers: bool = False
+    watches_cards: bool = False
+
+
+ROLES: dict[Role, RoleTraits] = {
+    Role.GATEWAY: RoleTraits(writes="readings", readers=(Role.DETECTOR, Role.RECORDER)),
+    Role.DETECTOR: RoleTraits(
+        writes="alerts", follows=("readings",), readers=(Role.SCHEDULER, Role.RECORDER), owned=True
+    ),
+    Role.SCHEDULER: RoleTraits(
+        writes="orders", follows=("alerts",), readers=(Role.RECORDER,), hears_answers=True, watches_cards=True
+    ),
+    Role.RECORDER: RoleTraits(follows=("readings", "alerts", "orders")),
+    Role.REGISTRY: RoleTraits(watches_cards=True),
+}
+
+WRITER_OF: dict[str, Role] = {traits.writes: role for role, traits in ROLES.items() if traits.writes}

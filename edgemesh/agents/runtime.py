@@ -1,0 +1,321 @@
+"""The one loop that every agent runs in: receive, hand over, commit, settle, publish, tell that it lives.
+
+Everything here is on the event loop; the engine's steps run in the agent's own worker thread, one at a time, so that
+what arrives during a commit forms the next group.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import secrets
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import TypeVar
+
+from edgemesh.agents.card import HEARTBEAT_S, make_card
+from edgemesh.agents.clock import Clock, SystemClock
+from edgemesh.agents.engine import Engine, Given, Heard, Item, Noticed, Outcome, Spoiled, Taken
+from edgemesh.agents.feed import Feed
+from edgemesh.agents.presence import PresenceTracker
+from edgemesh.agents.reader import Reader
+from edgemesh.agents.roles import ROLES
+from edgemesh.bus.contract import Bus, Message
+from edgemesh.errors import LogError, Rejected
+from edgemesh.log.quarantine import Quarantined
+from edgemesh.model.agents import Card, Presence, Role
+from edgemesh.model.packs import Cards
+from edgemesh.wire import codec
+from edgemesh.wire.topics import Topics, parse
+
+logger = logging.getLogger(__name__)
+T = TypeVar("T")
+
+TICK_S = 0.25
+HOUSEKEEPING_S = 5.0
+MAX_ITEMS = 1_000
+RETRY_S = (0.1, 5.0)
+
+
+class Runtime:
+    """Runs one agent on one bus.
+
+    `group` is the consumer group it reads for, `readers` the groups whose watermarks hold its own rows; `keep_s` is how
+    long rows stay after that for newcomers. `busy` tells whether work is waiting, `idle_for_s` for how long none came.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        bus: Bus,
+        topics: Topics,
+        role: Role,
+        *,
+        group: str = "",
+        readers: Sequence[str] = (),
+        window: int = 512,
+        keep_s: float = 600.0,
+        clock: Clock | None = None,
+        incarnation: str = "",
+    ) -> None:
+        self.name = engine.journal.agent
+        self.role = role
+        self.engine = engine
+        self.bus = bus
+        self.clock = clock or SystemClock()
+        self._topics = topics
+        self._traits = ROLES[role]
+        self._keep_s = keep_s
+        self._incarnation = incarnation or secrets.token_hex(8)
+        self._beat = 0
+        self._inbox: deque[Item] = deque()
+        self._wake = asyncio.Event()
+        self._stopping = False
+        self._republish = False
+        self._degraded = ""
+        self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix=self.name)
+        self._tasks: list[asyncio.Task[None]] = []
+        self._presence = PresenceTracker()
+        self.reader = Reader(bus, topics, engine.journal.cursors(), group=group or role.value, traits=self._traits)
+        self.feed: Feed | None = None
+        if self._traits.writes:
+            self.feed = Feed(
+                bus, engine.journal, topics, self._traits.writes, self.in_worker, readers=readers, window=window
+            )
+
+    # -- life ---------------------------------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Subscribe, connect and begin; returns without waiting for a broker."""
+        self._subscribe()
+        self.bus.on_link(self._link)
+        await self.bus.open()
+        self._tasks = [
+            asyncio.create_task(self._supervise(self._work, "work"), name=f"{self.name}.work"),
+            asyncio.create_task(self._supervise(self._beat_on, "heartbeat"), name=f"{self.name}.heartbeat"),
+            asyncio.create_task(self._supervise(self._keep_house, "housekeeping"), name=f"{self.name}.housekeeping"),
+        ]
+
+    async def stop(self) -> None:
+        """Commit what has come, say good-bye and close; returns when nothing of the agent runs any more."""
+        self._stopping = True
+        self._wake.set()
+        if self._tasks:
+            await asyncio.wait(self._tasks[:1], timeout=2.0)
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self.bus.publish(self._topics.card(self.name), self._card(Presence.DOWN), retain=True)
+        await self.bus.close()
+        await asyncio.to_thread(self._worker.shutdown)
+        self.engine.journal.close()
+
+    async def in_worker(self, call: Callable[[], T]) -> T:
+        """Run a call in the agent's worker thread, after what is already under way there."""
+        return await asyncio.get_running_loop().run_in_executor(self._worker, call)
+
+    # -- what comes in ------------------------------------------------------------------------------------------------
+
+    def offer(self, item: Item) -> None:
+        """Take an item over for the next step; returns at once. Event loop only."""
+        self._inbox.append(item)
+        self._wake.set()
+
+    @property
+    def waiting(self) -> int:
+        """Items that no step has taken yet."""
+        return len(self._inbox)
+
+    def _subscribe(self) -> None:
+        topics, traits = self._topics, self._traits
+        if self.feed:
+            self.bus.subscribe(topics.watermark(self.name, "+"), self._hear_watermark)
+        if traits.owned:
+            self.bus.subscribe(topics.alert("+"), self._hear_alert)
+            self.bus.subscribe(topics.owners(), self._hear_owners)
+        else:
+            for kind in traits.follows:
+                self.bus.subscribe(topics.log(kind, "+"), self._hear_log)
+        if traits.hears_answers:
+            self.bus.subscribe(topics.answer("+"), self._hear_answer)
+        if traits.watches_cards or traits.follows:
+            self.bus.subscribe(topics.card("+"), self._hear_card)
+
+    def _hear_log(self, message: Message) -> None:
+        with self._refusing(message):
+            address = parse(message.topic)
+            self.offer(Heard(address.kind, address.name, message.topic, message.payload, message.settle))
+
+    def _hear_answer(self, message: Message) -> None:
+        with self._refusing(message):
+            name = parse(message.topic).name
+            self.offer(Heard("answers", name, message.topic, message.payload, message.settle))
+
+    def _hear_watermark(self, message: Message) -> None:
+        assert self.feed is not None
+        with self._refusing(message):
+            self.feed.heard(parse(message.topic).second, message.payload, time.monotonic())
+            message.settle()
+            self._wake.set()
+
+    def _hear_card(self, message: Message) -> None:
+        if not message.payload:
+            message.settle()
+            return
+        with self._refusing(message):
+            card = codec.decode_card(message.payload, agent=parse(message.topic).name)
+            now_s = time.monotonic()
+            self.reader.saw(card, now_s)
+            if self._traits.watches_cards:
+                self._notice(self._presence.see(card, retained=message.retained, now_s=now_s))
+            message.settle()
+
+    def _hear_alert(self, message: Message) -> None:
+        with self._refusing(message):
+            alert_id = parse(message.topic).name
+            alert = codec.decode_alert(message.payload, id=alert_id) if message.payload else None
+            self.reader.open_alert(alert_id, alert)
+            message.settle()
+
+    def _hear_owners(self, message: Message) -> None:
+        if not message.payload:
+            message.settle()
+            return
+        with self._refusing(message):
+            gained, lost = self.reader.own(codec.decode_owners(message.payload), self.name)
+            for gateway in lost:
+                self.bus.unsubscribe(self._topics.log("readings", gateway))
+                self.offer(Taken(gateway))
+            for gateway in gained:
+                self.offer(Given(gateway, self.reader.open_alerts(gateway)))
+                self.bus.subscribe(self._topics.log("readings", gateway), self._hear_log)
+                self.reader.ask(gateway, time.monotonic(), force=True)
+            message.settle()
+
+    def _notice(self, cards: Sequence[Card]) -> None:
+        if cards:
+            self.offer(Noticed(Cards(tuple(cards))))
+
+    @contextlib.contextmanager
+    def _refusing(self, message: Message) -> Iterator[None]:
+        """Turn a message that breaks the rules into a counted refusal; it is settled then."""
+        try:
+            yield
+        except Rejected as rejected:
+            message.settle()
+            self.refuse(rejected.reason, message.topic, message.payload, rejected.detail)
+
+    def refuse(self, reason: str, origin: str, payload: bytes, detail: str = "") -> None:
+        """Keep input that breaks the rules in the quarantine, counted under its reason."""
+        self.offer(Spoiled(Quarantined(self.clock.now_ns(), origin, reason, detail, payload)))
+
+    # -- the loop -----------------------------------------------------------------------------------------------------
+
+    async def _work(self) -> None:
+        next_tick_s = 0.0
+        while not (self._stopping and not self._inbox):
+            if not self._inbox and not self._stopping:
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._wake.wait(), max(0.0, next_tick_s - time.monotonic()))
+            self._wake.clear()
+            now_s = time.monotonic()
+            if self._inbox or now_s >= next_tick_s:
+                next_tick_s = now_s + TICK_S
+                self._notice(self._presence.sweep(now_s))
+                await self._step()
+            if self._republish:
+                self._republish = False
+                self._show(await self.in_worker(self.engine.present))
+            if self.feed:
+                await self.feed.pump()
+
+    async def _step(self) -> None:
+        items = [self._inbox.popleft() for _ in range(min(len(self._inbox), MAX_ITEMS))]
+        wait_s = RETRY_S[0]
+        while True:
+            now_ns = self.clock.now_ns()
+            try:
+                outcome = await self.in_worker(partial(self.engine.step, items, now_ns))
+                break
+            except LogError as error:
+                if not self._degraded:
+                    logger.error("%s: can't keep what comes in, waiting: %s", self.name, error)
+                self._degraded = str(error)
+                await asyncio.sleep(wait_s)
+                wait_s = min(wait_s * 2, RETRY_S[1])
+        if self._degraded:
+            logger.info("%s: keeps what comes in again", self.name)
+            self._degraded = ""
+        self._act(outcome)
+
+    def _act(self, outcome: Outcome) -> None:
+        if self.feed:
+            self.feed.committed(outcome.rows)
+        self._show(outcome.present)
+        now_s = time.monotonic()
+        self.reader.moved(outcome.marks)
+        for agent in outcome.asks:
+            self.reader.ask(agent, now_s)
+        for settle in outcome.settles:
+            settle()
+
+    def _show(self, present: dict[str, bytes | None]) -> None:
+        for tail, payload in present.items():
+            if not self.bus.publish(self._topics.below(tail), payload or b"", retain=True):
+                self._republish = self._republish or self.bus.linked
+
+    def _link(self, up: bool) -> None:
+        if self.feed:
+            self.feed.feeder.linked(up)
+        if up:
+            logger.info("%s: connected", self.name)
+            self._republish = True
+            self.bus.publish(self._topics.card(self.name), self._card(Presence.UP), retain=True)
+            self.reader.linked(time.monotonic())
+        else:
+            logger.warning("%s: connection lost, trying again", self.name)
+        self._wake.set()
+
+    # -- beside the loop ----------------------------------------------------------------------------------------------
+
+    async def _beat_on(self) -> None:
+        while True:
+            self._beat += 1
+            self.bus.publish(self._topics.card(self.name), self._card(Presence.UP), retain=True)
+            now_s = time.monotonic()
+            self.reader.chase(now_s)
+            if self.feed:
+                self.feed.feeder.tick(now_s)
+                self._wake.set()
+            await asyncio.sleep(HEARTBEAT_S)
+
+    async def _keep_house(self) -> None:
+        while True:
+            await asyncio.sleep(HOUSEKEEPING_S)
+            now_ns, through = self.clock.now_ns(), self.feed.feeder.prunable if self.feed else 0
+            keep_house = partial(self.engine.keep_house, through, keep_s=self._keep_s, now_ns=now_ns)
+            await self.in_worker(keep_house)
+            if self.feed:
+                self.feed.committed(())
+
+    def _card(self, state: Presence) -> bytes:
+        stats = {"waiting": float(self.waiting)}
+        return make_card(
+            self.engine, self.role, state=state, incarnation=self._incarnation, beat=self._beat, stats=stats
+        )
+
+    async def _supervise(self, run: Callable[[], Awaitable[None]], what: str) -> None:
+        """Run until cancelled; what should not happen is logged with its trace, and the work goes on."""
+        wait_s = RETRY_S[0]
+        while not self._stopping:
+            try:
+                await run()
+                return
+            except Exception:
+                logger.exception("%s: %s failed, going on", self.name, what)
+                await asyncio.sleep(wait_s)
+                wait_s = min(wait_s * 2, RETRY_S[1])

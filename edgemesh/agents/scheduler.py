@@ -1,0 +1,116 @@
+"""The scheduler's core: alerts become work orders, and work orders find somebody."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
+import msgspec
+
+from edgemesh.agents.core import Input
+from edgemesh.dispatch.desk import Desk
+from edgemesh.dispatch.ledger import Entry
+from edgemesh.dispatch.memory import Seen
+from edgemesh.dispatch.roster import Executor
+from edgemesh.dispatch.settings import DispatchSettings
+from edgemesh.errors import LogDamaged
+from edgemesh.model.agents import Asset
+from edgemesh.model.orders import Dispatch, DispatchList, WorkOrder
+from edgemesh.model.packs import Alerts, Answers, Cards
+from edgemesh.model.samples import Record
+
+_encode = msgspec.json.Encoder(order="deterministic").encode
+_entry = msgspec.json.Decoder(Entry)
+_seen = msgspec.json.Decoder(Seen)
+_executor = msgspec.json.Decoder(Executor)
+
+
+class SchedulerCore:
+    """Follows alerts, answers and cards of executors; its log holds versions of work orders.
+
+    `epoch` fences: it stands in every dispatch list and must be higher than that of any scheduler that led before.
+    `stats` counts what came, what was decided and what was ignored, by reason.
+    """
+
+    def __init__(
+        self, agent: str, site: str, settings: DispatchSettings, assets: Mapping[str, Asset], epoch: int = 1
+    ) -> None:
+        self.agent, self.site, self.epoch = agent, site, epoch
+        self.stats: Counter[str] = Counter()
+        self._desk = Desk(site, settings, assets, epoch=epoch, stats=self.stats)
+
+    def handle(self, pack: Input) -> Sequence[Record]:
+        """Take one pack in and return the new versions of orders, oldest first."""
+        if isinstance(pack, Alerts):
+            return self._desk.alerts(pack.records)
+        if isinstance(pack, Answers):
+            return self._desk.answers(pack.records)
+        if isinstance(pack, Cards):
+            return self._desk.cards(pack.records)
+        return []
+
+    def tick(self, now_ns: int) -> Sequence[Record]:
+        """Take note of the time and return what is due by it."""
+        return self._desk.time(now_ns)
+
+    def present(self, records: Sequence[Record] | None) -> Mapping[str, Record | None]:
+        """`state/order/{id}` and `dispatch/{executor}` of these orders; None: of all, those to be emptied included."""
+        ledger = self._desk.ledger
+        orders = [order for order in records if isinstance(order, WorkOrder)] if records is not None else []
+        names = {order.executor for order in orders} | {ledger.left(order) for order in orders}
+        if records is None:
+            orders = [entry.order for _, entry in sorted(ledger.entries.items())]
+            names = {*self._desk.roster.executors, *(order.executor for order in orders)}
+        topics: dict[str, Record | None] = {}
+        for order in orders:
+            topics[f"state/order/{order.id}"] = None if order.state.final else order
+        for name in sorted(name for name in names if name is not None):
+            topics[f"dispatch/{name}"] = self._dispatches(name)
+        return topics
+
+    def save(self) -> Mapping[str, bytes | None]:
+        """Parts `order/{id}`, `alert/{id}` and `executor/{name}` that changed."""
+        desk = self._desk
+        parts: dict[str, bytes | None] = {}
+        _collect(parts, "order", desk.ledger.entries, desk.ledger.dirty)
+        _collect(parts, "alert", desk.memory.seen, desk.memory.dirty)
+        _collect(parts, "executor", desk.roster.executors, desk.roster.dirty)
+        return parts
+
+    def load(self, parts: Mapping[str, bytes]) -> None:
+        """Go on from saved parts. Raises LogDamaged when a part is not what was saved."""
+        for key, part in sorted(parts.items()):
+            kind = key.partition("/")[0]
+            try:
+                if kind == "order":
+                    self._desk.handover.restore(_entry.decode(part))
+                elif kind == "alert":
+                    self._desk.memory.restore(_seen.decode(part))
+                elif kind == "executor":
+                    self._desk.roster.restore(_executor.decode(part))
+            except msgspec.MsgspecError as damage:
+                raise LogDamaged(f"part {key} of the scheduler can't be read: {damage}") from damage
+
+    def _dispatches(self, name: str) -> DispatchList | None:
+        orders = tuple(
+            Dispatch(
+                order=order.id,
+                attempt=order.attempt,
+                asset=order.asset,
+                title=order.title,
+                cause=order.cause,
+                skills=order.skills,
+                priority=order.priority,
+                alert=order.alert,
+                state=order.state,
+                deadline_at_ns=order.deadline_at_ns,
+            )
+            for order in self._desk.ledger.held(name)
+        )
+        return DispatchList(executor=name, epoch=self.epoch, orders=orders) if orders else None
+
+
+def _collect(parts: dict[str, bytes | None], kind: str, there: Mapping[str, msgspec.Struct], dirty: set[str]) -> None:
+    for name in sorted(dirty):
+        parts[f"{kind}/{name}"] = _encode(there[name]) if name in there else None
+    dirty.clear()

@@ -1,0 +1,142 @@
+"""TCP and TLS sockets for the event loop: opened without blocking it, read and written in large pieces."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import ssl
+
+from edgemesh.bus.address import Address
+
+_READ_BYTES = 65_536
+_UNSENT_BYTES = 1_048_576
+
+
+class BufferedSocket:
+    """A non-blocking socket with a buffer on each side, so that many small packets cost one system call.
+
+    Has the methods that the MQTT library wants of a socket. `send` only fills the buffer; `flush` sends it.
+    """
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._sock = sock
+        self._unread = b""
+        self._at = 0
+        self._unsent = bytearray()
+        self.closed = False
+
+    @property
+    def unread(self) -> bool:
+        """True while bytes wait on our side of the kernel, which the event loop can't see."""
+        return self._at < len(self._unread) or (isinstance(self._sock, ssl.SSLSocket) and self._sock.pending() > 0)
+
+    def recv(self, size: int) -> bytes:
+        """Return 1 to `size` bytes, or none at the end. Raises BlockingIOError (or its TLS kin) when none came."""
+        if self._at >= len(self._unread):
+            self._unread, self._at = self._sock.recv(_READ_BYTES), 0
+        piece = self._unread[self._at : self._at + size]
+        self._at += len(piece)
+        return piece
+
+    def send(self, piece: bytes | bytearray) -> int:
+        """Take the whole piece over. Raises BlockingIOError while 1 MiB waits to be flushed."""
+        if len(self._unsent) >= _UNSENT_BYTES:
+            raise BlockingIOError
+        self._unsent += piece
+        return len(piece)
+
+    def flush(self) -> bool:
+        """Send what the network takes now; True when nothing is left. Raises OSError when the link is broken."""
+        while self._unsent:
+            try:
+                sent = self._sock.send(self._unsent)
+            except (BlockingIOError, InterruptedError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
+                return False
+            del self._unsent[:sent]
+        return True
+
+    def send_last(self, piece: bytes) -> None:
+        """Send what is left and a last piece, as far as the network takes it now, and tell the peer that this is all.
+
+        The socket stays open for reading: closing it over unread bytes would reset the link, and the peer might never
+        read the last piece.
+        """
+        self._unsent += piece
+        with contextlib.suppress(OSError):
+            self.flush()
+            self._sock.shutdown(socket.SHUT_WR)
+
+    def at_end(self) -> bool:
+        """Throw away what came; True when the peer has closed its side or the link is broken."""
+        try:
+            while self._sock.recv(_READ_BYTES):
+                pass
+        except (BlockingIOError, ssl.SSLWantReadError):
+            return False
+        except OSError:
+            pass
+        return True
+
+    def close(self) -> None:
+        """Close; what was not flushed is lost. May be called again."""
+        self.closed = True
+        self._sock.close()
+
+    def fileno(self) -> int:
+        """The file descriptor, -1 once closed."""
+        return self._sock.fileno()
+
+    def setblocking(self, flag: bool) -> None:
+        """It never blocks, whatever is wished."""
+
+
+async def open_socket(address: Address) -> BufferedSocket:
+    """Connect, with TCP_NODELAY and TLS where the address wants it. Raises OSError; a deadline is the caller's."""
+    loop = asyncio.get_running_loop()
+    problem = OSError(f"{address.host} has no address")
+    for family, kind, protocol, _, place in await loop.getaddrinfo(
+        address.host, address.port, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP
+    ):
+        sock = socket.socket(family, kind, protocol)
+        try:
+            sock.setblocking(False)
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            await loop.sock_connect(sock, place)
+            return BufferedSocket(await _secure(sock, address.host) if address.tls else sock)
+        except OSError as failed:
+            sock.close()
+            problem = failed
+        except BaseException:
+            sock.close()
+            raise
+    raise problem
+
+
+async def _secure(sock: socket.socket, host: str) -> ssl.SSLSocket:
+    context = ssl.create_default_context()
+    secured = context.wrap_socket(sock, server_hostname=host, do_handshake_on_connect=False)
+    try:
+        while True:
+            try:
+                secured.do_handshake()
+            except ssl.SSLWantReadError:
+                await _ready(secured, writable=False)
+            except ssl.SSLWantWriteError:
+                await _ready(secured, writable=True)
+            else:
+                return secured
+    except BaseException:
+        secured.close()
+        raise
+
+
+async def _ready(sock: socket.socket, *, writable: bool) -> None:
+    loop = asyncio.get_running_loop()
+    ready = asyncio.Event()
+    add, remove = (loop.add_writer, loop.remove_writer) if writable else (loop.add_reader, loop.remove_reader)
+    add(sock.fileno(), ready.set)
+    try:
+        await ready.wait()
+    finally:
+        remove(sock.fileno())

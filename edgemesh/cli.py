@@ -1,0 +1,326 @@
+"""The command line: thin. Every command hands over to `edgemesh.launch`."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import logging
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+import edgemesh
+from edgemesh.errors import BusUnavailable, ConfigError, EdgemeshError, InputError
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+EPILOG = """\b
+Begin with
+  edgemesh demo                                the whole loop on simulated machines
+  edgemesh replay FOLDER                       recorded CSV through the same agents
+  edgemesh check my.toml && edgemesh run my.toml
+"""
+
+
+def _errors(function: F) -> F:
+    """Say what is wrong in one line: status 2 for what the person can mend in file or call, 1 for the rest."""
+
+    @functools.wraps(function)
+    def wrapped(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return function(*args, **kwargs)
+        except (ConfigError, InputError, BusUnavailable) as error:
+            click.echo(f"edgemesh: {error}", err=True)
+            sys.exit(2)
+        except EdgemeshError as error:
+            click.echo(f"edgemesh: {error}", err=True)
+            sys.exit(1)
+        except KeyboardInterrupt:
+            sys.exit(130)
+
+    return wrapped  # type: ignore[return-value]
+
+
+def sample(name: str) -> Path:
+    """The path of a configuration that comes with edgemesh: beside the package in a checkout, inside it in a wheel."""
+    package = Path(edgemesh.__file__).parent
+    checkout = package.parent / "configs" / name
+    return checkout if checkout.exists() else package / "configs" / name
+
+
+def _log(level: str, *, quiet: bool = False) -> None:
+    logging.basicConfig(
+        level=logging.ERROR if quiet else level.upper(),
+        format="%(asctime)s %(levelname)-7s %(message)s",
+        datefmt="%H:%M:%S",
+        stream=sys.stderr,
+    )
+
+
+class _Ordered(click.Group):
+    """Commands in the order in which people need them."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(self.commands)
+
+
+@click.group(
+    cls=_Ordered, epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
+)
+@click.version_option(edgemesh.__version__, prog_name="edgemesh")
+def main() -> None:
+    """Edgemesh watches machines: reading, anomaly, one alert, one work order, the right person, verified.
+
+    Light agents on edge gateways publish readings over MQTT; detectors find what is wrong; a scheduler hands work
+    orders to those who can do them; the same sensors check the repair.
+    """
+
+
+@main.command()
+@click.option(
+    "--for", "for_s", type=click.FloatRange(min=1.0), metavar="SECONDS", help="End after so long.  [default: Ctrl-C]"
+)
+@click.option(
+    "--json", "as_json", is_flag=True, help="Print one JSON object at the end, and nothing else, on standard output."
+)
+@click.option("--seed", default=7, show_default=True, help="Which faults come when follows from it.")
+@click.option(
+    "--broker",
+    default="embedded",
+    show_default=True,
+    metavar="WHICH",
+    help="embedded: Mosquitto if installed, else amqtt; mosquitto or amqtt to insist; or mqtt://HOST:PORT.",
+)
+@click.option(
+    "--port", default=8080, show_default=True, type=click.IntRange(0, 65535), help="Port of the page; 0: any free one."
+)
+@click.option("--no-page", is_flag=True, help="Serve no page.")
+@click.option(
+    "--config", type=click.Path(dir_okay=False, path_type=Path), help="Another plant.  [default: configs/demo.toml]"
+)
+@click.option(
+    "--data",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=Path("data/demo"),
+    show_default=True,
+    help="Folder for logs and history; emptied at each start.",
+)
+@_errors
+def demo(
+    for_s: float | None,
+    as_json: bool,
+    seed: int,
+    broker: str,
+    port: int,
+    no_page: bool,
+    config: Path | None,
+    data: Path,
+) -> None:
+    """Run the whole loop around a simulated pump hall.
+
+    Starts a broker, simulated machines with faults, a gateway, two detectors, a scheduler, a recorder, a crew of
+    executors and a web page. Within a minute one fault goes all the way to a verified repair.
+    """
+    from edgemesh.launch import demo as launch
+
+    _log("warning", quiet=not as_json and sys.stderr.isatty())
+    options = launch.DemoOptions(
+        config=config or sample("demo.toml"),
+        data=data,
+        seed=seed,
+        for_s=for_s,
+        broker=broker,
+        page_port=None if no_page else port,
+    )
+    report = asyncio.run(launch.play(options, stream=sys.stderr if as_json else sys.stdout))
+    if as_json:
+        import msgspec
+
+        click.echo(msgspec.json.encode(report).decode())
+    else:
+        click.echo(launch.summary(report))
+    sys.exit(0 if report.good or (for_s is None) else 1)
+
+
+@main.command()
+@click.argument("config", type=click.Path(path_type=Path))
+@click.option(
+    "--role",
+    "roles",
+    multiple=True,
+    metavar="ROLE",
+    help="Run these roles only: gateway, detector, scheduler, recorder, registry. Repeatable.",
+)
+@click.option(
+    "--log-level", type=click.Choice(["debug", "info", "warning", "error"]), default="info", show_default=True
+)
+@_errors
+def run(config: Path, roles: tuple[str, ...], log_level: str) -> None:
+    """Run the agents of CONFIG in this process until Ctrl-C or SIGTERM."""
+    from edgemesh.configuration.loading import load
+    from edgemesh.launch.run import run as launch
+    from edgemesh.model.agents import Role
+
+    _log(log_level)
+    unknown = [role for role in roles if role not in set(Role)]
+    if unknown:
+        raise ConfigError(f"`{unknown[0]}` is no role", wish=f"one of {', '.join(Role)}")
+    asyncio.run(launch(load(config), roles=frozenset(map(Role, roles)) or frozenset(Role)))
+
+
+@main.command()
+@click.argument("configs", nargs=-1, required=True, type=click.Path(path_type=Path))
+@_errors
+def check(configs: tuple[Path, ...]) -> None:
+    """Say whether each CONFIG can be used, and what it would run."""
+    from edgemesh.configuration.loading import load
+
+    for config in configs:
+        settings = load(config).settings
+        names = ", ".join(f"{name} ({role})" for role, name in settings.agents())
+        click.echo(
+            f"{config}: right. Site {settings.site.id}, broker {_public(settings.site.broker)}; runs {names or 'no agents'}"
+        )
+
+
+def _public(broker: str) -> str:
+    from edgemesh.bus.address import parse_addresses
+    from edgemesh.launch.plant import EMBEDDED
+
+    return broker if broker in EMBEDDED else ", ".join(map(str, parse_addresses(broker)))
+
+
+@main.command()
+@click.argument("data", type=click.Path(path_type=Path))
+@click.option("--config", type=click.Path(path_type=Path), help="What the agents do.  [default: configs/skab.toml]")
+@click.option("--speed", default="max", show_default=True, metavar="FACTOR|max", help="60 plays an hour in a minute.")
+@click.option(
+    "--train-rows",
+    default=400,
+    show_default=True,
+    type=click.IntRange(min=0),
+    help="Rows at the start of each file that are not scored.",
+)
+@click.option("--keep", type=click.Path(file_okay=False, path_type=Path), help="Keep logs and history in this folder.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object on standard output.")
+@_errors
+def replay(data: Path, config: Path | None, speed: str, train_rows: int, keep: Path | None, as_json: bool) -> None:
+    """Play recorded CSV files (DATA: a file, folder or pattern) through the production agents.
+
+    Separator, time column and label columns are found by themselves. Where there are labels, the end shows when each
+    fault was detected, and F1, false-alarm rate and missed-alarm rate over rows.
+    """
+    from edgemesh.launch import replay as launch
+
+    _log("warning")
+    with tempfile.TemporaryDirectory(prefix="edgemesh-replay-") as folder:
+        options = launch.ReplayOptions(
+            source=data,
+            config=config or sample("skab.toml"),
+            data=keep or Path(folder),
+            speed=_speed(speed),
+            train_rows=train_rows,
+        )
+        report = asyncio.run(launch.play(options, quiet=as_json and not sys.stderr.isatty()))
+    if as_json:
+        import msgspec
+
+        click.echo(msgspec.json.encode(report).decode())
+    else:
+        launch.show(report)
+    sys.exit(0 if report.readings["lost"] == 0 else 1)
+
+
+def _speed(text: str) -> float | str:
+    if text == "max":
+        return text
+    try:
+        speed = float(text)
+    except ValueError:
+        speed = 0.0
+    if not 0.0 < speed <= 1e9:
+        raise click.BadParameter(f"{text!r} is neither a positive number nor `max`", param_hint="--speed")
+    return speed
+
+
+_where = click.option("--broker", metavar="URL", help="mqtt://[user:password@]host[:port]  [default: that of CONFIG]")
+
+
+@main.command()
+@click.argument("config", required=False, type=click.Path(path_type=Path))
+@_where
+@click.option("--site", help="Site id.  [default: that of CONFIG]")
+@_errors
+def top(config: Path | None, broker: str | None, site: str | None) -> None:
+    """Show a running site live in the terminal. CONFIG defaults to the demo's."""
+    from edgemesh.launch.look import look
+
+    _log("error")
+    asyncio.run(look(config or sample("demo.toml"), broker, site, stream=sys.stdout))
+
+
+@main.command()
+@click.argument("config", required=False, type=click.Path(path_type=Path))
+@_where
+@click.option("--site", help="Site id.  [default: that of CONFIG]")
+@click.option(
+    "--topic", default="#", show_default=True, metavar="PATTERN", help="Below edgemesh/v1/SITE/, e.g. log/alerts/+."
+)
+@click.option("--count", type=click.IntRange(min=1), help="End after so many messages.")
+@click.option("--for", "for_s", type=click.FloatRange(min=0.0), metavar="SECONDS", help="End after so long.")
+@click.option("--quarantine", is_flag=True, help="Show what the agents of CONFIG refused, from their data folder.")
+@_errors
+def tap(
+    config: Path | None,
+    broker: str | None,
+    site: str | None,
+    topic: str,
+    count: int | None,
+    for_s: float | None,
+    quarantine: bool,
+) -> None:
+    """Decode what is on the bus, a line a message. CONFIG defaults to the demo's."""
+    from edgemesh.configuration.loading import load
+    from edgemesh.launch import look
+    from edgemesh.launch import tap as launch
+
+    _log("error")
+    file = config or sample("demo.toml")
+    if quarantine:
+        lines = launch.quarantine_lines(load(file).data, limit=count or 20)
+        click.echo("\n".join(lines) or "nothing was refused")
+        return
+    asyncio.run(look.listen(file, broker, site, topic, click.echo, count=count, wait_s=for_s))
+
+
+@main.command()
+@_errors
+def plugins() -> None:
+    """List the drivers that are installed."""
+    from edgemesh.drivers.registry import installed
+
+    for plugin in installed():
+        click.echo(f"driver  {plugin.name:<12} {plugin.module:<32} {plugin.distribution} {plugin.version}")
+
+
+@main.command()
+def version() -> None:
+    """Print the version, Python's, and which extras are installed."""
+    import importlib.util
+    import platform
+
+    extras = {
+        "detector": "sklearn",
+        "console": "aiohttp",
+        "terminal": "rich",
+        "broker": "amqtt",
+        "influx": "influxdb_client",
+        "sim": "aiomqtt",
+    }
+    have = [name for name, module in extras.items() if importlib.util.find_spec(module)]
+    click.echo(f"edgemesh {edgemesh.__version__}, Python {platform.python_version()}, {platform.machine()}")
+    click.echo(f"extras: {', '.join(have) or 'none'}")

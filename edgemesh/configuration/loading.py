@@ -1,0 +1,94 @@
+"""From a file to settings that are known to be right: refuse at start, never at three in the morning."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from edgemesh.configuration.reader import convert, read_toml
+from edgemesh.configuration.settings import PlantSettings
+from edgemesh.drivers.contract import Driver
+from edgemesh.drivers.registry import find_driver
+from edgemesh.errors import ConfigError
+
+
+@dataclass(frozen=True, slots=True)
+class Configuration:
+    """A checked configuration: the settings, where they came from, and the drivers of each gateway, built but idle."""
+
+    file: Path
+    settings: PlantSettings
+    drivers: Mapping[str, tuple[tuple[str, Driver], ...]]
+
+    @property
+    def data(self) -> Path:
+        """The data folder; a relative one is taken from the folder in which the program was started."""
+        return Path(self.settings.site.data)
+
+
+def load(
+    file: Path,
+    *,
+    environment: Mapping[str, str] = os.environ,
+    changes: Mapping[str, object] | None = None,
+    drivers: Mapping[str, Mapping[str, object]] | None = None,
+) -> Configuration:
+    """Read and check a configuration file.
+
+    `changes` replace single values first (`{"site.data": "/tmp/x"}`), `drivers` settings of all drivers of a type
+    (`{"replay": {"speed": "max"}}`). ConfigError says which file, which key and what would be right.
+    """
+    tree = read_toml(file, environment)
+    for path, value in (changes or {}).items():
+        *parents, last = path.split(".")
+        node = tree
+        for parent in parents:
+            node = node.setdefault(parent, {})
+        node[last] = value
+    settings = convert(tree, PlantSettings, file=str(file))
+    _check_names(settings, file)
+    built = {
+        gateway.id: tuple(
+            _driver(
+                {**table, **(drivers or {}).get(str(table.get("type")), {})}, file, f"gateway[{g}].driver[{d}]", name
+            )
+            for d, table in enumerate(gateway.driver)
+            for name in (f"{gateway.id}.{table.get('type')}-{d + 1}",)
+        )
+        for g, gateway in enumerate(settings.gateway)
+    }
+    return Configuration(file, settings, built)
+
+
+def _check_names(settings: PlantSettings, file: Path) -> None:
+    for what, names in (
+        ("agent", [name for _, name in settings.agents()]),
+        ("asset", [asset.id for asset in settings.asset]),
+    ):
+        twice = [name for name, count in Counter(names).items() if count > 1]
+        if twice:
+            raise ConfigError(f"two {what}s are called `{twice[0]}`", file=str(file), wish="give each its own name")
+    if settings.detector and not settings.registry and settings.gateway:
+        raise ConfigError(
+            "is missing", file=str(file), path="registry", wish="without it no detector is given a gateway to watch"
+        )
+
+
+def _driver(table: Mapping[str, object], file: Path, path: str, name: str) -> tuple[str, Driver]:
+    kind = table.get("type")
+    if not isinstance(kind, str):
+        raise ConfigError("is missing", file=str(file), path=f"{path}.type", wish="`edgemesh plugins` lists them")
+    try:
+        module = find_driver(kind)
+    except ConfigError as error:
+        raise ConfigError(error.problem, file=str(file), path=f"{path}.type", wish=error.wish) from None
+    rest = {key: value for key, value in table.items() if key != "type"}
+    settings = convert(rest, module.Settings, file=str(file), path=path)
+    try:
+        driver = module.create(settings)
+    except ValueError as error:
+        raise ConfigError(str(error), file=str(file), path=path) from None
+    return name, driver

@@ -1,0 +1,131 @@
+"""What a configuration file may say: one struct per section."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta
+
+from edgemesh.detect.settings import DetectSettings
+from edgemesh.dispatch.settings import DispatchSettings
+from edgemesh.model.agents import Asset, Role
+from edgemesh.model.ids import Id
+from edgemesh.model.settings import Bytes, Seconds, Settings
+
+Port = Annotated[int, Meta(ge=0, le=65535)]
+
+
+class SiteSettings(Settings, frozen=True, kw_only=True):
+    """`[site]`: one place, one broker domain.
+
+    `broker` is `embedded` (Mosquitto on a private port if it is installed, else amqtt in the process), `mosquitto` or
+    `amqtt` to insist, or one or several addresses: `mqtt://user:${PASSWORD}@host:1883,mqtts://other:8883`.
+    `port` is the port of an embedded broker, 0 for any free one. `roles` are the roles that the whole site has, where
+    that is more than this file runs: a row of a log stays until each of its readers has it.
+    """
+
+    id: Id
+    data: str = "data"
+    broker: str = "embedded"
+    port: Port = 0
+    roles: tuple[Role, ...] = ()
+
+
+class AssetSettings(Settings, frozen=True, kw_only=True):
+    """`[[asset]]`: the thing maintained. `criticality` A: the plant stops without it, B: output is lost, C: the rest."""
+
+    id: Id
+    asset_class: Id = msgspec.field(default="machine", name="class")
+    area: Id = "site"
+    criticality: Literal["A", "B", "C"] = "B"
+
+    def asset(self) -> Asset:
+        """The asset as agents know it."""
+        return Asset(id=self.id, asset_class=self.asset_class, area=self.area, criticality=self.criticality)
+
+
+class GatewaySettings(Settings, frozen=True, kw_only=True):
+    """`[[gateway]]`: an edge host and its drivers, each a table `[[gateway.driver]]` with a `type` and its own keys."""
+
+    id: Id
+    driver: tuple[dict[str, Any], ...] = ()
+
+
+class DetectorSettings(Settings, frozen=True, kw_only=True):
+    """`[detector]`: the detector agents; each gateway's log is given to one of them. `[detection]` says what they do."""
+
+    agents: Annotated[tuple[Id, ...], Meta(min_length=1)] = ("detector-1",)
+
+
+class SchedulerSettings(Settings, frozen=True, kw_only=True):
+    """`[scheduler]`: turns alerts into work orders; `[dispatch]` says how."""
+
+    agent: Id = "scheduler"
+
+
+class RecorderSettings(Settings, frozen=True, kw_only=True):
+    """`[recorder]`: keeps the history in an embedded store; raw readings, and roll-ups of 1 and of 10 minutes."""
+
+    agent: Id = "recorder"
+    keep_raw: Seconds = Seconds(6 * 3600)
+    keep_1min: Seconds = Seconds(30 * 86400)
+    keep_10min: Seconds = Seconds(730 * 86400)
+
+
+class RegistrySettings(Settings, frozen=True, kw_only=True):
+    """`[registry]`: sees who lives, and gives each gateway's log to one detector."""
+
+    agent: Id = "registry"
+
+
+class ConsoleSettings(Settings, frozen=True, kw_only=True):
+    """`[console]`: a web page that shows what is going on; on loopback unless `host` says otherwise."""
+
+    host: str = "127.0.0.1"
+    port: Port = 8080
+
+
+class OutboxSettings(Settings, frozen=True, kw_only=True):
+    """`[outbox]`: how each agent keeps its own log.
+
+    `keep`: how long rows stay after every reader has them, so that newcomers can warm up. `window`: how many packs may
+    be under way beyond what readers have confirmed.
+    """
+
+    keep: Seconds = Seconds(600.0)
+    window: Annotated[int, Meta(ge=1, le=100_000)] = 512
+    budget: Bytes = Bytes(2 * 1000**3)
+
+
+class PlantSettings(Settings, frozen=True, kw_only=True):
+    """A whole configuration file. A role without its section does not run from this file."""
+
+    site: SiteSettings
+    asset: tuple[AssetSettings, ...] = ()
+    gateway: tuple[GatewaySettings, ...] = ()
+    detector: DetectorSettings | None = None
+    detection: DetectSettings = DetectSettings()
+    scheduler: SchedulerSettings | None = None
+    dispatch: DispatchSettings = DispatchSettings()
+    recorder: RecorderSettings | None = None
+    registry: RegistrySettings | None = None
+    console: ConsoleSettings | None = None
+    outbox: OutboxSettings = OutboxSettings()
+
+    def agents(self) -> list[tuple[Role, str]]:
+        """Role and name of each agent of the file, in the order in which readings pass them."""
+        named = [(Role.GATEWAY, gateway.id) for gateway in self.gateway]
+        named += [(Role.DETECTOR, name) for name in (self.detector.agents if self.detector else ())]
+        for role, part in (
+            (Role.SCHEDULER, self.scheduler),
+            (Role.RECORDER, self.recorder),
+            (Role.REGISTRY, self.registry),
+        ):
+            if part:
+                named.append((role, part.agent))
+        return named
+
+    def roles(self) -> frozenset[Role]:
+        """The roles that the site has, as far as this file knows."""
+        return frozenset(self.site.roles) | {role for role, _ in self.agents()}

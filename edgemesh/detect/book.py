@@ -1,0 +1,119 @@
+"""The book of one asset's open alerts: many signals, one alert per kind of trouble."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import msgspec
+
+from edgemesh.detect.signals import Signal
+from edgemesh.model.alerts import Alert, AlertKind, AlertState, Evidence, Severity
+from edgemesh.model.ids import derive_id
+
+_MOST_EVIDENCE = 16
+
+
+class OpenAlert(msgspec.Struct):
+    """An alert that stands, and the sources that keep it open."""
+
+    alert: Alert
+    sources: list[str]
+
+
+class Book(msgspec.Struct):
+    """At most one open alert per kind. It is raised by the first signal and over when all its sources are.
+
+    A version is made when evidence is added or the severity rises, never for a mere further sample; severity and
+    evidence only grow while it is open. `closed_at_ns` keeps onsets, and so ids, apart.
+    """
+
+    entries: dict[AlertKind, OpenAlert] = {}
+    closed_at_ns: dict[AlertKind, int] = {}
+
+    @property
+    def alerts(self) -> list[Alert]:
+        """The alerts that stand."""
+        return [entry.alert for entry in self.entries.values()]
+
+    def apply(self, signal: Signal, *, site: str, asset: str, gateway: str, origin: str) -> Alert | None:
+        """Take a signal; return the alert's new version, or None when nothing changes for others."""
+        entry = self.entries.get(signal.kind)
+        if not signal.firing:
+            return self._release(entry, [signal.source], signal.at_ns) if entry else None
+        if entry is None:
+            entry = self._open(signal, site, asset, gateway, origin)
+            return entry.alert
+        if signal.source not in entry.sources:
+            entry.sources.append(signal.source)
+        return _strengthen(entry, signal)
+
+    def keep_only(self, sources: Iterable[str], at_ns: int) -> list[Alert]:
+        """Release every source that is not among these: its rule is gone, or over without a word."""
+        known = set(sources)
+        released = [
+            self._release(entry, [source for source in entry.sources if source not in known], at_ns)
+            for entry in list(self.entries.values())
+        ]
+        return [alert for alert in released if alert is not None]
+
+    def adopt(self, alert: Alert, sources: Iterable[str]) -> None:
+        """Go on with another detector's open alert, kept open by these sources."""
+        self.entries[alert.kind] = OpenAlert(alert, list(dict.fromkeys(sources)))
+
+    def _open(self, signal: Signal, site: str, asset: str, gateway: str, origin: str) -> OpenAlert:
+        onset = max(signal.onset_at_ns, self.closed_at_ns.get(signal.kind, -1) + 1)
+        at_ns = max(signal.at_ns, onset)
+        alert = Alert(
+            id=derive_id(site, asset, signal.kind.value, onset),
+            version=1,
+            asset=asset,
+            kind=signal.kind,
+            state=AlertState.FIRING,
+            severity=signal.severity,
+            cause=signal.cause,
+            evidence=signal.evidence,
+            onset_at_ns=onset,
+            raised_at_ns=at_ns,
+            at_ns=at_ns,
+            gateway=gateway,
+            confidence=signal.confidence,
+            model=signal.model,
+            origin=origin,
+        )
+        self.entries[signal.kind] = entry = OpenAlert(alert, [signal.source])
+        return entry
+
+    def _release(self, entry: OpenAlert, sources: list[str], at_ns: int) -> Alert | None:
+        entry.sources = [source for source in entry.sources if source not in sources]
+        if entry.sources:
+            return None
+        alert = entry.alert
+        at_ns = max(at_ns, alert.at_ns)
+        del self.entries[alert.kind]
+        self.closed_at_ns[alert.kind] = at_ns
+        return msgspec.structs.replace(
+            alert, version=alert.version + 1, state=AlertState.CLEARED, at_ns=at_ns, cleared_at_ns=at_ns
+        )
+
+
+def _strengthen(entry: OpenAlert, signal: Signal) -> Alert | None:
+    """Add what is new to the alert; None when nothing is."""
+    alert = entry.alert
+    known = {_channel(evidence) for evidence in alert.evidence}
+    news = tuple(evidence for evidence in signal.evidence if _channel(evidence) not in known)
+    severity: Severity = max(alert.severity, signal.severity, key=lambda severity: severity.rank)
+    if (not news or len(alert.evidence) >= _MOST_EVIDENCE) and severity is alert.severity:
+        return None
+    entry.alert = msgspec.structs.replace(
+        alert,
+        version=alert.version + 1,
+        severity=severity,
+        at_ns=max(alert.at_ns, signal.at_ns),
+        evidence=(alert.evidence + news)[:_MOST_EVIDENCE],
+        confidence=max(alert.confidence, signal.confidence),
+    )
+    return entry.alert
+
+
+def _channel(evidence: Evidence) -> tuple[str, str, str]:
+    return evidence.rule, evidence.metric, evidence.device

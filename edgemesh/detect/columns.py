@@ -1,0 +1,131 @@
+"""Columns: a batch as rules and windows may read it, and what is known of the device's clock."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+
+import msgspec
+
+from edgemesh.model.samples import Batch, Quality
+
+NOT_BELIEVED = float("nan")
+Values = tuple[float | None, ...]
+_STEP_SAMPLES = 20
+_STEP_NS = 10 * 10**9
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """New samples of one device, times strictly rising.
+
+    In `values` None means that the sample had no value (time goes on), NaN that it had one that is not to be believed
+    (uncertain, bad, stuck: everything holds). `cap_ns`: the longest time between two samples that counts in full;
+    0: not known yet.
+    """
+
+    device: str
+    metrics: tuple[str, ...]
+    units: tuple[str, ...]
+    at_ns: tuple[int, ...]
+    values: tuple[Values, ...]
+    cap_ns: int
+
+
+class DeviceState(msgspec.Struct, omit_defaults=True):
+    """What is known of one device: its newest sample, its period, when it was heard on the receiver's own clock."""
+
+    newest_ns: int = -1
+    period_ns: int = 0
+    arrival_ns: int = 0
+    heard_clock_ns: int = -1
+    silent: list[str] = []
+    returned: int = 0
+    late_run: int = 0
+    late_newest_ns: int = -1
+    late_clock_ns: int = 0
+
+
+def read_columns(batch: Batch, device: DeviceState, clock_ns: int, stats: dict[str, float]) -> Columns | None:
+    """Return what is new in the batch and note it in `device`; None when nothing is.
+
+    Samples that are older than the newest one (`late`) or have its time (`duplicate`) are counted and left out, until
+    20 of them in a row over 10 s say that the device's clock was set back (`clock_steps`).
+    """
+    fresh = _fresh(batch.at_ns, device, clock_ns, stats)
+    if not fresh:
+        return None
+    values = tuple(_believed(batch, k) for k in range(len(batch.metrics)))
+    at_ns = batch.at_ns
+    if len(fresh) != len(at_ns):
+        at_ns = tuple(at_ns[i] for i in fresh)
+        values = tuple(tuple(column[i] for i in fresh) for column in values)
+    cap_ns = 3 * device.period_ns
+    _note_period(device, at_ns)
+    device.newest_ns = at_ns[-1]
+    return Columns(batch.device, batch.metrics, batch.units, at_ns, values, cap_ns)
+
+
+def heard_samples(batch: Batch) -> int:
+    """How many samples of the batch hold at least one reading that is not bad."""
+    if batch.quality is None and not any(None in column for column in batch.values):
+        return len(batch.at_ns)
+    quality = batch.quality or ((Quality.GOOD,) * len(batch.at_ns),) * len(batch.metrics)
+    return sum(
+        any(
+            column[i] is not None and grade[i] is not Quality.BAD
+            for column, grade in zip(batch.values, quality, strict=True)
+        )
+        for i in range(len(batch.at_ns))
+    )
+
+
+def _fresh(at_ns: tuple[int, ...], device: DeviceState, clock_ns: int, stats: dict[str, float]) -> range | list[int]:
+    """Positions of samples that are newer than everything before them."""
+    if at_ns[0] > device.newest_ns and all(a < b for a, b in pairwise(at_ns)):
+        device.late_run = 0
+        return range(len(at_ns))
+    fresh, newest = [], device.newest_ns
+    for position, at in enumerate(at_ns):
+        if at > newest or _clock_was_set_back(at, newest, device, clock_ns, stats):
+            fresh.append(position)
+            newest, device.late_run = at, 0
+    return fresh
+
+
+def _clock_was_set_back(at: int, newest: int, device: DeviceState, clock_ns: int, stats: dict[str, float]) -> bool:
+    if at == newest:
+        stats["duplicate"] += 1
+        return False
+    stats["late"] += 1
+    if device.late_run == 0 or at <= device.late_newest_ns:
+        device.late_run, device.late_clock_ns = 0, clock_ns
+    device.late_run += 1
+    device.late_newest_ns = at
+    if device.late_run < _STEP_SAMPLES or clock_ns - device.late_clock_ns < _STEP_NS:
+        return False
+    stats["clock_steps"] += 1
+    return True
+
+
+def _believed(batch: Batch, k: int) -> Values:
+    """Column `k` with NaN where the reading is there but not good."""
+    if batch.quality is None:
+        return batch.values[k]
+    return tuple(
+        value if value is None or grade is Quality.GOOD else NOT_BELIEVED
+        for value, grade in zip(batch.values[k], batch.quality[k], strict=True)
+    )
+
+
+def _note_period(device: DeviceState, at_ns: tuple[int, ...]) -> None:
+    first = device.newest_ns if 0 <= device.newest_ns < at_ns[0] else at_ns[0]
+    intervals = len(at_ns) - (first == at_ns[0])
+    if intervals == 0:
+        return
+    mean = (at_ns[-1] - first) // intervals
+    if device.period_ns == 0:
+        device.period_ns = mean
+    else:
+        weight = min(1.0, 0.1 * intervals)
+        device.period_ns += int(weight * (min(mean, 4 * device.period_ns) - device.period_ns))

@@ -1,0 +1,232 @@
+"""The watch over one asset: columns in, alerts out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from edgemesh.detect.book import Book
+from edgemesh.detect.columns import Columns, DeviceState, heard_samples, read_columns
+from edgemesh.detect.decision import Switch
+from edgemesh.detect.gates import Gate, GateTrack, track_gate
+from edgemesh.detect.memory import LearnerState
+from edgemesh.detect.rulebook import Rulebook
+from edgemesh.detect.rules import scan_limit
+from edgemesh.detect.settings import DetectSettings
+from edgemesh.detect.signals import FOREST, FOREST_SOURCE, Signal, source_name, split_source
+from edgemesh.detect.silence import METRIC, NEVER, due_ns, find_returned, find_silent, note_heard
+from edgemesh.detect.stuck import StuckState, scan_stuck
+from edgemesh.detect.windows import Window
+from edgemesh.model.agents import Asset
+from edgemesh.model.alerts import Alert, AlertKind, Evidence
+from edgemesh.model.samples import Batch
+
+if TYPE_CHECKING:
+    from edgemesh.detect.learner import Learner
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """When and whence something is handled: the receiver's time, its clock of watchful time, the pack's name."""
+
+    now_ns: int = 0
+    clock_ns: int = 0
+    origin: str = ""
+
+
+class WatchState(msgspec.Struct, omit_defaults=True):
+    """All that a watch remembers, but for warm-up and model. Sources and channels are named as in `signals`."""
+
+    gateway: str
+    devices: dict[str, DeviceState] = {}
+    switches: dict[str, Switch] = {}
+    stuck: dict[str, StuckState] = {}
+    gates: dict[str, Gate] = {}
+    window: Window = msgspec.field(default_factory=Window)
+    book: Book = msgspec.field(default_factory=Book)
+    learner: LearnerState = msgspec.field(default_factory=LearnerState)
+
+
+class Watch:
+    """Watches one asset with the rules that fit it, and with a learner if one is configured for its class.
+
+    `take` and `look_for_silence` are called in the order of the log and never raise for what the data hold.
+    """
+
+    def __init__(
+        self, site: str, asset: Asset, gateway: str, settings: DetectSettings, stats: dict[str, float]
+    ) -> None:
+        self.site, self.asset, self.stats = site, asset, stats
+        self.rulebook = Rulebook(settings, asset)
+        self.state = WatchState(gateway=gateway)
+        self.learner = self._make_learner()
+        self.due_ns = NEVER
+
+    def take(self, batches: Sequence[Batch], moment: Moment) -> list[Alert]:
+        """Take the asset's batches of one pack and return the new versions of its alerts."""
+        columns = [part for batch in batches if (part := self._read(batch, moment.clock_ns)) is not None]
+        returned = [
+            signal
+            for batch in batches
+            for signal in find_returned(
+                batch.device, self.rulebook.silent(batch.device), self.state.devices[batch.device], moment.now_ns
+            )
+        ]
+        self._set_due()
+        alerts = self._apply(returned, moment)
+        if columns:
+            gates = self.state.gates
+            tracks = {name: track_gate(gates.setdefault(name, Gate()), name, columns) for name in self.rulebook.gates}
+            alerts += self._apply(self._scan_rules(columns, tracks), moment)
+            if self.learner is not None:
+                alerts += self._apply(self._feed(self.learner, columns, tracks), moment)
+        return alerts
+
+    def look_for_silence(self, moment: Moment) -> list[Alert]:
+        """Return the alerts about devices that have been silent for too long now."""
+        signals = []
+        for name, device in self.state.devices.items():
+            signals += find_silent(name, self.rulebook.silent(name), device, moment.clock_ns, moment.now_ns)
+        self._set_due()
+        return self._apply(signals, moment)
+
+    def adopt(self, alert: Alert, moment: Moment) -> None:
+        """Go on with an open alert of another detector: its sources fire until they are found calm here."""
+        sources = [self._adopt_source(alert, evidence, moment) for evidence in alert.evidence]
+        self.state.book.adopt(alert, [source for source in sources if source])
+        self._set_due()
+
+    def forget_unknown(self, moment: Moment) -> list[Alert]:
+        """Clear what no rule of the present configuration keeps open; return the alerts that are over."""
+        state = self.state
+        state.switches = {source: switch for source, switch in state.switches.items() if self.rulebook.knows(source)}
+        state.stuck = {source: stuck for source, stuck in state.stuck.items() if self.rulebook.knows(source)}
+        for name, device in state.devices.items():
+            labels = {rule.label for rule in self.rulebook.silent(name)}
+            device.silent = [label for label in device.silent if label in labels]
+        firing = [source for source, switch in state.switches.items() if switch.firing]
+        firing += [source for source, stuck in state.stuck.items() if stuck.stuck]
+        firing += [
+            source_name(label, METRIC, name) for name, device in state.devices.items() for label in device.silent
+        ]
+        if self.learner is not None and state.learner.switch.firing:
+            firing.append(FOREST_SOURCE)
+        self._set_due()
+        return state.book.keep_only(firing, moment.now_ns)
+
+    def restore(self, state: WatchState, chunks: Sequence[bytes], model: bytes | None) -> None:
+        """Go on from what was saved; a warm-up or model that does not fit is counted and begun anew."""
+        self.state = state
+        self.learner = self._make_learner()
+        if self.learner is not None:
+            try:
+                self.learner.restore(chunks, model, len(state.window.channels))
+            except ValueError:
+                self.stats["models_refused"] += 1
+                state.learner, state.window = LearnerState(), Window()
+                self.learner = self._make_learner()
+        self._set_due()
+
+    def learnt_parts(self) -> dict[str, bytes | None]:
+        """Parts of warm-up and model that changed since the last call; None: gone."""
+        learner = self.learner
+        if learner is None:
+            return {}
+        parts = {f"warmup/{k}": learner.chunk(k) for k in sorted(learner.dirty_chunks)}
+        if learner.model_dirty and learner.model is not None:
+            parts["model"] = learner.model.content
+        learner.dirty_chunks.clear()
+        learner.model_dirty = False
+        return parts
+
+    def _make_learner(self) -> Learner | None:
+        if self.rulebook.forest is None:
+            return None
+        from edgemesh.detect.learner import Learner  # numpy only where something is learnt
+
+        return Learner(self.asset.id, self.rulebook.forest, self.state.learner, self.stats)
+
+    def _read(self, batch: Batch, clock_ns: int) -> Columns | None:
+        device = self.state.devices.setdefault(batch.device, DeviceState())
+        heard = heard_samples(batch)
+        columns = read_columns(batch, device, clock_ns, self.stats)
+        if heard:
+            note_heard(device, min(heard, len(columns.at_ns) if columns else 0), clock_ns)
+        return columns
+
+    def _scan_rules(self, columns: Sequence[Columns], tracks: Mapping[str, GateTrack]) -> list[Signal]:
+        """Run every rule over its channels; signals in the order of time, at one instant those that fire first."""
+        signals: list[Signal] = []
+        for part in columns:
+            for k, metric in enumerate(part.metrics):
+                values = part.values[k]
+                for rule in self.rulebook.stuck(part.device, metric):
+                    state = self.state.stuck.setdefault(source_name(rule.label, metric, part.device), StuckState())
+                    changes, values = scan_stuck(rule, state, part, k, tracks.get(rule.gate))
+                    signals += changes
+                for limit in self.rulebook.limits(part.device, metric):
+                    source = source_name(limit.label, metric, part.device)
+                    switch = self.state.switches.setdefault(source, Switch())
+                    signals += scan_limit(limit, switch, part, k, values, tracks.get(limit.gate), self.asset.id)
+        return sorted(signals, key=lambda signal: (signal.at_ns, not signal.firing))
+
+    def _feed(self, learner: Learner, columns: Sequence[Columns], tracks: Mapping[str, GateTrack]) -> list[Signal]:
+        """Assemble the rows that the learner's gate lets through and hand them over."""
+        window, forest = self.state.window, learner.settings
+        window.open = learner.model is None
+        if window.admit(columns, self.rulebook.learns):
+            learner.widen_warmup(len(window.channels))
+        instants, rows = window.assemble(columns)
+        for place in self._stuck_places():
+            for row in rows:
+                row[place] = None
+        track = tracks.get(forest.gate)
+        if track is not None:
+            gate_ns = int(forest.gate_for * 10**9)
+            kept = [i for i, at in enumerate(instants) if track.is_open(at, gate_ns)]
+            instants, rows = [instants[i] for i in kept], [rows[i] for i in kept]
+        entry = self.state.book.entries.get(AlertKind.MACHINE)
+        calm = entry is None or entry.sources == [FOREST_SOURCE]
+        return learner.feed(instants, rows, window.channels, calm=calm)
+
+    def _stuck_places(self) -> list[int]:
+        """Which entries of a row stand still now and are not to be believed."""
+        stuck = {split_source(source)[:0:-1] for source, state in self.state.stuck.items() if state.stuck}
+        return [k for k, (device, metric, _) in enumerate(self.state.window.channels) if (device, metric) in stuck]
+
+    def _adopt_source(self, alert: Alert, evidence: Evidence, moment: Moment) -> str | None:
+        """Have the rule that the evidence names fire; None when no rule here has that name."""
+        source = source_name(evidence.rule, evidence.metric, evidence.device)
+        state = self.state
+        if alert.kind is AlertKind.SILENT:
+            if not any(rule.label == evidence.rule for rule in self.rulebook.silent(evidence.device)):
+                return None
+            device = state.devices.setdefault(evidence.device, DeviceState(heard_clock_ns=moment.clock_ns))
+            device.silent = list(dict.fromkeys([*device.silent, evidence.rule]))
+            return source
+        if evidence.rule == FOREST:
+            state.learner.switch.firing = self.learner is not None
+            return FOREST_SOURCE if self.learner is not None else None
+        if not self.rulebook.knows(source):
+            return None
+        if alert.kind is AlertKind.SENSOR:
+            state.stuck.setdefault(source, StuckState()).stuck = True
+        else:
+            state.switches.setdefault(source, Switch()).firing = True
+        return source
+
+    def _set_due(self) -> None:
+        due = [due_ns(self.rulebook.silent(name), device) for name, device in self.state.devices.items()]
+        self.due_ns = min(due, default=NEVER)
+
+    def _apply(self, signals: Sequence[Signal], moment: Moment) -> list[Alert]:
+        alerts = [
+            self.state.book.apply(
+                signal, site=self.site, asset=self.asset.id, gateway=self.state.gateway, origin=moment.origin
+            )
+            for signal in signals
+        ]
+        return [alert for alert in alerts if alert is not None]

@@ -1,0 +1,177 @@
+"""The dispatch desk: alerts, answers, cards and time in, versions of work orders out."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+
+from edgemesh.dispatch import moves
+from edgemesh.dispatch.handover import Handover
+from edgemesh.dispatch.ledger import Entry
+from edgemesh.dispatch.memory import Memory
+from edgemesh.dispatch.settings import DispatchSettings, WhenCleared
+from edgemesh.dispatch.triage import Plan, triage
+from edgemesh.model.agents import Asset, Card, Presence, Role
+from edgemesh.model.alerts import Alert, AlertState, Severity
+from edgemesh.model.ids import derive_id
+from edgemesh.model.orders import Answer, AnswerKind, OrderState, WorkOrder
+
+
+class Desk:
+    """Decides what becomes of orders. Time is what `time` was told last; the same input twice gives orders once."""
+
+    def __init__(
+        self, site: str, settings: DispatchSettings, assets: Mapping[str, Asset], *, epoch: int, stats: Counter[str]
+    ) -> None:
+        self.handover = Handover(settings, epoch, stats)
+        self.memory = Memory()
+        self.ledger, self.roster = self.handover.ledger, self.handover.roster
+        self._site, self._settings, self._assets, self._stats = site, settings, assets, stats
+
+    def alerts(self, alerts: Iterable[Alert]) -> list[WorkOrder]:
+        """Take in a detector's alerts. Of each only the newest version counts: what is over already wakes nobody."""
+        newest: dict[str, Alert] = {}
+        for alert in alerts:
+            if alert.id not in newest or alert.version >= newest[alert.id].version:
+                newest[alert.id] = alert
+        for alert in newest.values():
+            if not self.memory.news(alert):
+                self._stats["alerts_again"] += 1
+            elif alert.state is AlertState.CLEARED:
+                self._clear(alert)
+            elif alert.state is not AlertState.PENDING:
+                self._fire(alert)
+            self.handover.offer_freed()
+        return self.handover.take()
+
+    def answers(self, answers: Iterable[Answer]) -> list[WorkOrder]:
+        """Take in what executors say; what doesn't count is counted in the stats by its reason."""
+        for answer in answers:
+            problem = moves.objection(self.ledger.get(answer.order), answer)
+            self._stats[f"answers_{problem or answer.answer}"] += 1
+            if problem is None:
+                self._answer(self.ledger.entries[answer.order], answer)
+                self.handover.offer_freed()
+        return self.handover.take()
+
+    def cards(self, cards: Iterable[Card]) -> list[WorkOrder]:
+        """Take in executors whose presence, skills or load changed; other roles are left alone."""
+        for card in cards:
+            if card.role is Role.EXECUTOR:
+                self._card(card)
+                self.handover.offer_freed()
+        return self.handover.take()
+
+    def time(self, now_ns: int) -> list[WorkOrder]:
+        """Let pass what is due: deadlines, verification, retries, forgetting."""
+        now_ns = self.handover.now_ns = max(self.handover.now_ns, now_ns)
+        for entry in self.ledger.due(now_ns):
+            self._expire(entry)
+            self.handover.offer_freed()
+        horizon_ns = now_ns - int(self._settings.rework_within * 1e9)
+        self.ledger.forget(horizon_ns)
+        self.memory.forget(horizon_ns)
+        return self.handover.take()
+
+    def _fire(self, alert: Alert) -> None:
+        """An alert stands: it opens an order, or belongs to the one of its asset and kind."""
+        seen = self.memory.seen.get(alert.id)
+        if seen is None and alert.severity is Severity.INFO:
+            return
+        plan = triage(alert, self._assets.get(alert.asset) or Asset(id=alert.asset), self._settings.triage)
+        order = seen.order if seen else self.ledger.standing.get((alert.asset, alert.kind))
+        entry = self.ledger.entries.get(order or "")
+        if entry is None:
+            self._open(alert, plan)
+            return
+        self.memory.put(alert, entry.order.id, self.handover.now_ns)
+        if seen is None:
+            entry.alerts.append(alert.id)
+        if alert.severity is not Severity.INFO:
+            self._replan(entry, plan)
+        if entry.calm_at_ns is not None:
+            self.handover.reopen(entry, "the alert came back after the work was done")
+
+    def _open(self, alert: Alert, plan: Plan) -> None:
+        order_id = derive_id(self._site, alert.id)
+        if order_id in self.ledger.entries:
+            self._stats["alerts_again"] += 1
+            return
+        now_ns = self.handover.now_ns
+        self.memory.put(alert, order_id, now_ns)
+        before = self.ledger.get(self.ledger.verified.get((alert.asset, alert.kind), ""))
+        note = f"rework: order {before.id} was verified, and the alert is back" if before else ""
+        order = moves.opened(order_id, alert, plan, now_ns, self.handover.epoch, note)
+        self.handover.seek(Entry(order=order, kind=alert.kind, plan=plan, alerts=[alert.id]), order)
+
+    def _replan(self, entry: Entry, plan: Plan) -> None:
+        """Keep the newest plan for the next dispatch. A more urgent priority counts at once; nobody is called off."""
+        order, now_ns = entry.order, self.handover.now_ns
+        if plan.priority.value > order.priority.value:
+            plan = Plan(cause=plan.cause, title=plan.title, skills=plan.skills, priority=order.priority)
+        entry.plan = plan
+        self.ledger.dirty.add(order.id)
+        if order.state is OrderState.OPEN and (order.skills, order.priority) != (plan.skills, plan.priority):
+            self.handover.seek(entry, moves.replanned(moves.amend(order, now_ns), plan))
+        elif order.priority is not plan.priority:
+            self.handover.put(entry, moves.amend(order, now_ns, priority=plan.priority), entry.due_ns)
+
+    def _clear(self, alert: Alert) -> None:
+        """An alert is over: before work began the order may go, after done verification begins."""
+        seen = self.memory.seen.get(alert.id)
+        order_id = seen.order if seen else None
+        self.memory.put(alert, order_id, self.handover.now_ns)
+        entry = self.ledger.entries.get(order_id or "")
+        if entry is None or alert.id not in entry.alerts:
+            return
+        entry.alerts.remove(alert.id)
+        self.ledger.dirty.add(entry.order.id)
+        if entry.alerts:
+            return
+        order = entry.order
+        if order.state is OrderState.DONE:
+            entry.calm_at_ns = self.handover.now_ns
+            self.ledger.due_at(entry, self.handover.later(self._settings.verify_for))
+        elif order.state in moves.NOT_BEGUN and self._settings.when_cleared is WhenCleared.CANCEL:
+            note = "the alert cleared before work began"
+            self.handover.put(entry, moves.cancelled(order, self.handover.now_ns, note), None)
+
+    def _answer(self, entry: Entry, answer: Answer) -> None:
+        if answer.answer in (AnswerKind.REFUSED, AnswerKind.FAILED):
+            said = f"{answer.executor} {answer.answer}"
+            self.handover.pass_on(entry, f"{said}: {answer.note}" if answer.note else said)
+            return
+        deadline_ns = self.handover.later(self._settings.work_within)
+        order = moves.answered(entry.order, answer, self.handover.now_ns, deadline_ns)
+        if order.state is not OrderState.DONE:
+            self.handover.put(entry, order, order.deadline_at_ns)
+        elif entry.alerts:
+            self.handover.put(entry, order, self.handover.later(self._settings.reopen_after))
+        else:
+            entry.calm_at_ns = self.handover.now_ns
+            self.handover.put(entry, order, self.handover.later(self._settings.verify_for))
+
+    def _card(self, card: Card) -> None:
+        name, before = card.agent, self.roster.executors.get(card.agent)
+        if not self.roster.put(card):
+            self._stats["cards_beyond_limit"] += 1
+            return
+        born = before is None or before.incarnation != card.incarnation
+        if card.state is Presence.DOWN:
+            self.handover.take_back(name, f"{name} is down")
+        elif before is not None and born and card.load < self.roster.held(name):
+            self.handover.take_back(name, f"{name} started anew without the order")
+        self.handover.offer(name, again=born or (before is not None and not before.up))
+
+    def _expire(self, entry: Entry) -> None:
+        order = entry.order
+        if order.state is OrderState.OPEN:
+            self.handover.retry(entry)
+        elif order.state is OrderState.DISPATCHED:
+            self.handover.pass_on(entry, f"{order.executor} did not answer in time")
+        elif order.state in moves.HELD:
+            self.handover.pass_on(entry, f"{order.executor} was not done in time")
+        elif entry.calm_at_ns is not None:
+            self.handover.put(entry, moves.verified(order, self.handover.now_ns, entry.calm_at_ns), None)
+        else:
+            self.handover.reopen(entry, "the alert is still there after the work was done")

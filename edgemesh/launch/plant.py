@@ -1,0 +1,191 @@
+"""Building what a configuration names: broker, agents and console, in one process."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from edgemesh.agents.card import make_will
+from edgemesh.agents.clock import Clock, SystemClock
+from edgemesh.agents.core import Core
+from edgemesh.agents.engine import Engine
+from edgemesh.agents.gateway import GatewayCore
+from edgemesh.agents.intake import Intake
+from edgemesh.agents.recorder import RecorderCore
+from edgemesh.agents.registry import RegistryCore
+from edgemesh.agents.roles import ROLES
+from edgemesh.agents.runtime import Runtime
+from edgemesh.agents.scheduler import SchedulerCore
+from edgemesh.bus.address import Address, parse_addresses
+from edgemesh.bus.contract import Bus, Will
+from edgemesh.bus.embedded import EmbeddedBroker, Preference, start_broker
+from edgemesh.bus.mqtt import MqttBus
+from edgemesh.configuration.loading import Configuration
+from edgemesh.errors import ConfigError
+from edgemesh.log.journal import Journal
+from edgemesh.model.agents import Role
+from edgemesh.store.contract import Sink
+from edgemesh.store.history import HistorySink
+from edgemesh.wire.topics import Topics
+
+logger = logging.getLogger(__name__)
+
+EMBEDDED: dict[str, Preference] = {"embedded": "auto", "mosquitto": "mosquitto", "amqtt": "amqtt"}
+Connect = Callable[[str, Will | None], Bus]
+"""How a client comes onto the bus: its id and its Last Will give a connection, not yet open."""
+
+
+@dataclass(slots=True)
+class Plant:
+    """The running parts of one configuration. `broker` is None where the configuration names another's."""
+
+    configuration: Configuration
+    topics: Topics
+    connect: Connect
+    broker: EmbeddedBroker | None = None
+    agents: dict[str, Runtime] = field(default_factory=dict)
+    intakes: dict[str, Intake] = field(default_factory=dict)
+
+    def of(self, role: Role) -> list[Runtime]:
+        """The agents of a role."""
+        return [agent for agent in self.agents.values() if agent.role is role]
+
+    def history(self) -> Path | None:
+        """The recorder's database, where there is a recorder."""
+        recorder = self.configuration.settings.recorder
+        return journal_file(self.configuration.data, recorder.agent) if recorder else None
+
+    async def start(self) -> None:
+        """Start all agents, consumers before producers, and let the drivers read."""
+        for agent in reversed(self.agents.values()):
+            await agent.start()
+        for name, intake in self.intakes.items():
+            intake.start(self.configuration.drivers[name])
+
+    async def stop(self) -> None:
+        """Stop drivers, agents and the broker; returns when nothing runs any more."""
+        for intake in self.intakes.values():
+            await intake.stop()
+        await asyncio.gather(*(agent.stop() for agent in self.agents.values()))
+        if self.broker:
+            await self.broker.stop()
+
+
+def journal_file(data: Path, agent: str) -> Path:
+    """Where an agent keeps its log."""
+    return data / "agents" / f"{agent}.db"
+
+
+def address_file(data: Path) -> Path:
+    """Where an embedded broker leaves word of its address."""
+    return data / "broker" / "address"
+
+
+async def find_broker(configuration: Configuration) -> tuple[EmbeddedBroker | None, Sequence[Address]]:
+    """Start the embedded broker if the configuration wants one; give the addresses to connect to."""
+    site = configuration.settings.site
+    prefer = EMBEDDED.get(site.broker)
+    if prefer is None:
+        return None, parse_addresses(site.broker)
+    configuration.data.mkdir(parents=True, exist_ok=True)
+    folder = configuration.data / "broker"
+    broker = await start_broker(prefer, site.port, folder=folder)
+    address_file(configuration.data).write_text(f"{broker.address}\n")
+    return broker, (broker.address,)
+
+
+async def build(
+    configuration: Configuration,
+    *,
+    roles: frozenset[Role] = frozenset(Role),
+    clock: Callable[[], Clock] = SystemClock,
+    connect: Connect | None = None,
+) -> Plant:
+    """Build the agents of a configuration that have one of the roles; nothing runs yet but an embedded broker.
+
+    `connect` replaces the broker, for a bus in memory. `clock` makes one clock per agent.
+    """
+    broker: EmbeddedBroker | None = None
+    if connect is None:
+        broker, addresses = await find_broker(configuration)
+
+        def connect(client_id: str, will: Will | None) -> Bus:
+            return MqttBus(addresses, client_id, will=will)
+
+    plant = Plant(configuration, Topics(configuration.settings.site.id), connect, broker)
+    try:
+        for role, name, make_core, sinks in _agents(configuration):
+            if role in roles:
+                plant.agents[name] = _agent(plant, role, name, make_core, sinks, clock())
+    except BaseException:
+        await plant.stop()
+        raise
+    for name in configuration.drivers:
+        if name in plant.agents:
+            plant.intakes[name] = Intake(plant.agents[name])
+    if not plant.agents:
+        await plant.stop()
+        raise ConfigError("names no agent to run", file=str(configuration.file), wish="add [[gateway]], [detector], …")
+    return plant
+
+
+AgentPlan = tuple[Role, str, Callable[[], Core], Sequence[Sink]]
+
+
+def _agents(configuration: Configuration) -> list[AgentPlan]:
+    settings = configuration.settings
+    site, assets = settings.site.id, {each.id: each.asset() for each in settings.asset}
+    started = int(time.time())
+    plans: list[AgentPlan] = [(Role.GATEWAY, gateway.id, GatewayCore, ()) for gateway in settings.gateway]
+    if settings.detector:
+        from edgemesh.agents.detector import DetectorCore  # heavy: numpy, and scikit-learn when it learns
+
+        plans += [
+            (Role.DETECTOR, name, lambda name=name: DetectorCore(name, site, settings.detection, assets), ())  # type: ignore[misc]
+            for name in settings.detector.agents
+        ]
+    if settings.scheduler:
+        scheduler = settings.scheduler.agent
+        plans.append(
+            (
+                Role.SCHEDULER,
+                scheduler,
+                lambda: SchedulerCore(scheduler, site, settings.dispatch, assets, epoch=started),
+                (),
+            )
+        )
+    if settings.recorder:
+        recorder = settings.recorder
+        sink = HistorySink(raw_s=recorder.keep_raw, minute_s=recorder.keep_1min, ten_minutes_s=recorder.keep_10min)
+        plans.append((Role.RECORDER, recorder.agent, RecorderCore, (sink,)))
+    if settings.registry:
+        registry = settings.registry.agent
+        plans.append((Role.REGISTRY, registry, lambda: RegistryCore(registry, site), ()))
+    return plans
+
+
+def _agent(
+    plant: Plant, role: Role, name: str, make_core: Callable[[], Core], sinks: Sequence[Sink], clock: Clock
+) -> Runtime:
+    configuration = plant.configuration
+    settings = configuration.settings
+    journal = Journal.open(journal_file(configuration.data, name), name)
+    engine = Engine(journal, make_core, writes=ROLES[role].writes, sinks=sinks, observe=clock.observe)
+    incarnation = secrets.token_hex(8)
+    will = Will(plant.topics.card(name), make_will(engine, role, incarnation))
+    return Runtime(
+        engine,
+        plant.connect(f"edgemesh-{settings.site.id}-{name}", will),
+        plant.topics,
+        role,
+        readers=[reader.value for reader in ROLES[role].readers if reader in settings.roles()],
+        window=settings.outbox.window,
+        keep_s=settings.outbox.keep,
+        clock=clock,
+        incarnation=incarnation,
+    )

@@ -1,0 +1,112 @@
+"""Listening in: what is on the bus, decoded, and what was refused."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+from edgemesh.bus.contract import Bus, Message
+from edgemesh.errors import Rejected
+from edgemesh.log.journal import Journal
+from edgemesh.model.packs import Alerts, Orders, Readings
+from edgemesh.wire import codec
+from edgemesh.wire.topics import Kind, Topics, parse
+
+Say = Callable[[str], None]
+
+
+async def tap(bus: Bus, topics: Topics, pattern: str, say: Say, *, count: int | None, wait_s: float | None) -> int:
+    """Say one line per message until `count` have come, `wait_s` are over or the task is cancelled; return how many."""
+    done = asyncio.Event()
+    seen = 0
+
+    def take(message: Message) -> None:
+        nonlocal seen
+        message.settle()
+        if count is None or seen < count:
+            seen += 1
+            say(describe(message))
+        if seen == count:
+            done.set()
+
+    bus.subscribe(topics.below(pattern), take)
+    await bus.open()
+    try:
+        await asyncio.wait_for(done.wait(), wait_s)
+    except TimeoutError:
+        pass
+    finally:
+        await bus.close()
+    return seen
+
+
+def describe(message: Message) -> str:
+    """One line: the topic, `(retained)` where it is, and the content in short; bytes that break the rules say why."""
+    head = message.topic + (" (retained)" if message.retained else "")
+    try:
+        return f"{head}  {_content(message)}"
+    except Rejected as rejected:
+        return f"{head}  REJECTED {rejected}"
+
+
+def _content(message: Message) -> str:
+    address = parse(message.topic)
+    if not message.payload:
+        return "(emptied)"
+    if address.kind in (Kind.READINGS, Kind.ALERTS, Kind.ORDERS):
+        pack = codec.decode_pack(message.payload, kind=address.kind, agent=address.name)
+        where = f"seq {pack.seq} epoch {pack.epoch} lowest {pack.lowest}:"
+        return f"{where} {_records(pack)}"
+    codec.decode_json(message.payload)
+    return message.payload.decode()
+
+
+def _records(pack: Readings | Alerts | Orders) -> str:
+    if isinstance(pack, Readings):
+        return "; ".join(
+            f"{batch.device} x{len(batch.at_ns)} "
+            + " ".join(f"{name}={column[-1]}" for name, column in zip(batch.metrics, batch.values, strict=True))
+            for batch in pack.records
+        )
+    if isinstance(pack, Alerts):
+        return "; ".join(
+            f"alert {each.id[:8]} v{each.version} {each.asset} {each.kind} {each.state}/{each.severity}: {each.cause}"
+            for each in pack.records
+        )
+    return "; ".join(
+        f"order {each.id[:8]} v{each.version} {each.asset} {each.state} {each.executor or '-'}: {each.title}"
+        for each in pack.records
+    )
+
+
+def quarantine_lines(data: Path, *, limit: int) -> list[str]:
+    """What the agents below a data folder have refused, newest first, and how often for which reason."""
+    lines: list[str] = []
+    for file in sorted((data / "agents").glob("*.db")):
+        journal = Journal.peek(file)
+        try:
+            counts = journal.rejections()
+            kept = journal.quarantine(limit=limit)
+        finally:
+            journal.close()
+        if counts:
+            lines.append(
+                f"{journal.agent}: " + ", ".join(f"{count} {reason}" for reason, count in sorted(counts.items()))
+            )
+        lines += [
+            f"  {datetime.fromtimestamp(each.at_ns / 1e9, UTC):%Y-%m-%d %H:%M:%S}Z  {each.reason:<14}  {each.origin}"
+            f"  {each.detail}  {each.payload[:120]!r}"
+            for each in kept
+        ]
+    return lines
+
+
+async def linked(bus: Bus, *, within_s: float) -> bool:
+    """Wait for the bus to have a link."""
+    deadline = time.monotonic() + within_s
+    while not bus.linked and time.monotonic() < deadline:
+        await asyncio.sleep(0.02)
+    return bus.linked

@@ -1,0 +1,99 @@
+"""The sink of history: what the recorder follows, kept in the recorder's own database."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+
+import msgspec
+
+from edgemesh.model.packs import Alerts, Orders, Pack, Readings
+from edgemesh.store import retention
+from edgemesh.store.schema import create, read_state, write_state
+from edgemesh.store.writer import Memory, ReadingWriter
+
+_encode = msgspec.json.Encoder().encode
+
+_PUT_ALERT = """INSERT INTO alert VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET version = excluded.version,
+state = excluded.state, asset = excluded.asset, raised_at_ns = excluded.raised_at_ns, body = excluded.body
+WHERE excluded.version > version"""
+_PUT_ORDER = """INSERT INTO workorder VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET
+version = excluded.version, state = excluded.state, asset = excluded.asset, opened_at_ns = excluded.opened_at_ns,
+body = excluded.body WHERE excluded.version > version"""
+
+
+class HistorySink:
+    """Keeps readings with their roll-ups, alerts and work orders. Ages are in seconds.
+
+    Raw readings live `raw_s`, 1-minute roll-ups `minute_s`, 10-minute roll-ups `ten_minutes_s`; alerts and orders stay.
+    A time of a series that comes again replaces the reading that was there, so a pack that comes twice changes nothing;
+    once its raw readings were trimmed that can't be known any more. Bad readings are kept but not in the roll-ups.
+    """
+
+    def __init__(
+        self,
+        *,
+        raw_s: float = retention.RAW_S,
+        minute_s: float = retention.MINUTE_S,
+        ten_minutes_s: float = retention.TEN_MINUTES_S,
+        step_rows: int = retention.STEP_ROWS,
+    ) -> None:
+        self._ages = {"raw_s": raw_s, "minute_s": minute_s, "ten_minutes_s": ten_minutes_s}
+        self._step_rows = step_rows
+        self._memory = Memory()
+
+    def prepare(self, connection: sqlite3.Connection) -> None:
+        """Create the tables that are missing. StoreError when they are of a newer edgemesh."""
+        create(connection)
+        self._memory = Memory()
+
+    def write(self, connection: sqlite3.Connection, packs: Sequence[Pack]) -> None:
+        """Write the packs inside the open transaction; never commits."""
+        state, memory = read_state(connection), self._memory
+        if memory.writes != state["writes"]:  # the transaction of the write before was rolled back, or is not ours
+            memory.forget(connection)
+        memory.writes = -1
+        writer = ReadingWriter(connection, memory, state)
+        for pack in packs:
+            match pack:
+                case Readings():
+                    for batch in pack.records:
+                        writer.add(pack.agent, batch)
+                case Alerts():
+                    _write_alerts(connection, pack)
+                case Orders():
+                    _write_orders(connection, pack)
+        writer.flush()
+        changes = {
+            "writes": state["writes"] + 1,
+            "packs": state["packs"] + len(packs),
+            "readings": state["readings"] + writer.readings,
+            "duplicates": state["duplicates"] + writer.duplicates,
+            "unusable": state["unusable"] + writer.unusable,
+        }
+        write_state(connection, changes)
+        memory.writes = changes["writes"]
+
+    def trim(self, connection: sqlite3.Connection, now_ns: int) -> None:
+        """Forget, inside the open transaction, a step of what is too old."""
+        retention.trim(connection, now_ns, limit=self._step_rows, **self._ages)
+
+
+def _write_alerts(connection: sqlite3.Connection, pack: Alerts) -> None:
+    versions, latest = [], []
+    for alert in pack.records:
+        body = _encode(alert)
+        versions.append((alert.id, alert.version, alert.state.value, alert.at_ns, pack.at_ns, body))
+        latest.append((alert.id, alert.version, alert.state.value, alert.asset, alert.raised_at_ns, body))
+    connection.executemany("INSERT OR IGNORE INTO alert_version VALUES (?, ?, ?, ?, ?, ?)", versions)
+    connection.executemany(_PUT_ALERT, latest)
+
+
+def _write_orders(connection: sqlite3.Connection, pack: Orders) -> None:
+    versions, latest = [], []
+    for order in pack.records:
+        body = _encode(order)
+        versions.append((order.id, order.version, order.state.value, order.alert, pack.at_ns, body))
+        latest.append((order.id, order.version, order.state.value, order.asset, order.opened_at_ns, body))
+    connection.executemany("INSERT OR IGNORE INTO workorder_version VALUES (?, ?, ?, ?, ?, ?)", versions)
+    connection.executemany(_PUT_ORDER, latest)

@@ -1,0 +1,239 @@
+"""Records to bytes and back. Encoding trusts our own records; decoding trusts nothing.
+
+Every decoder raises Rejected and nothing else, whatever the bytes. Unknown fields are ignored (a newer version may add
+some), `v` may be missing and is then 1. Instants are checked for their range only: whether a time is plausible is for
+the gateway to say.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+import msgspec
+from msgspec.json import Decoder, Encoder
+
+from edgemesh.errors import Rejected
+from edgemesh.model.agents import Card, Owners, Watermark
+from edgemesh.model.alerts import Alert
+from edgemesh.model.orders import Answer, DispatchList, WorkOrder
+from edgemesh.model.packs import Alerts, Header, Orders, Pack, Readings
+from edgemesh.model.samples import Batch, Record
+from edgemesh.wire.reasons import Reason
+from edgemesh.wire.strict import MAX_BYTES, check_bytes, decode_json, parse_checked, shorten
+
+__all__ = [
+    "MAX_BYTES",
+    "MAX_RECORDS",
+    "VERSION",
+    "decode_alert",
+    "decode_answer",
+    "decode_body",
+    "decode_card",
+    "decode_dispatch",
+    "decode_json",
+    "decode_order",
+    "decode_owners",
+    "decode_pack",
+    "decode_watermark",
+    "encode",
+    "encode_pack",
+    "encode_records",
+]
+
+VERSION = 1
+MAX_RECORDS = 10_000
+
+T = TypeVar("T")
+_encode = Encoder().encode
+_PACKS: dict[str, type[Pack]] = {"readings": Readings, "alerts": Alerts, "orders": Orders}
+_HEADS = {kind: f'{{"v":{VERSION},"kind":"{kind}",'.encode() for kind in _PACKS}
+_VERSION_FIRST = f'{{"v":{VERSION},'.encode()
+
+_PACK: Decoder[Pack] = Decoder(Pack)
+_BATCHES: Decoder[tuple[Batch, ...]] = Decoder(tuple[Batch, ...])
+_ALERTS = Decoder(tuple[Alert, ...])
+_ORDERS = Decoder(tuple[WorkOrder, ...])
+_CARD = Decoder(Card)
+_WATERMARK = Decoder(Watermark)
+_OWNERS = Decoder(Owners)
+_ANSWER = Decoder(Answer)
+_DISPATCH = Decoder(DispatchList)
+_ALERT = Decoder(Alert)
+_ORDER = Decoder(WorkOrder)
+
+# What a pack and a batch surely spell out when they decode at all: the fields without a default, `v` and `kind`.
+_PACK_KEYS = 8
+_BATCH_KEYS = 6
+
+
+def encode(record: msgspec.Struct) -> bytes:
+    """The record as compact JSON, fields at their default left out. Floats must be finite: NaN would leave as null."""
+    return _encode(record)
+
+
+def encode_records(records: Sequence[Record]) -> bytes:
+    """Records of one kind as a JSON array: what an outbox row holds, and the `body` of `encode_pack`."""
+    return _encode(records)
+
+
+def encode_pack(
+    kind: str, *, agent: str, epoch: str, seq: int, lowest: int, at_ns: int, trace: str = "", body: bytes
+) -> bytes:
+    """A pack around a body that `encode_records` made, without touching the body again.
+
+    `kind` is readings, alerts or orders (else KeyError); the other fields are those of `model.packs.Header`.
+    """
+    header = _encode(Header(agent=agent, epoch=epoch, seq=seq, lowest=lowest, at_ns=at_ns, trace=trace))
+    return b"".join((_HEADS[kind], header[1:-1], b',"records":', body, b"}"))
+
+
+def decode_pack(payload: bytes, *, kind: str, agent: str) -> Pack:
+    """A pack from the topic of the agent's log of that kind (readings, alerts, orders, else KeyError)."""
+    check_bytes(payload)
+    readings = kind == "readings"
+    pack: Pack | None = _decode_readings(payload) if readings else None
+    if pack is None:
+        pack = _decode_slowly(_PACK, payload, wide=readings)
+    if type(pack) is not _PACKS[kind]:
+        raise Rejected(Reason.ID_MISMATCH, f"a pack of another kind on a topic of {kind}")
+    _match(pack.agent, agent)
+    return pack
+
+
+def decode_body(kind: str, body: bytes) -> tuple[Record, ...]:
+    """The records of an outbox row of that kind (readings, alerts, orders, else KeyError)."""
+    return _BODIES[kind](body)
+
+
+def _decode_batches(body: bytes) -> tuple[Batch, ...]:
+    check_bytes(body)
+    try:
+        batches = _BATCHES.decode(body)
+    except msgspec.DecodeError:
+        pass  # said more clearly below
+    else:
+        if body.count(b":") == _count_keys(batches):
+            return batches
+    return _decode_slowly(_BATCHES, body, wide=True)
+
+
+_BODIES: dict[str, Callable[[bytes], tuple[Record, ...]]] = {
+    "readings": _decode_batches,
+    "alerts": lambda body: _decode_small(_ALERTS, body),
+    "orders": lambda body: _decode_small(_ORDERS, body),
+}
+
+
+def decode_card(payload: bytes, *, agent: str) -> Card:
+    """A card from the agent's topic."""
+    card = _decode_small(_CARD, payload)
+    _match(card.agent, agent)
+    return card
+
+
+def decode_watermark(payload: bytes) -> Watermark:
+    """How far a consumer group is; agent and group stand in the topic only."""
+    return _decode_small(_WATERMARK, payload)
+
+
+def decode_owners(payload: bytes) -> Owners:
+    """The site's map of owners."""
+    return _decode_small(_OWNERS, payload)
+
+
+def decode_answer(payload: bytes, *, executor: str) -> Answer:
+    """An answer from the executor's topic."""
+    answer = _decode_small(_ANSWER, payload)
+    _match(answer.executor, executor)
+    return answer
+
+
+def decode_dispatch(payload: bytes, *, executor: str) -> DispatchList:
+    """The orders given to one executor, from its topic."""
+    dispatch = _decode_small(_DISPATCH, payload)
+    _match(dispatch.executor, executor)
+    return dispatch
+
+
+def decode_alert(payload: bytes, *, id: str) -> Alert:  # noqa: A002  the wire's own word
+    """An alert from its state topic."""
+    alert = _decode_small(_ALERT, payload)
+    _match(alert.id, id)
+    return alert
+
+
+def decode_order(payload: bytes, *, id: str) -> WorkOrder:  # noqa: A002  the wire's own word
+    """A work order from its state topic."""
+    order = _decode_small(_ORDER, payload)
+    _match(order.id, id)
+    return order
+
+
+def _match(said: str, topic: str) -> None:
+    if said != topic:
+        raise Rejected(Reason.ID_MISMATCH, f"the topic says {shorten(topic)}, the message {shorten(said)}")
+
+
+def _count_keys(batches: tuple[Batch, ...]) -> int:
+    """How many keys the batches surely spell out."""
+    return _BATCH_KEYS * len(batches) + sum(batch.quality is not None for batch in batches)
+
+
+def _decode_readings(payload: bytes) -> Readings | None:
+    """Decode a pack of readings in one pass, or None when only the slow way can tell whether it is sound.
+
+    msgspec is silent about duplicate keys. But each key has a colon: with exactly as many colons as there are keys that
+    must be there once, no key is there twice, none is unknown, and no value went unchecked.
+    """
+    if not payload.startswith(_VERSION_FIRST):
+        return None
+    try:
+        pack = _PACK.decode(payload)
+    except msgspec.DecodeError:
+        return None
+    if not isinstance(pack, Readings):
+        return None
+    keys = _PACK_KEYS + (pack.trace != "") + _count_keys(pack.records)
+    return pack if payload.count(b":") == keys else None
+
+
+def _decode_small(decoder: Decoder[T], payload: bytes) -> T:
+    check_bytes(payload)
+    return _decode_slowly(decoder, payload)
+
+
+def _decode_slowly(decoder: Decoder[T], payload: bytes, *, wide: bool = False) -> T:
+    """Parse twice: once for what is wrong as JSON, once into the record."""
+    value = parse_checked(payload, wide=wide)
+    if isinstance(value, dict):
+        version, records = value.get("v", VERSION), value.get("records")
+        if type(version) is not int or version != VERSION:
+            raise Rejected(Reason.WRONG_VERSION, f"this program understands version {VERSION}")
+    else:
+        records = value
+    if isinstance(records, list) and len(records) > MAX_RECORDS:
+        raise Rejected(Reason.TOO_MANY, f"{len(records)} records, {MAX_RECORDS} are allowed")
+    try:
+        return decoder.decode(payload)
+    except msgspec.ValidationError as error:
+        text = str(error)
+        raise Rejected(_reason(text), shorten(text)) from None
+    except msgspec.DecodeError as error:
+        raise Rejected(Reason.NOT_JSON, shorten(str(error))) from None
+
+
+def _reason(problem: str) -> Reason:
+    """The reason code for what msgspec says: `Expected ... - at `$.path``."""
+    said, _, path = problem.rpartition(" - at ")
+    if path == "`$.v`":
+        return Reason.WRONG_VERSION
+    if "matching regex" in said:
+        return Reason.BAD_ID
+    if "of length <=" in said and "`array`" in said:
+        return Reason.TOO_MANY
+    if "at_ns" in path and "`int`" in said:
+        return Reason.BAD_TIME
+    if "out of range" in said:
+        return Reason.NOT_FINITE
+    return Reason.WRONG_SHAPE

@@ -1,0 +1,301 @@
+"""How one member of the crew deals with orders: a pure state machine, values in, effects out.
+
+The retained dispatch list is the truth about what is to be done; answers are idempotent by (order, attempt, answer)
+and are sent again while the list is behind them. Two fences keep work from being done twice: lists of a lower epoch
+are ignored, and an order that was begun is never started again, whatever attempt number it carries.
+"""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum
+from random import Random
+
+from firmware_sim.listing import Listing, Order
+from firmware_sim.memory import Mark, Memory
+
+RETRY_S = 2.0
+"""An answer that the list does not reflect is sent again after this time."""
+SETTLE_S = 0.3
+"""After a reconnect the retained list gets this long to arrive before answers are sent again."""
+GRACE_S = 1.0
+"""How long the hall may take to say what came of a repair; then the work counts as done."""
+
+ANSWER_RANK = {"accepted": 1, "started": 2, "done": 3, "refused": 3, "failed": 3}
+"""The rank that the listed state of an order has once the scheduler has understood the answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Now:
+    """An instant: `mono_s` of a clock that never jumps, `at_ns` UTC."""
+
+    mono_s: float
+    at_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Habits:
+    """How somebody works: times are (shortest, longest) in seconds, probabilities are per order and attempt."""
+
+    think_s: tuple[float, float] = (0.3, 1.0)
+    travel_s: tuple[float, float] = (1.0, 2.0)
+    work_s: tuple[float, float] = (2.0, 4.0)
+    refusal: float = 0.0
+    silence: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """Effect: tell the scheduler (accepted, refused, started, done or failed); `again` if it was told before."""
+
+    order: str
+    mark: Mark
+    again: bool = False
+
+    def payload(self, executor: str) -> bytes:
+        """The JSON for `answer/{executor}`."""
+        body = {
+            "v": 1,
+            "executor": executor,
+            "order": self.order,
+            "attempt": self.mark.attempt,
+            "answer": self.mark.answer,
+            "at_ns": self.mark.at_ns,
+            "note": self.mark.note,
+        }
+        return json.dumps(body, separators=(",", ":")).encode()
+
+
+@dataclass(frozen=True, slots=True)
+class Mend:
+    """Effect: lay hands on the machine of this order."""
+
+    order: Order
+
+
+@dataclass(frozen=True, slots=True)
+class Save:
+    """Effect: keep this memory (JSON) before the effects after it become visible."""
+
+    memory: str
+
+
+Effect = Answer | Mend | Save
+
+
+class Phase(Enum):
+    """Where somebody is with an order."""
+
+    THINKING = "thinking"
+    TRAVELLING = "travelling"
+    WORKING = "working"
+    MENDING = "mending"
+
+
+@dataclass(slots=True)
+class Job:
+    """The one order in hand; the phase ends at `due_s` of the monotonic clock."""
+
+    order: Order
+    phase: Phase
+    due_s: float
+    travel_s: float
+    work_s: float
+    refuses: bool
+
+
+@dataclass(slots=True)
+class Given:
+    """The last answer to a listed order, and when it was sent last."""
+
+    mark: Mark
+    sent_s: float
+
+
+class Executor:
+    """One person who takes one order at a time.
+
+    Feed it every list (`follow`), every word of the hall (`repaired`), every reconnect, and call `tick` at `wake_s`
+    or later; carry out the effects in order. Two executors with equal arguments and inputs behave alike.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        skills: tuple[str, ...],
+        habits: Habits | None = None,
+        seed: int = 0,
+        memory: Memory | None = None,
+    ) -> None:
+        self.name, self.skills, self.seed = name, skills, seed
+        self.habits = habits if habits is not None else Habits()
+        self.memory = memory if memory is not None else Memory()
+        self.fenced = 0
+        self._job: Job | None = None
+        self._listed: dict[str, Order] = {}
+        self._given: dict[str, Given] = {}
+        self._ignored: set[tuple[str, int]] = set()
+
+    @property
+    def load(self) -> int:
+        """Orders in hand, 0 or 1."""
+        return 0 if self._job is None else 1
+
+    @property
+    def wake_s(self) -> float | None:
+        """When `tick` has something to do next, on the monotonic clock; None: nothing is pending."""
+        due = [given.sent_s + RETRY_S for order, given in self._given.items() if self._behind(order, given)]
+        if self._job is not None:
+            due.append(self._job.due_s)
+        return min(due, default=None)
+
+    def follow(self, listing: Listing | None, now: Now) -> list[Effect]:
+        """The list changed; None is an emptied topic. Orders that are gone are withdrawn."""
+        effects: list[Effect] = []
+        if listing is not None:
+            if listing.epoch < self.memory.epoch:
+                self.fenced += 1
+                return effects
+            if listing.epoch > self.memory.epoch:
+                self.memory.epoch = listing.epoch
+                effects.append(self._save())
+        self._listed = {}
+        for order in listing.orders if listing is not None else ():
+            known = self._listed.get(order.order)
+            if known is None or known.attempt < order.attempt:
+                self._listed[order.order] = order
+        self._given = {order: given for order, given in self._given.items() if order in self._listed}
+        job = self._job
+        if job is not None and self._over(job.order.order):
+            self._job = None
+        for order in self._listed.values():
+            effects += self._consider(order, now)
+        return effects
+
+    def _over(self, order: str) -> bool:
+        """Whether an order is withdrawn, or finished in the eyes of the scheduler."""
+        listed = self._listed.get(order)
+        return listed is None or listed.rank >= ANSWER_RANK["done"]
+
+    def _consider(self, order: Order, now: Now) -> list[Effect]:
+        """What a listed order calls for that was not answered under this attempt yet."""
+        given = self._given.get(order.order)
+        if order.rank >= ANSWER_RANK["done"] or (given is not None and given.mark.attempt >= order.attempt):
+            return []
+        settled = self.memory.settled.get(order.order)
+        if settled is not None:
+            return [self._say(order, settled.answer, now, settled.at_ns, settled.note)]
+        if self._job is not None:
+            if self._job.order.order != order.order:
+                return [self._say(order, "refused", now, note="busy with another order")]
+            return self._continue(self._job, order, now)
+        if order.skills and not set(order.skills) & set(self.skills):
+            return [self._say(order, "refused", now, note=f"no {' or '.join(order.skills)}")]
+        return self._take(order, now)
+
+    def _continue(self, job: Job, order: Order, now: Now) -> list[Effect]:
+        """The order in hand was given again under a higher attempt: go on with it."""
+        if order.attempt <= job.order.attempt:
+            return []
+        job.order = order
+        if job.phase is Phase.THINKING or order.rank >= ANSWER_RANK["accepted"]:
+            return []
+        return [self._say(order, "accepted", now)]
+
+    def _take(self, order: Order, now: Now) -> list[Effect]:
+        """Makes an order the job in hand; one that was under way before a crash or a withdrawal is gone on with."""
+        if (order.order, order.attempt) in self._ignored:
+            return []
+        effects: list[Effect] = []
+        if order.state == "in_progress" and order.order not in self.memory.begun:
+            self.memory.begun[order.order] = Mark("started", order.attempt, now.at_ns)
+            effects.append(self._save())
+        begun = self.memory.begun.get(order.order)
+        rng = Random(f"{self.seed}:{self.name}:{order.order}:{order.attempt}")
+        silent, refuses = rng.random() < self.habits.silence, rng.random() < self.habits.refusal
+        if silent and begun is None:
+            self._ignored.add((order.order, order.attempt))
+            return effects
+        think_s, travel_s, work_s = (
+            rng.uniform(*bounds) for bounds in (self.habits.think_s, self.habits.travel_s, self.habits.work_s)
+        )
+        self._job = Job(order, Phase.THINKING, now.mono_s + think_s, travel_s, work_s, refuses and begun is None)
+        if begun is not None and begun.attempt == order.attempt:
+            self._job.phase, self._job.due_s = Phase.WORKING, now.mono_s + work_s
+            if order.rank < ANSWER_RANK["started"]:
+                effects.append(self._say(order, "started", now, begun.at_ns))
+        elif order.rank >= ANSWER_RANK["accepted"]:
+            self._job.phase, self._job.due_s = Phase.TRAVELLING, now.mono_s + travel_s
+        return effects
+
+    def tick(self, now: Now) -> list[Effect]:
+        """Time has come to `now`: phases end, and answers that nobody heard are sent again."""
+        effects: list[Effect] = []
+        while self._job is not None and self._job.due_s <= now.mono_s:
+            effects += self._PHASE_ENDS[self._job.phase](self, self._job, now)
+        for order, given in self._given.items():
+            if self._behind(order, given) and now.mono_s >= given.sent_s + RETRY_S:
+                given.sent_s = now.mono_s
+                effects.append(Answer(order, given.mark, again=True))
+        return effects
+
+    def _decide(self, job: Job, now: Now) -> list[Effect]:
+        if job.refuses:
+            self._job = None
+            return [self._say(job.order, "refused", now, note="not now")]
+        job.phase, job.due_s = Phase.TRAVELLING, now.mono_s + job.travel_s
+        return [self._say(job.order, "accepted", now)]
+
+    def _start(self, job: Job, now: Now) -> list[Effect]:
+        """Begins the work, on record first; work begun before (a crash, a withdrawal) is only gone on with."""
+        job.phase, job.due_s = Phase.WORKING, now.mono_s + job.work_s
+        begun = self.memory.begun.get(job.order.order)
+        if begun is not None:
+            return []
+        self.memory.begun[job.order.order] = Mark("started", job.order.attempt, now.at_ns)
+        return [self._save(), self._say(job.order, "started", now)]
+
+    def _mend(self, job: Job, now: Now) -> list[Effect]:
+        job.phase, job.due_s = Phase.MENDING, now.mono_s + GRACE_S
+        return [Mend(job.order)]
+
+    def _finish(self, job: Job, now: Now) -> list[Effect]:
+        return self._settle(job, "done", "work done", now)
+
+    _PHASE_ENDS: "dict[Phase, Callable[[Executor, Job, Now], list[Effect]]]" = {
+        Phase.THINKING: _decide,
+        Phase.TRAVELLING: _start,
+        Phase.WORKING: _mend,
+        Phase.MENDING: _finish,
+    }
+
+    def repaired(self, order: str, fits: bool, note: str, now: Now) -> list[Effect]:
+        """The hall says what came of the repair: done, or failed if the skill did not fit."""
+        job = self._job
+        if job is None or job.phase is not Phase.MENDING or job.order.order != order:
+            return []
+        return self._settle(job, "done" if fits else "failed", note, now)
+
+    def _settle(self, job: Job, answer: str, note: str, now: Now) -> list[Effect]:
+        self._job = None
+        self.memory.settle(job.order.order, Mark(answer, job.order.attempt, now.at_ns, note))
+        return [self._save(), self._say(job.order, answer, now, note=note)]
+
+    def reconnected(self, now: Now) -> None:
+        """The broker is back and may have forgotten: answers ahead of the list are due again shortly."""
+        for given in self._given.values():
+            given.sent_s = min(given.sent_s, now.mono_s - RETRY_S + SETTLE_S)
+
+    def _behind(self, order: str, given: Given) -> bool:
+        """Whether the list does not reflect an answer to its very attempt yet."""
+        listed = self._listed[order]
+        return listed.attempt == given.mark.attempt and listed.rank < ANSWER_RANK[given.mark.answer]
+
+    def _say(self, order: Order, answer: str, now: Now, at_ns: int | None = None, note: str = "") -> Answer:
+        mark = Mark(answer, order.attempt, now.at_ns if at_ns is None else at_ns, note)
+        if order.order in self._listed:
+            self._given[order.order] = Given(mark, now.mono_s)
+        return Answer(order.order, mark)
+
+    def _save(self) -> Save:
+        return Save(self.memory.to_json())

@@ -1,0 +1,159 @@
+"""Hypothesis strategies for every record that goes over the wire."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hypothesis import strategies as st
+
+from edgemesh.model.agents import Card, Owners, Presence, Role, Watermark
+from edgemesh.model.alerts import Alert, AlertKind, AlertState, Evidence, Severity
+from edgemesh.model.orders import Answer, AnswerKind, Dispatch, DispatchList, OrderState, Priority, WorkOrder
+from edgemesh.model.packs import Alerts, Orders, Pack, Readings
+from edgemesh.model.samples import Batch, Quality
+
+INT64 = 2**63 - 1
+ids = st.text("ABCXYZabcxyz0123456789_-", min_size=1, max_size=64)
+uuids = st.text("0123456789abcdef", min_size=32, max_size=32)
+epochs = st.text("0123456789abcdef", min_size=1, max_size=32)
+at_ns = st.integers(0, INT64)
+counts = st.integers(0, INT64)
+sequences = st.integers(1, INT64)
+integers = st.integers(-INT64 - 1, INT64)
+numbers = st.floats(allow_nan=False, allow_infinity=False)
+grades = st.floats(0.0, 1.0)
+texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
+units = st.text(st.characters(exclude_categories=["Cs"]), max_size=32)
+skills = st.dictionaries(ids, grades, max_size=3)
+
+
+@st.composite
+def batches(draw: st.DrawFn) -> Batch:
+    """A batch of up to 4 metrics and 6 samples, with gaps, with and without quality."""
+    m, n = draw(st.integers(1, 4)), draw(st.integers(1, 6))
+
+    def columns(cells: st.SearchStrategy[Any]) -> st.SearchStrategy[tuple[tuple[Any, ...], ...]]:
+        column = st.lists(cells, min_size=n, max_size=n).map(tuple)
+        return st.lists(column, min_size=m, max_size=m).map(tuple)
+
+    return Batch(
+        device=draw(ids),
+        asset=draw(ids),
+        metrics=tuple(draw(st.lists(ids, min_size=m, max_size=m, unique=True))),
+        units=tuple(draw(st.lists(units, min_size=m, max_size=m))),
+        at_ns=tuple(draw(st.lists(at_ns, min_size=n, max_size=n))),
+        values=draw(columns(st.none() | numbers)),
+        quality=draw(st.none() | columns(st.sampled_from(Quality))),
+    )
+
+
+evidence = st.builds(
+    Evidence, rule=texts, metric=ids, device=ids, value=st.none() | numbers, unit=units, normal=texts, score=numbers
+)
+alerts = st.builds(
+    Alert,
+    id=uuids,
+    version=integers,
+    asset=ids,
+    kind=st.sampled_from(AlertKind),
+    state=st.sampled_from(AlertState),
+    severity=st.sampled_from(Severity),
+    cause=texts,
+    evidence=st.lists(evidence, max_size=3).map(tuple),
+    onset_at_ns=at_ns,
+    raised_at_ns=at_ns,
+    at_ns=at_ns,
+    gateway=ids,
+    cleared_at_ns=st.none() | at_ns,
+    confidence=numbers,
+    model=texts,
+    origin=texts,
+    by=texts,
+)
+orders = st.builds(
+    WorkOrder,
+    id=uuids,
+    version=integers,
+    asset=ids,
+    alert=uuids,
+    state=st.sampled_from(OrderState),
+    title=texts,
+    cause=texts,
+    priority=st.sampled_from(Priority),
+    skills=skills,
+    at_ns=at_ns,
+    opened_at_ns=at_ns,
+    attempt=integers,
+    executor=st.none() | ids,
+    tried=st.lists(ids, max_size=3).map(tuple),
+    epoch=integers,
+    escalated=st.booleans(),
+    reopened=integers,
+    note=texts,
+    deadline_at_ns=st.none() | at_ns,
+    occurred_at_ns=st.none() | at_ns,
+    detected_at_ns=st.none() | at_ns,
+    dispatched_at_ns=st.none() | at_ns,
+    begun_at_ns=st.none() | at_ns,
+    repaired_at_ns=st.none() | at_ns,
+    back_at_ns=st.none() | at_ns,
+)
+dispatches = st.builds(
+    Dispatch,
+    order=uuids,
+    attempt=integers,
+    asset=ids,
+    title=texts,
+    cause=texts,
+    skills=skills,
+    priority=st.sampled_from(Priority),
+    alert=uuids,
+    state=st.sampled_from(OrderState),
+    deadline_at_ns=st.none() | at_ns,
+)
+dispatch_lists = st.builds(
+    DispatchList, executor=ids, epoch=integers, orders=st.lists(dispatches, max_size=3).map(tuple)
+)
+answers = st.builds(
+    Answer,
+    executor=ids,
+    order=uuids,
+    attempt=sequences,
+    answer=st.sampled_from(AnswerKind),
+    at_ns=at_ns,
+    note=texts,
+)
+cards = st.builds(
+    Card,
+    agent=ids,
+    role=st.sampled_from(Role),
+    state=st.sampled_from(Presence),
+    incarnation=texts,
+    beat=counts,
+    heartbeat_s=st.floats(0.001, 3600.0),
+    version=texts,
+    skills=skills,
+    load=counts,
+    max_load=counts,
+    epoch=texts.map(lambda text: text[:32]),
+    head=counts,
+    stats=st.dictionaries(texts, numbers, max_size=3),
+)
+watermarks = st.builds(Watermark, epoch=st.text("0123456789abcdef", max_size=32), through=counts, resend=st.booleans())
+owners = st.builds(Owners, epoch=counts, owners=st.dictionaries(ids, ids, max_size=4))
+
+
+def _packs(kind: type[Pack], records: st.SearchStrategy[Any]) -> st.SearchStrategy[Pack]:
+    return st.builds(
+        kind,
+        agent=ids,
+        epoch=epochs,
+        seq=sequences,
+        lowest=sequences,
+        at_ns=at_ns,
+        trace=texts,
+        records=st.lists(records, max_size=3).map(tuple),
+    )
+
+
+packs = st.one_of(_packs(Readings, batches()), _packs(Alerts, alerts), _packs(Orders, orders))
