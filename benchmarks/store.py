@@ -84,7 +84,7 @@ def main() -> None:
             print(f"write {name}: {rows / took:,.0f} rows/s, {size / rows:.1f} bytes/row ({rows:,} rows)")
         with History(path) as history:
             for resolution in ("raw", "1min", "10min", "auto"):
-                points = len(history.readings(device="pump-3", metric="flow", resolution=resolution).points)  # type: ignore[arg-type]
+                points = len(history.readings(device="pump-3", metric="flow", resolution=resolution).points)
                 ms = best_ms(lambda r=resolution: history.readings(device="pump-3", metric="flow", resolution=r))  # type: ignore[misc]
                 print(f"read {options.hours:g} h of one series, {resolution}: {ms:.1f} ms, {points} points")
             print(f"read counts: {best_ms(history.counts):.2f} ms")

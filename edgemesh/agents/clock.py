@@ -13,8 +13,8 @@ class Clock(Protocol):
         """The time now; never goes back."""
         ...
 
-    def observe(self, at_ns: int) -> None:
-        """Take note that data of this time was handled."""
+    def observe(self, at_ns: int) -> bool:
+        """Take note that data of this time is about to be handled; True when that moves the clock."""
         ...
 
 
@@ -29,8 +29,9 @@ class SystemClock:
         self._latest = max(self._latest, time.time_ns())
         return self._latest
 
-    def observe(self, at_ns: int) -> None:
+    def observe(self, at_ns: int) -> bool:
         """Data does not move the machine's clock."""
+        return False
 
 
 class DataClock:
@@ -43,6 +44,8 @@ class DataClock:
         """The newest time observed, 0 before the first."""
         return self._latest
 
-    def observe(self, at_ns: int) -> None:
+    def observe(self, at_ns: int) -> bool:
         """Move on to this time, never back."""
+        moved = at_ns > self._latest
         self._latest = max(self._latest, at_ns)
+        return moved

@@ -9,13 +9,14 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from edgemesh.agents.clock import Clock
 from edgemesh.agents.core import Core, Input, OwnerCore, Samples
+from edgemesh.agents.items import Given, Heard, Item, Noticed, Offered, Outcome, Spoiled, Taken
 from edgemesh.errors import Rejected
 from edgemesh.log.follower import Follower
-from edgemesh.log.journal import Cursor, Journal, Row, Transaction
+from edgemesh.log.journal import Journal, Transaction
 from edgemesh.log.quarantine import Quarantined
-from edgemesh.model.alerts import Alert
-from edgemesh.model.packs import Answers, Cards, Pack, Readings
+from edgemesh.model.packs import Answers, Pack, Readings
 from edgemesh.model.samples import Batch, Record, Sample
 from edgemesh.store.contract import Sink
 from edgemesh.wire import codec
@@ -23,75 +24,8 @@ from edgemesh.wire.reasons import Reason
 
 logger = logging.getLogger(__name__)
 
-Settle = Callable[[], None]
 MAX_BODY_BYTES = 200 * 1024
 MAX_TRIES = 3
-
-
-@dataclass(slots=True, eq=False)
-class Heard:
-    """A message of another agent's log (`kind` readings, alerts, orders) or an executor's answer (`answers`)."""
-
-    kind: str
-    agent: str
-    topic: str
-    payload: bytes
-    settle: Settle
-
-
-@dataclass(slots=True, eq=False)
-class Offered:
-    """Samples that a driver put in; `settle` (if any) waits for the commit."""
-
-    samples: Sequence[Sample]
-    settle: Settle | None = None
-
-
-@dataclass(slots=True, eq=False)
-class Noticed:
-    """Agents whose presence changed."""
-
-    cards: Cards
-
-
-@dataclass(slots=True, eq=False)
-class Spoiled:
-    """Input that was refused before it came here; to be kept in the quarantine."""
-
-    quarantined: Quarantined
-
-
-@dataclass(slots=True, eq=False)
-class Given:
-    """A gateway that is now ours, with the alerts that are open on it."""
-
-    gateway: str
-    alerts: Sequence[Alert]
-
-
-@dataclass(slots=True, eq=False)
-class Taken:
-    """A gateway that is now another's."""
-
-    gateway: str
-
-
-Item = Heard | Offered | Noticed | Spoiled | Given | Taken
-
-
-@dataclass(slots=True)
-class Outcome:
-    """What the runtime has to do after a step: everything here is on the disk already.
-
-    `rows` are new in the outbox; `marks` are cursors that moved, `asks` logs that must come again; `present` says what
-    retained topics (below the site) hold now, None: emptied; `settles` are to be called.
-    """
-
-    rows: list[Row] = field(default_factory=list)
-    marks: dict[str, Cursor] = field(default_factory=dict)
-    asks: dict[str, Cursor | None] = field(default_factory=dict)
-    present: dict[str, bytes | None] = field(default_factory=dict)
-    settles: list[Settle] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -109,6 +43,31 @@ class EngineStats:
     rebuilds: int = 0
 
 
+@dataclass(slots=True)
+class _Step:
+    """One step on its way to the disk. `written` are records by the time at which they came about."""
+
+    now_ns: int
+    outcome: Outcome = field(default_factory=Outcome)
+    written: list[tuple[int, list[Record]]] = field(default_factory=list)
+    packs: list[Pack] = field(default_factory=list)
+    spoiled: list[Quarantined] = field(default_factory=list)
+    released: list[str] = field(default_factory=list)
+    skipped: int = 0
+    lost: int = 0
+
+    def write(self, records: Sequence[Record]) -> None:
+        """Add records that came about now."""
+        if records and self.written and self.written[-1][0] == self.now_ns:
+            self.written[-1][1].extend(records)
+        elif records:
+            self.written.append((self.now_ns, list(records)))
+
+    def records(self) -> list[Record]:
+        """All records, in order."""
+        return [record for _, records in self.written for record in records]
+
+
 class _Poisoned(Exception):
     """The core raised for this item; the step starts again without believing what the core holds."""
 
@@ -118,23 +77,27 @@ class _Poisoned(Exception):
 
 
 class Engine:
-    """One agent's core between its logs. `make_core` builds a fresh core, which then loads what was saved."""
+    """One agent's core between its logs.
+
+    `make_core` builds a fresh core, which then loads what was saved. `writes` is the kind of the agent's own log, empty
+    for none. `clock` is asked in the worker thread only.
+    """
 
     def __init__(
         self,
         journal: Journal,
         make_core: Callable[[], Core],
+        clock: Clock,
         *,
         writes: str = "",
         sinks: Sequence[Sink] = (),
-        observe: Callable[[int], None] = lambda at_ns: None,
     ) -> None:
         self.journal = journal
+        self.clock = clock
+        self.writes = writes
         self.stats = EngineStats()
         self._make_core = make_core
-        self.writes = writes
         self._sinks = sinks
-        self._observe = observe
         self._tries: dict[Item, int] = {}
         self._rebuild()
         for sink in sinks:
@@ -149,16 +112,14 @@ class Engine:
             agent: Follower(cursor, self.journal.past(agent)) for agent, cursor in self.journal.cursors().items()
         }
 
-    def position(self, agent: str) -> Cursor | None:
-        """How far we are in the log of an agent, None where we never read it."""
-        follower = self._followers.get(agent)
-        return follower.position if follower else None
+    def step(self, items: Sequence[Item]) -> Outcome:
+        """Handle the items, commit, and say what follows. LogError: nothing happened, try the same items again.
 
-    def step(self, items: Sequence[Item], now_ns: int) -> Outcome:
-        """Handle the items, commit, and say what follows. LogError: nothing happened, try the same items again."""
+        An item for which the core raises three times goes into the quarantine, and the rest goes on.
+        """
         while True:
             try:
-                outcome = self._step(items, now_ns)
+                outcome = self._step(items)
             except _Poisoned as poisoned:
                 self._tries[poisoned.item] = self._tries.get(poisoned.item, 0) + 1
                 self.stats.rebuilds += 1
@@ -175,132 +136,141 @@ class Engine:
         """All retained topics that stand now."""
         return _encoded(self.core.present(None))
 
-    def keep_house(self, through: int, *, keep_s: float, now_ns: int) -> None:
+    def keep_house(self, through: int, *, keep_s: float) -> None:
         """Prune rows that every reader has (`through`) and that are older than `keep_s`; trim the sinks."""
+        now_ns = self.clock.now_ns()
         self.journal.prune(through, before_ns=now_ns - int(keep_s * 1e9))
         for sink in self._sinks:
             with self.journal.begin() as transaction:
                 sink.trim(transaction.connection, now_ns)
 
-    def _step(self, items: Sequence[Item], now_ns: int) -> Outcome:
-        outcome = Outcome()
-        records: list[Record] = list(self.core.tick(now_ns))
-        packs: list[Pack] = []
-        spoiled: list[Quarantined] = []
-        samples: list[Sample] = []
-        released: list[str] = []
-        for item in items:
-            if isinstance(item, Offered):
-                samples.extend(item.samples)
-                if item.settle:
-                    outcome.settles.append(item.settle)
-            elif isinstance(item, Heard):
-                outcome.settles.append(item.settle)
-                self._hear(item, now_ns, outcome, records, packs, spoiled)
-            elif isinstance(item, Noticed):
-                records.extend(self._handle(item, item.cards))
-            elif isinstance(item, Spoiled):
-                spoiled.append(item.quarantined)
-            elif isinstance(item, Given):
-                self._give(item)
-            else:
-                released.append(item.gateway)
-                self._take(item.gateway)
-        if samples:
-            records.extend(self._handle(items[0], Samples(tuple(samples))))
-        self._commit(outcome, records, packs, spoiled, released, now_ns)
-        self.stats.rejected += len(spoiled)
-        return outcome
+    # -- one step -----------------------------------------------------------------------------------------------------
 
-    def _hear(
-        self,
-        item: Heard,
-        now_ns: int,
-        outcome: Outcome,
-        records: list[Record],
-        packs: list[Pack],
-        spoiled: list[Quarantined],
-    ) -> None:
-        try:
+    def _step(self, items: Sequence[Item]) -> Outcome:
+        step = _Step(self.clock.now_ns())
+        step.write(self.core.tick(step.now_ns))
+        offered: list[Offered] = []
+        for item in items:
             if self._tries.get(item, 0) >= MAX_TRIES:
-                raise Rejected(Reason.HANDLER_FAILED, "the core raised three times; see the log")
-            if item.kind == "answers":
-                answer = codec.decode_answer(item.payload, executor=item.agent)
-                records.extend(self._handle(item, Answers((answer,))))
-                return
-            pack = codec.decode_pack(item.payload, kind=item.kind, agent=item.agent)
-        except Rejected as rejected:
-            spoiled.append(Quarantined(now_ns, item.topic, rejected.reason, rejected.detail, item.payload))
+                self._give_up(step, item)
+            elif isinstance(item, Offered):
+                offered.append(item)
+            else:
+                self._take_in(step, item)
+        if offered:
+            self._accept(step, offered)
+        self._commit(step)
+        return step.outcome
+
+    def _take_in(self, step: _Step, item: Heard | Noticed | Spoiled | Given | Taken) -> None:
+        if isinstance(item, Heard):
+            step.outcome.settles.append(item.settle)
+            try:
+                self._hear(step, item)
+            except Rejected as rejected:
+                step.spoiled.append(
+                    Quarantined(step.now_ns, item.topic, rejected.reason, rejected.detail, item.payload)
+                )
+        elif isinstance(item, Noticed):
+            step.write(self._handle(item, item.cards))
+        elif isinstance(item, Spoiled):
+            step.spoiled.append(item.quarantined)
+        elif isinstance(item, Given):
+            if isinstance(self.core, OwnerCore):
+                self.core.adopt(item.gateway, item.alerts)
+        else:
+            step.released.append(item.gateway)
+            self._followers.pop(item.gateway, None)
+            if isinstance(self.core, OwnerCore):
+                self.core.release(item.gateway)
+
+    def _hear(self, step: _Step, item: Heard) -> None:
+        if item.kind == "answers":
+            step.write(self._handle(item, Answers((codec.decode_answer(item.payload, executor=item.agent),))))
             return
+        pack = codec.decode_pack(item.payload, kind=item.kind, agent=item.agent)
         follower = self._followers.setdefault(item.agent, Follower(None))
         verdict = follower.receive(pack.epoch, pack.seq, pack.lowest)
-        self.stats.lost += verdict.lost
+        step.lost += verdict.lost
         if verdict.ask:
-            self.stats.gaps += 1
-            outcome.asks[item.agent] = follower.position
+            step.outcome.asks[item.agent] = follower.position
         if not verdict.take:
-            self.stats.skipped += not verdict.ask
+            step.skipped += not verdict.ask
             return
-        self.stats.packs += 1
-        packs.append(pack)
-        records.extend(self._handle(item, pack))
+        self._pass(step, _newest(pack))
+        step.packs.append(pack)
+        step.write(self._handle(item, pack))
         if follower.position is not None:
-            outcome.marks[item.agent] = follower.position
-        self._observe(_newest(pack))
+            step.outcome.marks[item.agent] = follower.position
+
+    def _accept(self, step: _Step, offered: Sequence[Offered]) -> None:
+        """Hand all samples over together; where the data is the clock, those of one time after the other."""
+        group: list[Sample] = []
+        for item in offered:
+            if group and self.clock.observe(item.samples[-1].at_ns if item.samples else 0):
+                step.write(self._handle(item, Samples(tuple(group))))
+                step.now_ns, group = self.clock.now_ns(), []
+            group.extend(item.samples)
+        step.write(self._handle(offered[-1], Samples(tuple(group))))
+        step.outcome.settles.extend(item.settle for item in offered if item.settle)
+
+    def _pass(self, step: _Step, at_ns: int) -> None:
+        """Where the data is the clock, let the time of this data come first."""
+        if self.clock.observe(at_ns):
+            step.now_ns = self.clock.now_ns()
+            step.write(self.core.tick(step.now_ns))
 
     def _handle(self, item: Item, pack: Input) -> Sequence[Record]:
         try:
             return self.core.handle(pack)
         except Exception as error:
-            logger.exception("the core failed on %s", getattr(item, "topic", type(item).__name__))
-            if not isinstance(item, Heard):
-                raise
+            logger.exception("%s: the core failed on %s", self.journal.agent, getattr(item, "topic", type(item)))
             raise _Poisoned(item) from error
 
-    def _give(self, item: Given) -> None:
-        if isinstance(self.core, OwnerCore):
-            self.core.adopt(item.gateway, item.alerts)
+    def _give_up(self, step: _Step, item: Item) -> None:
+        topic, payload = (item.topic, item.payload) if isinstance(item, Heard) else (type(item).__name__, b"")
+        problem = f"the core raised {MAX_TRIES} times, see the log"
+        step.spoiled.append(Quarantined(step.now_ns, topic, Reason.HANDLER_FAILED, problem, payload))
+        if isinstance(item, Heard | Offered) and item.settle:
+            step.outcome.settles.append(item.settle)
 
-    def _take(self, gateway: str) -> None:
-        self._followers.pop(gateway, None)
-        if isinstance(self.core, OwnerCore):
-            self.core.release(gateway)
+    # -- onto the disk ------------------------------------------------------------------------------------------------
 
-    def _commit(
-        self,
-        outcome: Outcome,
-        records: list[Record],
-        packs: list[Pack],
-        spoiled: list[Quarantined],
-        released: list[str],
-        now_ns: int,
-    ) -> None:
+    def _commit(self, step: _Step) -> None:
         parts = self.core.save()
-        appended = records if self.writes else []
-        if appended or parts or packs or spoiled or released:
+        records = step.records()
+        if (records and self.writes) or parts or step.packs or step.spoiled or step.released:
             with self.journal.begin() as transaction:
-                for body in _bodies(appended):
-                    outcome.rows.append(transaction.append(self.writes, body, at_ns=now_ns))
-                for agent, cursor in outcome.marks.items():
-                    transaction.set_cursor(agent, cursor)
-                for agent in released:
-                    transaction.drop_cursor(agent)
-                self._write_rest(transaction, parts, packs, spoiled)
-            self.stats.commits += 1
-            self.stats.records += len(records)
-            self.stats.readings += _readings(appended) + sum(_readings(pack.records) for pack in packs)
+                self._write(transaction, step, parts)
+            self._count(step, records)
         if records:
-            outcome.present = _encoded(self.core.present(records))
+            step.outcome.present = _encoded(self.core.present(records))
 
-    def _write_rest(
-        self, transaction: Transaction, parts: Mapping[str, bytes | None], packs: list[Pack], spoiled: list[Quarantined]
-    ) -> None:
+    def _write(self, transaction: Transaction, step: _Step, parts: Mapping[str, bytes | None]) -> None:
+        for at_ns, records in step.written if self.writes else ():
+            for body in _bodies(records):
+                step.outcome.rows.append(transaction.append(self.writes, body, at_ns=at_ns))
+        for agent, cursor in step.outcome.marks.items():
+            transaction.set_cursor(agent, cursor)
+        for agent in step.released:
+            transaction.drop_cursor(agent)
         transaction.put_parts(parts)
-        for quarantined in spoiled:
+        for quarantined in step.spoiled:
             transaction.keep(quarantined)
-        if packs:
+        if step.packs:
             for sink in self._sinks:
-                sink.write(transaction.connection, packs)
+                sink.write(transaction.connection, step.packs)
+
+    def _count(self, step: _Step, records: Sequence[Record]) -> None:
+        stats = self.stats
+        stats.commits += 1
+        stats.packs += len(step.packs)
+        stats.records += len(records)
+        stats.readings += _readings(records) + sum(_readings(pack.records) for pack in step.packs)
+        stats.skipped += step.skipped
+        stats.gaps += len(step.outcome.asks)
+        stats.lost += step.lost
+        stats.rejected += len(step.spoiled)
 
 
 def _bodies(records: Sequence[Record]) -> list[bytes]:

@@ -7,7 +7,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from edgemesh.agents.engine import Offered
+from edgemesh.agents.items import Offered
 from edgemesh.agents.runtime import Runtime
 from edgemesh.bus.contract import Message
 from edgemesh.drivers.contract import Driver, Settle, Take
@@ -61,7 +61,7 @@ class Intake:
 
     def now_ns(self) -> int:
         """The gateway's clock, UTC."""
-        return self._runtime.clock.now_ns()
+        return self._runtime.engine.clock.now_ns()
 
     def listen(self, pattern: str, take: Take) -> None:
         """See `edgemesh.drivers.contract.Inlet.listen`; a driver that runs again may listen again."""

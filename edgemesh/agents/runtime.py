@@ -18,8 +18,8 @@ from functools import partial
 from typing import TypeVar
 
 from edgemesh.agents.card import HEARTBEAT_S, make_card
-from edgemesh.agents.clock import Clock, SystemClock
-from edgemesh.agents.engine import Engine, Given, Heard, Item, Noticed, Outcome, Spoiled, Taken
+from edgemesh.agents.engine import Engine
+from edgemesh.agents.items import Given, Heard, Item, Noticed, Outcome, Spoiled, Taken
 from edgemesh.agents.feed import Feed
 from edgemesh.agents.presence import PresenceTracker
 from edgemesh.agents.reader import Reader
@@ -59,20 +59,20 @@ class Runtime:
         readers: Sequence[str] = (),
         window: int = 512,
         keep_s: float = 600.0,
-        clock: Clock | None = None,
         incarnation: str = "",
     ) -> None:
         self.name = engine.journal.agent
         self.role = role
         self.engine = engine
         self.bus = bus
-        self.clock = clock or SystemClock()
+        self._clock = engine.clock
         self._topics = topics
         self._traits = ROLES[role]
         self._keep_s = keep_s
         self._incarnation = incarnation or secrets.token_hex(8)
         self._beat = 0
         self._inbox: deque[Item] = deque()
+        self._current: list[Item] = []
         self._wake = asyncio.Event()
         self._stopping = False
         self._republish = False
@@ -127,8 +127,8 @@ class Runtime:
 
     @property
     def waiting(self) -> int:
-        """Items that no step has taken yet."""
-        return len(self._inbox)
+        """Items that no step has finished yet."""
+        return len(self._inbox) + len(self._current)
 
     def _subscribe(self) -> None:
         topics, traits = self._topics, self._traits
@@ -211,7 +211,7 @@ class Runtime:
 
     def refuse(self, reason: str, origin: str, payload: bytes, detail: str = "") -> None:
         """Keep input that breaks the rules in the quarantine, counted under its reason."""
-        self.offer(Spoiled(Quarantined(self.clock.now_ns(), origin, reason, detail, payload)))
+        self.offer(Spoiled(Quarantined(self._clock.now_ns(), origin, reason, detail, payload)))
 
     # -- the loop -----------------------------------------------------------------------------------------------------
 
@@ -234,12 +234,12 @@ class Runtime:
                 await self.feed.pump()
 
     async def _step(self) -> None:
-        items = [self._inbox.popleft() for _ in range(min(len(self._inbox), MAX_ITEMS))]
+        if not self._current:
+            self._current = [self._inbox.popleft() for _ in range(min(len(self._inbox), MAX_ITEMS))]
         wait_s = RETRY_S[0]
         while True:
-            now_ns = self.clock.now_ns()
             try:
-                outcome = await self.in_worker(partial(self.engine.step, items, now_ns))
+                outcome = await self.in_worker(partial(self.engine.step, self._current))
                 break
             except LogError as error:
                 if not self._degraded:
@@ -247,6 +247,7 @@ class Runtime:
                 self._degraded = str(error)
                 await asyncio.sleep(wait_s)
                 wait_s = min(wait_s * 2, RETRY_S[1])
+        self._current = []
         if self._degraded:
             logger.info("%s: keeps what comes in again", self.name)
             self._degraded = ""
@@ -296,9 +297,8 @@ class Runtime:
     async def _keep_house(self) -> None:
         while True:
             await asyncio.sleep(HOUSEKEEPING_S)
-            now_ns, through = self.clock.now_ns(), self.feed.feeder.prunable if self.feed else 0
-            keep_house = partial(self.engine.keep_house, through, keep_s=self._keep_s, now_ns=now_ns)
-            await self.in_worker(keep_house)
+            through = self.feed.feeder.prunable if self.feed else 0
+            await self.in_worker(partial(self.engine.keep_house, through, keep_s=self._keep_s))
             if self.feed:
                 self.feed.committed(())
 

@@ -103,7 +103,9 @@ def _header(snapshot: Snapshot, title: str, width: int) -> RenderableType:
         style = "bold red" if totals.critical else "bold yellow"
         words = f"{totals.alerts} alert{'s' if totals.alerts > 1 else ''}"
         critical = f", {totals.critical} critical" if totals.critical else ""
-        verdict = _line((words + critical, style), (f" · {totals.orders} open orders", ""))
+        verdict = _line(
+            (words + critical, style), (f" · {totals.orders} open order{'s' if totals.orders != 1 else ''}", "")
+        )
     elif totals.agents or totals.devices:
         verdict = _line(("Nothing is wrong.", "bold green"))
     else:

@@ -9,7 +9,9 @@ from numpy.typing import NDArray
 from edgemesh.detect.memory import Smoother
 
 Floats = NDArray[np.float64]
-_FARTHEST = 1e6
+FARTHEST = 1e100
+LEAST_SCALE = 1e-100
+_FARTHEST_Z = 1e6
 _LEAST_SPREAD = 0.02
 
 
@@ -31,10 +33,10 @@ def run_smoother(smoother: Smoother, rows: Floats, newest: float) -> Floats:
     return smooth
 
 
-class Chart(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class ChartNumbers(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What is normal for each channel: `center` and `scale` of the raw value, `middle` and `spread` of its EWMA.
 
-    It misses what no single channel shows. Units: `center`, `scale` the channel's; `middle`, `spread` scales.
+    Units: `center` and `scale` the channel's own; `middle` and `spread` in scales. `smooth`: weight of the newest row.
     """
 
     smooth: float
@@ -43,26 +45,34 @@ class Chart(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     middle: tuple[float, ...]
     spread: tuple[float, ...]
 
-    def __post_init__(self) -> None:
-        parts = (self.center, self.scale, self.middle, self.spread)
-        if len({len(part) for part in parts}) != 1 or not self.center:
-            raise ValueError("the columns of the chart differ in length")
-        if not all(np.isfinite(part).all() for part in parts) or min(self.scale) <= 0.0 or min(self.spread) <= 0.0:
+
+class Chart:
+    """Says how far each channel's smoothed value is from normal. It misses what no single channel shows."""
+
+    def __init__(self, numbers: ChartNumbers) -> None:
+        """Raise ValueError when the numbers are of different lengths, not finite or out of range."""
+        parts = (numbers.center, numbers.scale, numbers.middle, numbers.spread)
+        if len({len(part) for part in parts}) != 1 or not numbers.center or not 0.0 < numbers.smooth <= 1.0:
+            raise ValueError("the columns of the chart differ in length, or its weight is not within 0..1")
+        if not all((np.abs(part) <= FARTHEST).all() for part in parts):
             raise ValueError("a number of the chart is not finite or out of range")
-        if not 0.0 < self.smooth <= 1.0:
-            raise ValueError("the chart's weight of the newest row is not within 0..1")
+        if min(numbers.scale) < LEAST_SCALE or min(numbers.spread) < _LEAST_SPREAD:
+            raise ValueError("a scale or spread of the chart is too small")
+        self.numbers = numbers
+        self._center, self._scale, self._middle, self._spread = map(np.array, parts)
 
     def deviations(self, rows: Floats, smoother: Smoother) -> Floats:
         """Return each row's smoothed deviation from normal in spreads; the smoother moves on. NaN counts as normal."""
-        with np.errstate(over="ignore", invalid="ignore"):
-            far = (rows - np.array(self.center)) / np.array(self.scale)
-        z = np.clip(np.nan_to_num(far, nan=0.0), -_FARTHEST, _FARTHEST)
-        levels: Floats = run_smoother(smoother, z, self.smooth)
-        return np.asarray((levels - np.array(self.middle)) / np.array(self.spread))
+        known = np.where(np.isnan(rows), self._center, np.minimum(np.maximum(rows, -FARTHEST), FARTHEST))
+        z = (known - self._center) / self._scale
+        levels = run_smoother(smoother, np.minimum(np.maximum(z, -_FARTHEST_Z), _FARTHEST_Z), self.numbers.smooth)
+        return np.asarray((levels - self._middle) / self._spread)
 
     def level(self, channel: int, deviation: float) -> float:
         """The raw value at which the channel's smoothed value deviates by so many spreads."""
-        return self.center[channel] + self.scale[channel] * (self.middle[channel] + self.spread[channel] * deviation)
+        numbers = self.numbers
+        scales = numbers.middle[channel] + numbers.spread[channel] * deviation
+        return numbers.center[channel] + numbers.scale[channel] * scales
 
 
 def fit_chart(rows: Floats, smooth: float) -> tuple[Chart, Floats, Smoother]:
@@ -75,14 +85,14 @@ def fit_chart(rows: Floats, smooth: float) -> tuple[Chart, Floats, Smoother]:
     smoother = Smoother()
     levels = run_smoother(smoother, (rows - center) / scale, smooth)[settling_rows(len(rows), smooth) :]
     middle, spread = np.median(levels, axis=0), np.maximum(levels.std(axis=0), _LEAST_SPREAD)
-    chart = Chart(
+    numbers = ChartNumbers(
         smooth=smooth,
         center=tuple(center.tolist()),
         scale=tuple(scale.tolist()),
         middle=tuple(middle.tolist()),
         spread=tuple(spread.tolist()),
     )
-    return chart, (levels - middle) / spread, smoother
+    return Chart(numbers), (levels - middle) / spread, smoother
 
 
 def settling_rows(rows: int, smooth: float) -> int:

@@ -21,7 +21,7 @@ class Columns:
 
     In `values` None means that the sample had no value (time goes on), NaN that it had one that is not to be believed
     (uncertain, bad, stuck: everything holds). `cap_ns`: the longest time between two samples that counts in full;
-    0: not known yet.
+    0: not known yet. `clean`: every value is there and can be believed.
     """
 
     device: str
@@ -30,6 +30,7 @@ class Columns:
     at_ns: tuple[int, ...]
     values: tuple[Values, ...]
     cap_ns: int
+    clean: bool = False
 
 
 class DeviceState(msgspec.Struct, omit_defaults=True):
@@ -63,7 +64,8 @@ def read_columns(batch: Batch, device: DeviceState, clock_ns: int, stats: dict[s
     cap_ns = 3 * device.period_ns
     _note_period(device, at_ns)
     device.newest_ns = at_ns[-1]
-    return Columns(batch.device, batch.metrics, batch.units, at_ns, values, cap_ns)
+    clean = batch.quality is None and not any(None in column for column in values)
+    return Columns(batch.device, batch.metrics, batch.units, at_ns, values, cap_ns, clean)
 
 
 def heard_samples(batch: Batch) -> int:

@@ -112,32 +112,33 @@ class Learner:
         while start < len(levels):
             stop = min(len(levels), start + _BLOCK_ROWS - self.state.block_rows)
             deviations = levels[start:stop] - np.array(self.state.baseline)
-            for at, score, deviation in zip(
-                instants[start:stop], model.score(deviations, self.settings).tolist(), deviations, strict=True
-            ):
-                signal = self._decide(model, at, score, deviation)
-                if signal is not None:
-                    signals.append(signal)
+            scores = model.score(deviations, self.settings).tolist()
+            calm = []
+            for i, score in enumerate(scores):
+                change = self._decide(score, instants[start + i])
+                if change is not None:
+                    signals.append(self._signal(model, instants[start + i], score, deviations[i], firing=change))
+                calm.append(not self.state.switch.firing and score <= 1.0)
+            self._follow(deviations[calm], stop - start)
             start = stop
         return signals
 
-    def _decide(self, model: MachineModel, at_ns: int, score: float, deviation: Floats) -> Signal | None:
-        state, settings = self.state, self.settings
+    def _decide(self, score: float, at_ns: int) -> bool | None:
+        settings = self.settings
         seen = Seen.BEYOND if score > 1.0 else Seen.WITHIN if score < settings.clear_ratio else Seen.BETWEEN
-        change = state.switch.step(
-            seen, 1, hold=settings.hold_rows - 1, clear_hold=settings.clear_rows - 1, at_ns=at_ns
-        )
-        if not state.switch.firing and seen is not Seen.BEYOND:
-            state.block_sum = [a + b for a, b in zip(state.block_sum, deviation.tolist(), strict=True)]
-        state.block_rows += 1
-        signal = None
-        if change is not None:
-            signal = self._signal(model, at_ns, score, deviation, firing=change)
+        hold, clear_hold = settings.hold_rows - 1, settings.clear_rows - 1  # n rows span n - 1 steps
+        return self.state.switch.step(seen, 1, hold=hold, clear_hold=clear_hold, at_ns=at_ns)
+
+    def _follow(self, calm: Floats, rows: int) -> None:
+        """Have the baseline follow the calm ones of so many rows, at the end of their block."""
+        state = self.state
+        if len(calm):
+            state.block_sum = np.add.reduce(np.vstack([state.block_sum, calm])).tolist()
+        state.block_rows += rows
         if state.block_rows >= _BLOCK_ROWS:
-            pull = 1.0 / max(settings.follow_rows, _BLOCK_ROWS)
+            pull = 1.0 / max(self.settings.follow_rows, _BLOCK_ROWS)
             state.baseline = [b + pull * s for b, s in zip(state.baseline, state.block_sum, strict=True)]
             state.block_sum, state.block_rows = [0.0] * len(state.baseline), 0
-        return signal
 
     def _signal(self, model: MachineModel, at_ns: int, score: float, deviation: Floats, *, firing: bool) -> Signal:
         if not firing:
@@ -162,7 +163,7 @@ class Learner:
     def _evidence(self, model: MachineModel, k: int, deviation: float) -> Evidence:
         """The channel's smoothed value now, and the range of it that is no reason to fire."""
         device, metric, unit = model.file.channels[k]
-        chart, baseline, sigma = model.file.chart, self.state.baseline[k], self.settings.sigma
+        chart, baseline, sigma = model.chart, self.state.baseline[k], self.settings.sigma
         low, high = (chart.level(k, baseline + side * sigma) for side in (-1.0, 1.0))
         step = high - low
         return Evidence(

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgemesh.detect.blend import blend
-from edgemesh.detect.chart import Chart, fit_chart
+from edgemesh.detect.chart import FARTHEST, LEAST_SCALE, Chart, ChartNumbers, fit_chart
 from edgemesh.detect.forest import Forest, Trees, train, widen
 from edgemesh.detect.memory import Smoother
 from edgemesh.detect.settings import ForestSettings
@@ -27,7 +27,7 @@ class MachineFile(
     """A model as plain JSON. `forest_middle` and `forest_limit`: median and limit of its score on the warm-up."""
 
     channels: tuple[Channel, ...]
-    chart: Chart
+    chart: ChartNumbers
     trees: Trees
     forest_middle: float
     forest_limit: float
@@ -46,12 +46,13 @@ class MachineModel:
         """Raise ValueError (msgspec's DecodeError among them) when the content is no sound model."""
         self.content = content
         self.file = msgspec.json.decode(content, type=MachineFile)
+        self.chart = Chart(self.file.chart)
         self.forest = Forest(self.file.trees)
         self.version = f"forest-1@{hashlib.sha256(content).hexdigest()[:8]}"
 
     def deviations(self, rows: Floats, smoother: Smoother) -> Floats:
         """Smoothed deviations of raw rows (n x channels, NaN: unknown) in spreads; the smoother moves on."""
-        return self.file.chart.deviations(rows, smoother)
+        return self.chart.deviations(rows, smoother)
 
     def score(self, deviations: Floats, settings: ForestSettings) -> Floats:
         """One score per row of deviations from the present baseline, in multiples of the limit; high is strange."""
@@ -70,9 +71,8 @@ def usable_channels(rows: Floats) -> list[int]:
         known = column[~np.isnan(column)]
         if len(known) < _MOSTLY * len(rows) or np.isin(known, (0.0, 1.0)).all():
             continue
-        with np.errstate(over="ignore", invalid="ignore"):
-            spread = known.std()
-        if np.isfinite(spread) and spread > 1e-12 * np.abs(known).max():
+        largest = np.abs(known).max()
+        if largest <= FARTHEST and known.std() > max(LEAST_SCALE, 1e-12 * largest):
             usable.append(k)
     return usable
 
@@ -99,7 +99,7 @@ def learn(
     limit = float(np.quantile(scores, 1.0 - settings.contamination))
     file = MachineFile(
         channels=tuple(channels[k] for k in usable),
-        chart=chart,
+        chart=chart.numbers,
         trees=forest.trees,
         forest_middle=middle,
         forest_limit=max(limit, min(1.0, middle + 0.01)),

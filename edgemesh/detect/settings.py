@@ -43,8 +43,8 @@ class LimitRule(Selector, frozen=True, kw_only=True, tag_field="kind", tag="limi
 
     `hold`: how long beyond before it fires; the time leaks back while the value is good. `clear`: the level that ends
     it (default: a tenth of the level back inside), after `clear_hold` (default: as `hold`). `gate`: a metric of the
-    same asset that must have been non-zero for `gate_for`; until then nothing counts and nothing clears. `cause`: the line
-    for people, with `{value} {unit} {level} {asset} {metric}`.
+    same asset that must have been non-zero for `gate_for`; until then nothing counts and nothing clears. `cause`: the
+    line for people, with `{value} {unit} {level} {asset} {metric}`.
     """
 
     metric: Glob
@@ -126,10 +126,10 @@ class ForestSettings(Settings, frozen=True, kw_only=True):
 
     `metrics` and `exclude` are patterns; slow thermal sensors belong into `exclude`. `smooth`: weight of the newest row
     (EWMA). `sigma`: limit of the chart, in spreads of the smoothed value. `contamination`: share of the warm-up that
-    the forest may call strange, `margin`: how far beyond that its limit lies. `forest_weight`: part of the forest in the
-    blend, 0..1. `follow_rows`: time constant of the baseline while calm. A blend above 1 for `hold_rows` raises, below
-    `clear_ratio` for `clear_rows` clears. `widen`: factors of the scaled copies that the forest learns as background.
-    `gate`: only rows with this metric non-zero for `gate_for` are learnt and scored.
+    the forest may call strange, `margin`: how far beyond that its limit lies. `forest_weight`: part of the forest in
+    the blend, 0..1. `follow_rows`: time constant of the baseline while calm. A blend above 1 for `hold_rows` raises,
+    below `clear_ratio` for `clear_rows` clears. `widen`: factors of the scaled copies that the forest learns as
+    background. `gate`: only rows with this metric non-zero for `gate_for` are learnt and scored.
     """
 
     asset_class: Glob = "*"

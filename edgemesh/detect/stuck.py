@@ -37,7 +37,7 @@ class StuckState(msgspec.Struct, omit_defaults=True):
         >>> state, rule = StuckState(), StuckRule(samples=10)
         >>> changes = [state.step(v, t, rule) for t, v in enumerate([1.0, 2.0] * 50 + [2.0] * 30)]
         >>> changes.index(True)
-        116
+        109
         >>> [state.step(v, 200, rule) for v in (3.0, 4.0, 5.0)]
         [None, None, False]
         """

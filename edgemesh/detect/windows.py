@@ -55,6 +55,21 @@ class Window(msgspec.Struct, omit_defaults=True):
         ([1, 2, 3], [[1.0, None], [2.0, 9.0], [3.0, 9.0]])
         """
         self._choose_lead(columns)
+        if len(columns) == 1 and columns[0].clean and columns[0].device == self.lead:
+            rows = self._transpose(columns[0])
+            if rows is not None:
+                return list(columns[0].at_ns), rows
+        return self._merge(columns)
+
+    def _transpose(self, part: Columns) -> list[list[float | None]] | None:
+        """The rows when the part holds all channels of the window; else None."""
+        if tuple((part.device, metric, unit) for metric, unit in zip(part.metrics, part.units, strict=True)) != tuple(self.channels):
+            return None
+        rows = [list(row) for row in zip(*part.values, strict=True)]
+        self.latest = list(rows[-1])
+        return rows
+
+    def _merge(self, columns: Sequence[Columns]) -> tuple[list[int], list[list[float | None]]]:
         places = {(device, metric): place for place, (device, metric, _) in enumerate(self.channels)}
         moves = [
             [

@@ -14,13 +14,14 @@ MAX_EXECUTORS = 20_000
 
 
 class Executor(msgspec.Struct, frozen=True, kw_only=True):
-    """What a card said; `elsewhere` is its load beyond the orders that we gave."""
+    """What a card said. `elsewhere` is how far its `load` went beyond the orders that we had given by then."""
 
     name: str
     up: bool
     incarnation: str
     skills: Skills
     max_load: int
+    load: int = 0
     elsewhere: int = 0
 
 
@@ -38,15 +39,19 @@ class Roster:
         name = card.agent
         if name not in self.executors and len(self.executors) >= MAX_EXECUTORS:
             return False
+        before = self.executors.get(name)
         executor = Executor(
             name=name,
             up=card.state is Presence.UP,
             incarnation=card.incarnation,
             skills=card.skills,
             max_load=card.max_load,
-            elsewhere=max(0, card.load - self.held(name)),
+            load=card.load,
+            elsewhere=before.elsewhere if before else 0,
         )
-        if self.executors.get(name) != executor:
+        if before is None or (before.load, before.incarnation) != (card.load, card.incarnation):
+            executor = msgspec.structs.replace(executor, elsewhere=max(0, card.load - self.held(name)))
+        if before != executor:
             self.dirty.add(name)
             self.restore(executor)
         return True

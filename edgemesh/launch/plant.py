@@ -175,7 +175,7 @@ def _agent(
     configuration = plant.configuration
     settings = configuration.settings
     journal = Journal.open(journal_file(configuration.data, name), name)
-    engine = Engine(journal, make_core, writes=ROLES[role].writes, sinks=sinks, observe=clock.observe)
+    engine = Engine(journal, make_core, clock, writes=ROLES[role].writes, sinks=sinks)
     incarnation = secrets.token_hex(8)
     will = Will(plant.topics.card(name), make_will(engine, role, incarnation))
     return Runtime(
@@ -186,6 +186,5 @@ def _agent(
         readers=[reader.value for reader in ROLES[role].readers if reader in settings.roles()],
         window=settings.outbox.window,
         keep_s=settings.outbox.keep,
-        clock=clock,
         incarnation=incarnation,
     )

@@ -1,0 +1,80 @@
+"""What comes to an agent's engine, and what it gives back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from edgemesh.log.journal import Cursor, Row
+from edgemesh.log.quarantine import Quarantined
+from edgemesh.model.alerts import Alert
+from edgemesh.model.packs import Cards
+from edgemesh.model.samples import Sample
+
+Settle = Callable[[], None]
+
+
+@dataclass(slots=True, eq=False)
+class Heard:
+    """A message of another agent's log (`kind` readings, alerts, orders) or an executor's answer (`answers`)."""
+
+    kind: str
+    agent: str
+    topic: str
+    payload: bytes
+    settle: Settle
+
+
+@dataclass(slots=True, eq=False)
+class Offered:
+    """Samples that a driver put in; `settle` (if any) waits for the commit."""
+
+    samples: Sequence[Sample]
+    settle: Settle | None = None
+
+
+@dataclass(slots=True, eq=False)
+class Noticed:
+    """Agents whose presence changed."""
+
+    cards: Cards
+
+
+@dataclass(slots=True, eq=False)
+class Spoiled:
+    """Input that was refused before it came here; to be kept in the quarantine."""
+
+    quarantined: Quarantined
+
+
+@dataclass(slots=True, eq=False)
+class Given:
+    """A gateway that is now ours, with the alerts that are open on it."""
+
+    gateway: str
+    alerts: Sequence[Alert]
+
+
+@dataclass(slots=True, eq=False)
+class Taken:
+    """A gateway that is now another's."""
+
+    gateway: str
+
+
+Item = Heard | Offered | Noticed | Spoiled | Given | Taken
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What the runtime has to do after a step: everything here is on the disk already.
+
+    `rows` are new in the outbox; `marks` are cursors that moved, `asks` logs that must come again; `present` says what
+    retained topics (below the site) hold now, None: emptied; `settles` are to be called.
+    """
+
+    rows: list[Row] = field(default_factory=list)
+    marks: dict[str, Cursor] = field(default_factory=dict)
+    asks: dict[str, Cursor | None] = field(default_factory=dict)
+    present: dict[str, bytes | None] = field(default_factory=dict)
+    settles: list[Settle] = field(default_factory=list)
