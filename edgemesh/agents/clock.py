@@ -17,6 +17,10 @@ class Clock(Protocol):
         """Take note that data of this time is about to be handled; True when that moves the clock."""
         ...
 
+    def stamp(self, at_ns: int) -> int:
+        """The time to write on what came about at `at_ns` and is committed now."""
+        ...
+
 
 class SystemClock:
     """The machine's clock. Steps back are held flat, so that a tick never goes back."""
@@ -32,6 +36,10 @@ class SystemClock:
     def observe(self, at_ns: int) -> bool:
         """Data does not move the machine's clock."""
         return False
+
+    def stamp(self, at_ns: int) -> int:
+        """The time of the commit."""
+        return self.now_ns()
 
 
 class DataClock:
@@ -49,3 +57,7 @@ class DataClock:
         moved = at_ns > self._latest
         self._latest = max(self._latest, at_ns)
         return moved
+
+    def stamp(self, at_ns: int) -> int:
+        """The time of the data."""
+        return at_ns

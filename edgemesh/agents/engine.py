@@ -26,6 +26,8 @@ logger = logging.getLogger(__name__)
 
 MAX_BODY_BYTES = 200 * 1024
 MAX_TRIES = 3
+TICK_NS = 100_000_000
+"""While work is waiting, time passes for the core in steps of this length between one item and the next."""
 
 
 @dataclass(slots=True)
@@ -115,7 +117,7 @@ class Engine:
     def step(self, items: Sequence[Item]) -> Outcome:
         """Handle the items, commit, and say what follows. LogError: nothing happened, try the same items again.
 
-        An item for which the core raises three times goes into the quarantine, and the rest goes on.
+        Without items, time passes until now; with them, until the last of them came. An item for which the core raises three times goes into the quarantine, and the rest goes on.
         """
         while True:
             try:
@@ -147,10 +149,12 @@ class Engine:
     # -- one step -----------------------------------------------------------------------------------------------------
 
     def _step(self, items: Sequence[Item]) -> Outcome:
-        step = _Step(self.clock.now_ns())
+        step = _Step(items[0].at_ns if items else self.clock.now_ns())
         step.write(self.core.tick(step.now_ns))
         offered: list[Offered] = []
         for item in items:
+            if item.at_ns - step.now_ns >= TICK_NS:
+                self._tick(step, item.at_ns)
             if self._tries.get(item, 0) >= MAX_TRIES:
                 self._give_up(step, item)
             elif isinstance(item, Offered):
@@ -209,7 +213,8 @@ class Engine:
         for item in offered:
             if group and self.clock.observe(item.samples[-1].at_ns if item.samples else 0):
                 step.write(self._handle(item, Samples(tuple(group))))
-                step.now_ns, group = self.clock.now_ns(), []
+                self._tick(step, self.clock.now_ns())
+                group = []
             group.extend(item.samples)
         step.write(self._handle(offered[-1], Samples(tuple(group))))
         step.outcome.settles.extend(item.settle for item in offered if item.settle)
@@ -217,8 +222,11 @@ class Engine:
     def _pass(self, step: _Step, at_ns: int) -> None:
         """Where the data is the clock, let the time of this data come first."""
         if self.clock.observe(at_ns):
-            step.now_ns = self.clock.now_ns()
-            step.write(self.core.tick(step.now_ns))
+            self._tick(step, self.clock.now_ns())
+
+    def _tick(self, step: _Step, now_ns: int) -> None:
+        step.now_ns = now_ns
+        step.write(self.core.tick(now_ns))
 
     def _handle(self, item: Item, pack: Input) -> Sequence[Record]:
         try:
@@ -249,7 +257,7 @@ class Engine:
     def _write(self, transaction: Transaction, step: _Step, parts: Mapping[str, bytes | None]) -> None:
         for at_ns, records in step.written if self.writes else ():
             for body in _bodies(records):
-                step.outcome.rows.append(transaction.append(self.writes, body, at_ns=at_ns))
+                step.outcome.rows.append(transaction.append(self.writes, body, at_ns=self.clock.stamp(at_ns)))
         for agent, cursor in step.outcome.marks.items():
             transaction.set_cursor(agent, cursor)
         for agent in step.released:

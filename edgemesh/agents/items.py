@@ -14,8 +14,15 @@ from edgemesh.model.samples import Sample
 Settle = Callable[[], None]
 
 
+@dataclass(slots=True, eq=False, kw_only=True)
+class Arrival:
+    """When it came, by the agent's clock (UTC ns): time passes for the core in the order in which things come."""
+
+    at_ns: int = 0
+
+
 @dataclass(slots=True, eq=False)
-class Heard:
+class Heard(Arrival):
     """A message of another agent's log (`kind` readings, alerts, orders) or an executor's answer (`answers`)."""
 
     kind: str
@@ -26,7 +33,7 @@ class Heard:
 
 
 @dataclass(slots=True, eq=False)
-class Offered:
+class Offered(Arrival):
     """Samples that a driver put in; `settle` (if any) waits for the commit."""
 
     samples: Sequence[Sample]
@@ -34,21 +41,21 @@ class Offered:
 
 
 @dataclass(slots=True, eq=False)
-class Noticed:
+class Noticed(Arrival):
     """Agents whose presence changed."""
 
     cards: Cards
 
 
 @dataclass(slots=True, eq=False)
-class Spoiled:
+class Spoiled(Arrival):
     """Input that was refused before it came here; to be kept in the quarantine."""
 
     quarantined: Quarantined
 
 
 @dataclass(slots=True, eq=False)
-class Given:
+class Given(Arrival):
     """A gateway that is now ours, with the alerts that are open on it."""
 
     gateway: str
@@ -56,7 +63,7 @@ class Given:
 
 
 @dataclass(slots=True, eq=False)
-class Taken:
+class Taken(Arrival):
     """A gateway that is now another's."""
 
     gateway: str

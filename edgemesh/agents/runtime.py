@@ -19,8 +19,8 @@ from typing import TypeVar
 
 from edgemesh.agents.card import HEARTBEAT_S, make_card
 from edgemesh.agents.engine import Engine
-from edgemesh.agents.items import Given, Heard, Item, Noticed, Outcome, Spoiled, Taken
 from edgemesh.agents.feed import Feed
+from edgemesh.agents.items import Given, Heard, Item, Noticed, Outcome, Spoiled, Taken
 from edgemesh.agents.presence import PresenceTracker
 from edgemesh.agents.reader import Reader
 from edgemesh.agents.roles import ROLES
@@ -37,6 +37,8 @@ T = TypeVar("T")
 
 TICK_S = 0.25
 HOUSEKEEPING_S = 5.0
+LATE_S = 0.2
+CATCH_UP_S = 0.05
 MAX_ITEMS = 1_000
 RETRY_S = (0.1, 5.0)
 
@@ -122,6 +124,7 @@ class Runtime:
 
     def offer(self, item: Item) -> None:
         """Take an item over for the next step; returns at once. Event loop only."""
+        item.at_ns = self._clock.now_ns()
         self._inbox.append(item)
         self._wake.set()
 
@@ -217,14 +220,16 @@ class Runtime:
 
     async def _work(self) -> None:
         next_tick_s = 0.0
-        while not (self._stopping and not self._inbox):
-            if not self._inbox and not self._stopping:
+        while not (self._stopping and not self.waiting):
+            if not self.waiting and not self._stopping:
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(self._wake.wait(), max(0.0, next_tick_s - time.monotonic()))
             self._wake.clear()
             now_s = time.monotonic()
-            if self._inbox or now_s >= next_tick_s:
-                next_tick_s = now_s + TICK_S
+            if not self.waiting and now_s - next_tick_s > LATE_S and next_tick_s:
+                await asyncio.sleep(CATCH_UP_S)  # we were held up: what came meanwhile comes before the time
+            if self.waiting or now_s >= next_tick_s:
+                next_tick_s = time.monotonic() + TICK_S
                 self._notice(self._presence.sweep(now_s))
                 await self._step()
             if self._republish:

@@ -69,6 +69,10 @@ def parse_addresses(text: str) -> tuple[Address, ...]:
 
 
 def _split(text: str) -> tuple[SplitResult, int | None]:
+    if any(sign.isspace() or not sign.isprintable() for sign in text):
+        raise ConfigError(
+            f"blanks and control characters have no place in the address of a broker: {_public(text)}", wish=_WISH
+        )
     try:
         parts = urlsplit(text)
         port = parts.port
@@ -84,7 +88,7 @@ def _split(text: str) -> tuple[SplitResult, int | None]:
 
 
 def _is_odd(host: str) -> bool:
-    return any(sign.isspace() or not sign.isprintable() or sign in '"<>\\^`{|}' for sign in host)
+    return any(sign in '"<>\\^`{|}' for sign in host)
 
 
 def _public(text: str) -> str:

@@ -40,28 +40,38 @@ class _Reader(StreamReaderAdapter):  # type: ignore[misc]  # amqtt has no types
         return piece + (bytes(await super().read(n - len(piece))) if n > len(piece) else b"")
 
 
+async def _read_start(reader: asyncio.StreamReader) -> bytes:
+    """Return a CONNECT packet up to its protocol version."""
+    first = await reader.readexactly(2)
+    while first[-1] & 0x80 and len(first) < 5:
+        first += await reader.readexactly(1)
+    return first + await reader.readexactly(7)
+
+
 class _Broker(Broker):  # type: ignore[misc]  # amqtt has no types
-    """amqtt with four of its habits mended."""
+    """amqtt with four of its habits mended. `streams` are the open connections."""
+
+    def __init__(self, configuration: BrokerConfig, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__(configuration, loop)
+        self.streams: set[asyncio.StreamWriter] = set()
 
     async def stream_connected(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, listener_name: str
     ) -> None:
         """Serve a connection. It would let an MQTT 5 client wait for ever instead of refusing it."""
-        first = b""
+        self.streams.add(writer)
         try:
             async with asyncio.timeout(_CONNECT_S):
-                first = await reader.readexactly(2)
-                while first[-1] & 0x80 and len(first) < 5:
-                    first += await reader.readexactly(1)
-                first += await reader.readexactly(7)
+                first = await _read_start(reader)
+            if first[-7:-1] == b"\x00\x04MQTT" and first[-1] != 4:
+                writer.write(_REFUSED_VERSION)
+            else:
+                await self._client_connected(listener_name, _Reader(first, reader), StreamWriterAdapter(writer))
         except (OSError, asyncio.IncompleteReadError):
+            log.debug("a connection to amqtt ended before it began")
+        finally:
             writer.close()
-            return
-        if first[-7:-1] == b"\x00\x04MQTT" and first[-1] != 4:
-            writer.write(_REFUSED_VERSION)
-            writer.close()
-            return
-        await self._client_connected(listener_name, _Reader(first, reader), StreamWriterAdapter(writer))
+            self.streams.discard(writer)
 
     async def _publish_retained_messages_for_subscription(self, subscription: tuple[str, int], session: Any) -> None:
         # It would hand a new client the retained messages of other clients' subscriptions, and would take nothing from
@@ -98,7 +108,7 @@ class AmqttThread:
         self.version = importlib.metadata.version("amqtt")
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._run, name="amqtt", daemon=True)
-        self._broker: Broker | None = None
+        self._broker: _Broker | None = None
 
     @classmethod
     async def start(cls, port: int) -> AmqttThread:
@@ -145,6 +155,8 @@ class AmqttThread:
         if self._broker is not None:
             stopping = asyncio.ensure_future(self._broker.shutdown())
             await asyncio.wait([stopping], timeout=_STOP_S)
+            for stream in list(self._broker.streams):
+                stream.transport.abort()
         own = asyncio.current_task()
         others = [task for task in asyncio.all_tasks() if task is not own]
         for task in others:

@@ -95,9 +95,11 @@ async def open_socket(address: Address) -> BufferedSocket:
     """Connect, with TCP_NODELAY and TLS where the address wants it. Raises OSError; a deadline is the caller's."""
     loop = asyncio.get_running_loop()
     problem = OSError(f"{address.host} has no address")
-    for family, kind, protocol, _, place in await loop.getaddrinfo(
-        address.host, address.port, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP
-    ):
+    try:
+        places = await loop.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP)
+    except UnicodeError as odd:
+        raise OSError(f"{address.host} is no name of a host") from odd
+    for family, kind, protocol, _, place in places:
         sock = socket.socket(family, kind, protocol)
         try:
             sock.setblocking(False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -11,6 +12,7 @@ from edgemesh.model.samples import Batch, Quality
 
 NOT_BELIEVED = float("nan")
 Values = tuple[float | None, ...]
+_MOST_STREAMS = 64
 _STEP_SAMPLES = 20
 _STEP_NS = 10 * 10**9
 
@@ -33,27 +35,52 @@ class Columns:
     clean: bool = False
 
 
-class DeviceState(msgspec.Struct, omit_defaults=True):
-    """What is known of one device: its newest sample, its period, when it was heard on the receiver's own clock."""
+class StreamState(msgspec.Struct, omit_defaults=True):
+    """The clock of one stream: the samples of one device that hold the same metrics."""
 
     newest_ns: int = -1
     period_ns: int = 0
-    arrival_ns: int = 0
-    heard_clock_ns: int = -1
-    silent: list[str] = []
-    returned: int = 0
     late_run: int = 0
     late_newest_ns: int = -1
     late_clock_ns: int = 0
 
 
-def read_columns(batch: Batch, device: DeviceState, clock_ns: int, stats: dict[str, float]) -> Columns | None:
-    """Return what is new in the batch and note it in `device`; None when nothing is.
+class DeviceState(msgspec.Struct, omit_defaults=True):
+    """What is known of one device: its streams by name, its newest sample, when it was heard on the receiver's clock.
+
+    `arrival_ns`: mean time between two packs with news of it. `silent`: labels of the rules that find it silent;
+    `returned`: new samples since.
+    """
+
+    streams: dict[str, StreamState] = {}
+    newest_ns: int = -1
+    arrival_ns: int = 0
+    heard_clock_ns: int = -1
+    silent: list[str] = []
+    returned: int = 0
+
+    def stream(self, metrics: tuple[str, ...]) -> StreamState:
+        """The stream with these metrics; of more than 64 the one made first is forgotten."""
+        name = f"{zlib.crc32(chr(31).join(metrics).encode()):08x}"
+        if name not in self.streams:
+            if len(self.streams) >= _MOST_STREAMS:
+                del self.streams[next(iter(self.streams))]
+            self.streams[name] = StreamState()
+        return self.streams[name]
+
+    @property
+    def period_ns(self) -> int:
+        """The period of the fastest stream; 0: not known yet."""
+        return min((stream.period_ns for stream in self.streams.values() if stream.period_ns), default=0)
+
+
+def read_columns(batch: Batch, stream: StreamState, clock_ns: int, stats: dict[str, float]) -> Columns | None:
+    """Return what is new in the batch and note it in `stream`; None when nothing is.
 
     Samples that are older than the newest one (`late`) or have its time (`duplicate`) are counted and left out, until
     20 of them in a row over 10 s say that the device's clock was set back (`clock_steps`).
     """
-    fresh = _fresh(batch.at_ns, device, clock_ns, stats)
+    fresh = _fresh(batch.at_ns, stream, clock_ns, stats)
     if not fresh:
         return None
     values = tuple(_believed(batch, k) for k in range(len(batch.metrics)))
@@ -61,9 +88,9 @@ def read_columns(batch: Batch, device: DeviceState, clock_ns: int, stats: dict[s
     if len(fresh) != len(at_ns):
         at_ns = tuple(at_ns[i] for i in fresh)
         values = tuple(tuple(column[i] for i in fresh) for column in values)
-    cap_ns = 3 * device.period_ns
-    _note_period(device, at_ns)
-    device.newest_ns = at_ns[-1]
+    cap_ns = 3 * stream.period_ns
+    _note_period(stream, at_ns)
+    stream.newest_ns = at_ns[-1]
     clean = batch.quality is None and not any(None in column for column in values)
     return Columns(batch.device, batch.metrics, batch.units, at_ns, values, cap_ns, clean)
 
@@ -82,29 +109,29 @@ def heard_samples(batch: Batch) -> int:
     )
 
 
-def _fresh(at_ns: tuple[int, ...], device: DeviceState, clock_ns: int, stats: dict[str, float]) -> range | list[int]:
+def _fresh(at_ns: tuple[int, ...], stream: StreamState, clock_ns: int, stats: dict[str, float]) -> range | list[int]:
     """Positions of samples that are newer than everything before them."""
-    if at_ns[0] > device.newest_ns and all(a < b for a, b in pairwise(at_ns)):
-        device.late_run = 0
+    if at_ns[0] > stream.newest_ns and all(a < b for a, b in pairwise(at_ns)):
+        stream.late_run = 0
         return range(len(at_ns))
-    fresh, newest = [], device.newest_ns
+    fresh, newest = [], stream.newest_ns
     for position, at in enumerate(at_ns):
-        if at > newest or _clock_was_set_back(at, newest, device, clock_ns, stats):
+        if at > newest or _clock_was_set_back(at, newest, stream, clock_ns, stats):
             fresh.append(position)
-            newest, device.late_run = at, 0
+            newest, stream.late_run = at, 0
     return fresh
 
 
-def _clock_was_set_back(at: int, newest: int, device: DeviceState, clock_ns: int, stats: dict[str, float]) -> bool:
+def _clock_was_set_back(at: int, newest: int, stream: StreamState, clock_ns: int, stats: dict[str, float]) -> bool:
     if at == newest:
         stats["duplicate"] += 1
         return False
     stats["late"] += 1
-    if device.late_run == 0 or at <= device.late_newest_ns:
-        device.late_run, device.late_clock_ns = 0, clock_ns
-    device.late_run += 1
-    device.late_newest_ns = at
-    if device.late_run < _STEP_SAMPLES or clock_ns - device.late_clock_ns < _STEP_NS:
+    if stream.late_run == 0 or at <= stream.late_newest_ns:
+        stream.late_run, stream.late_clock_ns = 0, clock_ns
+    stream.late_run += 1
+    stream.late_newest_ns = at
+    if stream.late_run < _STEP_SAMPLES or clock_ns - stream.late_clock_ns < _STEP_NS:
         return False
     stats["clock_steps"] += 1
     return True
@@ -120,14 +147,14 @@ def _believed(batch: Batch, k: int) -> Values:
     )
 
 
-def _note_period(device: DeviceState, at_ns: tuple[int, ...]) -> None:
-    first = device.newest_ns if 0 <= device.newest_ns < at_ns[0] else at_ns[0]
+def _note_period(stream: StreamState, at_ns: tuple[int, ...]) -> None:
+    first = stream.newest_ns if 0 <= stream.newest_ns < at_ns[0] else at_ns[0]
     intervals = len(at_ns) - (first == at_ns[0])
     if intervals == 0:
         return
     mean = (at_ns[-1] - first) // intervals
-    if device.period_ns == 0:
-        device.period_ns = mean
+    if stream.period_ns == 0:
+        stream.period_ns = mean
     else:
         weight = min(1.0, 0.1 * intervals)
-        device.period_ns += int(weight * (min(mean, 4 * device.period_ns) - device.period_ns))
+        stream.period_ns += int(weight * (min(mean, 4 * stream.period_ns) - stream.period_ns))

@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import TypeVar
 
 from edgemesh.detect.settings import DetectSettings, ForestSettings, LimitRule, Rule, SilentRule, StuckRule
-from edgemesh.detect.signals import split_source
+from edgemesh.detect.signals import source_name, split_source
 from edgemesh.model.agents import Asset
 
 R = TypeVar("R", LimitRule, StuckRule)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The rules that watch column `k` of a layout, each with the name of its source."""
+
+    k: int
+    limits: list[tuple[str, LimitRule]]
+    stuck: list[tuple[str, StuckRule]]
 
 
 class Rulebook:
@@ -24,8 +34,7 @@ class Rulebook:
         self._limits = [rule for rule in rules if isinstance(rule, LimitRule)]
         self._stuck = [rule for rule in rules if isinstance(rule, StuckRule)]
         self._silent = [rule for rule in rules if isinstance(rule, SilentRule)]
-        self._limits_of: dict[tuple[str, str], list[LimitRule]] = {}
-        self._stuck_of: dict[tuple[str, str], list[StuckRule]] = {}
+        self._plans: dict[tuple[str, tuple[str, ...]], list[Plan]] = {}
         self._silent_of: dict[str, list[SilentRule]] = {}
         forest = settings.forest
         fits = forest is not None and fnmatchcase(asset.asset_class, forest.asset_class)
@@ -34,25 +43,25 @@ class Rulebook:
         gates += [self.forest.gate] if self.forest else []
         self.gates: list[str] = list(dict.fromkeys(gate for gate in gates if gate))
 
-    def limits(self, device: str, metric: str) -> list[LimitRule]:
-        """The limits that watch this channel."""
-        key = (device, metric)
-        if key not in self._limits_of:
-            self._limits_of[key] = _pick(self._limits, device, metric)
-        return self._limits_of[key]
-
-    def stuck(self, device: str, metric: str) -> list[StuckRule]:
-        """The stuck rules that watch this channel; a gate's own metric may stand still."""
-        key = (device, metric)
-        if key not in self._stuck_of:
-            self._stuck_of[key] = _pick(self._stuck, device, metric)
-        return self._stuck_of[key]
+    def plans(self, device: str, metrics: tuple[str, ...]) -> list[Plan]:
+        """Which rules watch which of these columns; columns without rules are left out."""
+        key = (device, metrics)
+        if key not in self._plans:
+            plans = [
+                Plan(k, _pick(self._limits, device, metric), _pick(self._stuck, device, metric))
+                for k, metric in enumerate(metrics)
+            ]
+            self._plans[key] = [plan for plan in plans if plan.limits or plan.stuck]
+        return self._plans[key]
 
     def silent(self, device: str) -> list[SilentRule]:
         """The silence rules that watch this device."""
         if device not in self._silent_of:
-            fitting = {rule.label: rule for rule in reversed(self._silent) if fnmatchcase(device, rule.device)}
-            self._silent_of[device] = list(reversed(fitting.values()))
+            fitting: dict[str, SilentRule] = {}
+            for rule in self._silent:
+                if fnmatchcase(device, rule.device):
+                    fitting.setdefault(rule.label, rule)
+            self._silent_of[device] = list(fitting.values())
         return self._silent_of[device]
 
     def learns(self, metric: str) -> bool:
@@ -67,15 +76,15 @@ class Rulebook:
 
     def knows(self, source: str) -> bool:
         """Whether a limit or a stuck rule of this name watches this channel."""
-        label, metric, device = split_source(source)
-        labels = [rule.label for rule in self.limits(device, metric)]
-        return label in labels or label in [rule.label for rule in self.stuck(device, metric)]
+        _, metric, device = split_source(source)
+        rules = (*_pick(self._limits, device, metric), *_pick(self._stuck, device, metric))
+        return source in [name for name, _ in rules]
 
 
-def _pick(rules: list[R], device: str, metric: str) -> list[R]:
-    fitting = {
-        rule.label: rule
-        for rule in reversed(rules)
-        if fnmatchcase(device, rule.device) and fnmatchcase(metric, rule.metric)
-    }
-    return list(reversed(fitting.values()))
+def _pick(rules: list[R], device: str, metric: str) -> list[tuple[str, R]]:
+    """The rules that fit the channel, each with the name of the source that they make of it."""
+    fitting: dict[str, R] = {}
+    for rule in rules:
+        if fnmatchcase(device, rule.device) and fnmatchcase(metric, rule.metric):
+            fitting.setdefault(source_name(rule.label, metric, device), rule)
+    return list(fitting.items())

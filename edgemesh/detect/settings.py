@@ -11,6 +11,7 @@ gate = "running"
 
 from __future__ import annotations
 
+import math
 import string
 from typing import Annotated
 
@@ -60,6 +61,8 @@ class LimitRule(Selector, frozen=True, kw_only=True, tag_field="kind", tag="limi
     def __post_init__(self) -> None:
         if (self.above is None) == (self.below is None):
             raise ValueError("a limit needs either `above` or `below`")
+        if not (math.isfinite(self.level) and math.isfinite(self.clear_level)):
+            raise ValueError("a level must be a finite number")
         if self.sign * self.clear_level > self.sign * self.level:
             raise ValueError(f"`clear` = {self.clear} lies beyond the level {self.level}")
         check_template(self.cause)
@@ -141,9 +144,9 @@ class ForestSettings(Settings, frozen=True, kw_only=True):
     trees: Annotated[int, Meta(ge=1, le=1000)] = 100
     subsample: Annotated[int, Meta(ge=8, le=4096)] = 256
     contamination: Annotated[float, Meta(gt=0.0, lt=0.5)] = 0.01
-    margin: Annotated[float, Meta(gt=0.0, le=100.0)] = 1.3
-    sigma: Annotated[float, Meta(gt=0.0, le=100.0)] = 5.0
-    forest_weight: Annotated[float, Meta(ge=0.0, le=1.0)] = 0.5
+    margin: Annotated[float, Meta(gt=0.0, le=100.0)] = 1.6
+    sigma: Annotated[float, Meta(gt=0.0, le=100.0)] = 4.0
+    forest_weight: Annotated[float, Meta(ge=0.0, le=1.0)] = 0.25
     smooth: Fraction = 0.2
     follow_rows: Annotated[float, Meta(ge=1.0)] = 200.0
     hold_rows: Annotated[int, Meta(ge=1, le=10_000)] = 3

@@ -18,7 +18,7 @@ _LEAST_NS = 10 * _NS
 def patience_ns(rule: SilentRule, device: DeviceState) -> int:
     """How long the device may keep silent.
 
-    >>> patience_ns(SilentRule(), DeviceState(period_ns=60 * 10**9)) / 10**9
+    >>> patience_ns(SilentRule(), DeviceState(arrival_ns=60 * 10**9)) / 10**9
     180.0
     """
     if rule.after is not None:

@@ -152,25 +152,28 @@ class Watch:
     def _read(self, batch: Batch, clock_ns: int) -> Columns | None:
         device = self.state.devices.setdefault(batch.device, DeviceState())
         heard = heard_samples(batch)
-        columns = read_columns(batch, device, clock_ns, self.stats)
+        columns = read_columns(batch, device.stream(batch.metrics), clock_ns, self.stats)
         if heard:
-            note_heard(device, min(heard, len(columns.at_ns) if columns else 0), clock_ns)
+            news = sum(at > device.newest_ns for at in columns.at_ns) if columns else 0
+            note_heard(device, min(heard, news), clock_ns)
+        if columns:
+            device.newest_ns = columns.at_ns[-1]
         return columns
 
     def _scan_rules(self, columns: Sequence[Columns], tracks: Mapping[str, GateTrack]) -> list[Signal]:
         """Run every rule over its channels; signals in the order of time, at one instant those that fire first."""
         signals: list[Signal] = []
         for part in columns:
-            for k, metric in enumerate(part.metrics):
-                values = part.values[k]
-                for rule in self.rulebook.stuck(part.device, metric):
-                    state = self.state.stuck.setdefault(source_name(rule.label, metric, part.device), StuckState())
-                    changes, values = scan_stuck(rule, state, part, k, tracks.get(rule.gate))
+            for plan in self.rulebook.plans(part.device, part.metrics):
+                values = part.values[plan.k]
+                for source, rule in plan.stuck:
+                    state = self.state.stuck.setdefault(source, StuckState())
+                    changes, values = scan_stuck(rule, state, part, plan.k, tracks.get(rule.gate))
                     signals += changes
-                for limit in self.rulebook.limits(part.device, metric):
-                    source = source_name(limit.label, metric, part.device)
+                for source, limit in plan.limits:
                     switch = self.state.switches.setdefault(source, Switch())
-                    signals += scan_limit(limit, switch, part, k, values, tracks.get(limit.gate), self.asset.id)
+                    track = tracks.get(limit.gate)
+                    signals += scan_limit(limit, switch, part, plan.k, values, track, self.asset.id)
         return sorted(signals, key=lambda signal: (signal.at_ns, not signal.firing))
 
     def _feed(self, learner: Learner, columns: Sequence[Columns], tracks: Mapping[str, GateTrack]) -> list[Signal]:

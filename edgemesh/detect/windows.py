@@ -63,10 +63,11 @@ class Window(msgspec.Struct, omit_defaults=True):
 
     def _transpose(self, part: Columns) -> list[list[float | None]] | None:
         """The rows when the part holds all channels of the window; else None."""
-        if tuple((part.device, metric, unit) for metric, unit in zip(part.metrics, part.units, strict=True)) != tuple(self.channels):
+        column_of = dict(zip(part.metrics, part.values, strict=True))
+        if any(device != part.device or metric not in column_of for device, metric, _ in self.channels):
             return None
-        rows = [list(row) for row in zip(*part.values, strict=True)]
-        self.latest = list(rows[-1])
+        rows = [list(row) for row in zip(*[column_of[metric] for _, metric, _ in self.channels], strict=True)]
+        self.latest = list(rows[-1]) if rows else self.latest
         return rows
 
     def _merge(self, columns: Sequence[Columns]) -> tuple[list[int], list[list[float | None]]]:

@@ -9,6 +9,7 @@ from edgemesh.dispatch import moves
 from edgemesh.dispatch.handover import Handover
 from edgemesh.dispatch.ledger import Entry
 from edgemesh.dispatch.memory import Memory
+from edgemesh.dispatch.roster import Executor
 from edgemesh.dispatch.settings import DispatchSettings, WhenCleared
 from edgemesh.dispatch.triage import Plan, triage
 from edgemesh.model.agents import Asset, Card, Presence, Role
@@ -55,11 +56,24 @@ class Desk:
         return self.handover.take()
 
     def cards(self, cards: Iterable[Card]) -> list[WorkOrder]:
-        """Take in executors whose presence, skills or load changed; other roles are left alone."""
-        for card in cards:
-            if card.role is Role.EXECUTOR:
-                self._card(card)
-                self.handover.offer_freed()
+        """Take in executors whose presence, skills or load changed; the last card of each counts.
+
+        All are taken note of before any order moves: who goes down together is not given the others' orders.
+        """
+        before: dict[str, Executor | None] = {}
+        newest = {card.agent: card for card in cards if card.role is Role.EXECUTOR}
+        for name, card in newest.items():
+            known = self.roster.executors.get(name)
+            if self.roster.put(card):
+                before[name] = known
+            else:
+                self._stats["cards_beyond_limit"] += 1
+        for name, known in before.items():
+            self._take_back(newest[name], known)
+        for name, known in before.items():
+            appeared = known is None or not known.up or known.incarnation != newest[name].incarnation
+            self.handover.offer(name, again=appeared)
+        self.handover.offer_freed()
         return self.handover.take()
 
     def time(self, now_ns: int) -> list[WorkOrder]:
@@ -151,17 +165,13 @@ class Desk:
             entry.calm_at_ns = self.handover.now_ns
             self.handover.put(entry, order, self.handover.later(self._settings.verify_for))
 
-    def _card(self, card: Card) -> None:
-        name, before = card.agent, self.roster.executors.get(card.agent)
-        if not self.roster.put(card):
-            self._stats["cards_beyond_limit"] += 1
-            return
-        born = before is None or before.incarnation != card.incarnation
+    def _take_back(self, card: Card, before: Executor | None) -> None:
+        """Pass on what somebody had not begun who is down, or who started anew and knows nothing of it."""
+        name = card.agent
         if card.state is Presence.DOWN:
             self.handover.take_back(name, f"{name} is down")
-        elif before is not None and born and card.load < self.roster.held(name):
+        elif before is not None and before.incarnation != card.incarnation and card.load < self.roster.held(name):
             self.handover.take_back(name, f"{name} started anew without the order")
-        self.handover.offer(name, again=born or (before is not None and not before.up))
 
     def _expire(self, entry: Entry) -> None:
         order = entry.order

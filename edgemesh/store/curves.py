@@ -46,7 +46,7 @@ _RAW = _LEAPS.format(
     table="reading",
     bucket="minute",
     columns="at_ns, 1, value, value, value, value, quality",
-    more="AND at_ns >= :start",
+    more="AND at_ns >= :start AND at_ns < :end",
 )
 
 

@@ -319,9 +319,15 @@ def _members(
 
 
 async def _run(services: Sequence[Service], stage: Stage | None, with_parent: bool) -> None:
-    await run_until_stopped(services, with_parent=with_parent)
+    trouble = ""
+    try:
+        await run_until_stopped(services, with_parent=with_parent)
+    except* OSError as group:
+        trouble = "; ".join(str(error) for error in group.exceptions)
     if stage is not None:
         log.info("stopped: %d samples published, %d dropped", stage.sent, stage.dropped)
+    if trouble:
+        raise click.ClickException(trouble)
 
 
 def _say_once(broker: Broker, topic: str, body: dict[str, Any]) -> None:

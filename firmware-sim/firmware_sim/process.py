@@ -1,13 +1,14 @@
 """The life of the process: runs services until a signal, or until the parent is gone."""
 
 import asyncio
+import contextlib
 import os
 import signal
-import sys
 import threading
 from collections.abc import Coroutine, Sequence
 from typing import Any
 
+STDIN = 0
 STOP_S = 0.7
 """Time for a clean stop; what has not ended by then is cut off."""
 
@@ -37,7 +38,8 @@ async def run_until_stopped(services: Sequence[Coroutine[Any, Any, None]], *, wi
 
 def _await_orphanhood(loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> None:
     """Blocks until stdin ends, then asks the loop to stop. Runs in a thread, since stdin may be a plain file."""
-    while os.read(sys.stdin.fileno(), 4096):
-        pass
+    with contextlib.suppress(OSError):  # a stdin that is closed already is a parent that is gone
+        while os.read(STDIN, 4096):
+            pass
     if not loop.is_closed():
         loop.call_soon_threadsafe(stop.set)

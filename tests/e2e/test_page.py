@@ -17,6 +17,7 @@ import aiohttp
 import msgspec
 import pytest
 
+from edgemesh.console import server
 from edgemesh.console.server import ConsoleServer
 from edgemesh.model.ids import derive_id
 from edgemesh.model.orders import OrderState
@@ -120,7 +121,7 @@ def look(hall: Hall, folder: Path, use: Callable[[Page, ConsoleServer], Awaitabl
     """Open the hall's page in a browser and have `use` look at it."""
 
     async def main(port: str) -> None:
-        console = ConsoleServer(hall.overview, "127.0.0.1", 0)
+        console = ConsoleServer(hall.overview, "127.0.0.1", 0, monotonic=lambda: hall.now_s, now_ns=lambda: hall.now_ns)
         await console.open()
         try:
             async with tab(port, console.url) as page:
@@ -178,6 +179,19 @@ def test_a_lost_connection_is_said_and_mended(tmp_path: Path) -> None:
     look(hall, tmp_path, use)
 
 
+def test_a_page_too_many_waits_for_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A page that was sent away says so, asks again by itself, and shows everything once there is room."""
+    monkeypatch.setattr(server, "MAX_CLIENTS", 0)
+
+    async def use(page: Page, console: ConsoleServer) -> None:
+        await page.until("document.querySelector('#lost').innerText.includes('Trying again')")
+        monkeypatch.setattr(server, "MAX_CLIENTS", 1)
+        await page.until("document.querySelector('#alerts').innerText.includes('Inlet valve closing')")
+        assert not await page.ask("document.querySelector('#lost').checkVisibility()")
+
+    look(busy_hall(), tmp_path, use)
+
+
 def test_hostile_texts_stay_texts(tmp_path: Path) -> None:
     """Markup and scripts in causes and titles are shown, never run, and make no element."""
     hall = busy_hall()
@@ -219,6 +233,9 @@ def test_a_long_list_is_usable(tmp_path: Path) -> None:
         await page.ask("filter.value = '', filter.dispatchEvent(new Event('input')), 0")
         await page.call("Emulation.setDeviceMetricsOverride", width=390, height=800, deviceScaleFactor=1, mobile=True)
         assert await page.ask("document.documentElement.scrollWidth") <= 390
+        assert await page.ask(
+            "[...document.querySelectorAll('#alerts .cause')].every(node => node.scrollWidth <= node.clientWidth)"
+        )
 
     look(hall, tmp_path, use)
 

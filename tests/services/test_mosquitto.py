@@ -308,13 +308,11 @@ def test_tls_checks_the_brokers_certificate(
     if openssl is None:
         pytest.skip("needs openssl to make a certificate")
     key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
-    subprocess.run(
-        f"{openssl} req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=localhost -addext subjectAltName=DNS:localhost"
-        f" -keyout {key.name} -out {certificate.name}".split(),
-        cwd=tmp_path,
-        check=True,
-        capture_output=True,
+    request = (
+        "req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=localhost -addext subjectAltName=DNS:localhost"
+        f" -keyout {key.name} -out {certificate.name}"
     )
+    subprocess.run([openssl, *request.split()], cwd=tmp_path, check=True, capture_output=True)
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]

@@ -224,7 +224,10 @@ def test_after_a_link_loss_an_ask_is_answered_at_once() -> None:
     log.linked(False)
     log.linked(True)
     assert drain(log) == rows(5, 14)
-    log.mark("rec", EPOCH, 30)
+    log.mark("rec", EPOCH, 29)
+    assert drain(log) == rows(15, 30)
+    log.linked(False)
+    log.linked(True)
     log.ask("rec", EPOCH, 20, 0.1)
     assert drain(log) == rows(21, 30)
 
@@ -281,9 +284,11 @@ def test_a_slow_group_is_not_flooded() -> None:
     log.tick(0.0)
     log.tick(PROBE_S)
     assert drain(log) == [1]
-    log.mark("det", EPOCH, 8)
+    log.mark("det", EPOCH, 5)
     assert drain(log) == []
+    log.mark("det", EPOCH, 8)
     log.tick(10 * PROBE_S)
+    log.tick(20 * PROBE_S)
     assert drain(log) == []
 
 

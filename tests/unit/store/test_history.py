@@ -178,6 +178,16 @@ def test_later_value_stays(recorder: Recorder) -> None:
         assert history.counts().duplicates == 2
 
 
+def test_repetition_after_a_restart(recorder: Recorder) -> None:
+    """A sink that has just started knows which times are there already."""
+    recorder.write(pack([30, 31], [1.0, 2.0]))
+    recorder.sink = HistorySink()
+    recorder.write(pack([31, 32], [4.0, 5.0]))
+    with History(recorder.path) as history:
+        assert history.readings(1, resolution="1min").points == [Point(START_NS, 3, 10 / 3, 1.0, 5.0, 5.0)]
+        assert history.counts().duplicates == 1
+
+
 def test_bad_and_not_finite(recorder: Recorder) -> None:
     """Bad readings are kept but not rolled up; what is not finite is counted and left out."""
     good, bad = Quality.GOOD, Quality.BAD
@@ -214,6 +224,8 @@ def test_resolutions(recorder: Recorder) -> None:
         assert seen(5) == ("10min", 3)
         assert seen(59, start_ns=START_NS + 60 * SECOND_NS, end_ns=START_NS + 120 * SECOND_NS) == ("1min", 1)
         assert len(history.readings(1, resolution="raw", max_points=100).points) == 100
+        within = history.readings(1, start_ns=START_NS + 70 * SECOND_NS, end_ns=START_NS + 75 * SECOND_NS).points
+        assert [point.last for point in within] == [10.0, 11.0, 12.0, 13.0, 14.0]
         assert history.readings(1, start_ns=5, end_ns=5).points == []
         assert history.readings(99).points == []
         with pytest.raises(ValueError, match="name a series"):

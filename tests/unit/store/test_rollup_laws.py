@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgemesh.model.packs import Readings
@@ -21,6 +21,7 @@ Given = tuple[str, tuple[int, ...], tuple[tuple[float | None, ...], ...], tuple[
 Held = dict[tuple[str, str], dict[int, tuple[float, int]]]
 
 METRICS = ("a", "b")
+LAW = settings(max_examples=60, deadline=None)
 START_MINUTE = 28_000_000
 
 
@@ -127,6 +128,7 @@ sizes = st.lists(st.integers(0, 4), max_size=4)
 many = st.lists(batches(), min_size=1, max_size=10)
 
 
+@LAW
 @given(many, sizes, sizes, st.booleans())
 def test_rollups_are_brute_force(given: list[Given], in_packs: list[int], in_writes: list[int], again: bool) -> None:
     """Whatever the order of times and however batches are split into packs and writes, and with a restart between."""
@@ -142,6 +144,7 @@ def test_rollups_are_brute_force(given: list[Given], in_packs: list[int], in_wri
         assert read_all(connection) == expect(given)
 
 
+@LAW
 @given(many, sizes)
 def test_twice_is_once(given: list[Given], in_packs: list[int]) -> None:
     """Packs that come a second time change neither readings nor roll-ups, and are counted."""
@@ -159,11 +162,13 @@ def test_twice_is_once(given: list[Given], in_packs: list[int]) -> None:
         assert stored == again["readings"] - again["duplicates"]
 
 
-@given(many, many, st.booleans())
-def test_rollback(first: list[Given], second: list[Given], midway: bool) -> None:
+@LAW
+@given(many, many, many, st.booleans())
+def test_rollback(before: list[Given], first: list[Given], second: list[Given], midway: bool) -> None:
     """A write that was rolled back leaves nothing behind, neither in the tables nor in the sink's memory."""
     sink = HistorySink()
     with closing(opened(sink)) as connection:
+        commit(connection, sink, make_packs(before, []))
         connection.execute("BEGIN")
         broken = make_packs(first, [])
         if midway:
@@ -173,4 +178,4 @@ def test_rollback(first: list[Given], second: list[Given], midway: bool) -> None
             sink.write(connection, broken)
         connection.execute("ROLLBACK")
         commit(connection, sink, make_packs(second, []))
-        assert read_all(connection) == expect(second)
+        assert read_all(connection) == expect([*before, *second])

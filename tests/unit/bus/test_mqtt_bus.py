@@ -1,0 +1,258 @@
+"""MqttBus against servers that are no good brokers."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import TYPE_CHECKING
+
+import pytest
+
+from edgemesh.bus import mqtt
+from edgemesh.bus.address import Address
+from edgemesh.bus.mqtt import MqttBus
+
+if TYPE_CHECKING:
+    from tests.conftest import Until
+
+CONNACK = b"\x20\x02\x00\x00"
+CONNACK_5 = b"\x20\x03\x00\x00\x00"
+Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+
+
+@contextlib.asynccontextmanager
+async def server(serve: Serve) -> AsyncIterator[Address]:
+    """Run `serve` for each connection."""
+    writers: list[asyncio.StreamWriter] = []
+
+    async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writers.append(writer)
+        with contextlib.suppress(OSError):
+            await serve(reader, writer)
+        writer.close()
+
+    listening = await asyncio.start_server(connected, "127.0.0.1", 0)
+    try:
+        yield Address("127.0.0.1", listening.sockets[0].getsockname()[1])
+    finally:
+        listening.close()
+        for writer in writers:
+            writer.close()
+        await listening.wait_closed()
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        b"",
+        b"HTTP/1.1 400 Bad Request\r\n\r\n",
+        b"\xff" * 40,
+        b"\x00" * 40,
+        b"\x20\x02\x00",
+        b"\x20\x00",
+        b"\x20\xff\xff\xff\xff\xff",
+        CONNACK + b"\x30\x02\xff\xff",
+        CONNACK + b"\x32\x05\x00\x01\xff\x00\x01\xf0\x00",
+        CONNACK + b"\x40\x01\x00",
+        CONNACK + b"\x90\x00\x90\x02\x00\x01",
+        CONNACK_5 + b"\x90\x04\x00\x01\x00\x07\x40\x04\x00\x01\x99\x00",
+        CONNACK_5 + b"\x32\x09\x00\x01t\x00\x01\x03\x99\x00\x00",
+        CONNACK_5 + b"\xe0\x02\xee\x00",
+        b"\x20\x03\x00\x77\x00",
+    ],
+)
+def test_a_server_that_talks_nonsense_is_left_and_tried_again(
+    until: Until, said: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Whatever a server sends, the bus ends that link, tries again, and can be closed; nothing is raised anywhere."""
+    served = 0
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal served
+        await reader.read(1)
+        served += 1
+        writer.write(said)
+        await writer.drain()
+
+    async def scenario() -> None:
+        unhandled: list[object] = []
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: unhandled.append(context))
+        async with server(serve) as address:
+            bus = MqttBus([address], "brave")
+            bus.subscribe("#", lambda message: message.settle())
+            await bus.open()
+            await until(lambda: served >= 4)
+            await bus.close()
+        assert not unhandled
+
+    with caplog.at_level(logging.CRITICAL):
+        asyncio.run(scenario())
+
+
+def test_a_server_that_says_nothing_is_given_up(until: Until, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No answer to CONNECT within the time-out: both protocol versions are tried, then the next address."""
+    monkeypatch.setattr(mqtt, "_CONNECT_S", 0.1)
+    levels: list[int] = []
+
+    async def mute(reader: asyncio.StreamReader, _: asyncio.StreamWriter) -> None:
+        levels.append((await reader.readexactly(9))[8])
+        await reader.read()
+
+    async def good(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readexactly(9)
+        writer.write(CONNACK_5)
+        await reader.read()
+
+    async def scenario() -> None:
+        async with server(mute) as first, server(good) as second:
+            bus = MqttBus([first, second], "patient")
+            await bus.open()
+            await until(lambda: bus.linked)
+            assert levels == [5, 4]
+            await bus.close()
+
+    asyncio.run(scenario())
+
+
+def test_protocol_5_is_tried_first_and_given_up_for_good_where_it_is_refused(until: Until) -> None:
+    """A broker that knows only 3.1.1 is asked in 3.1.1 at once, and is not asked again in 5 after a loss."""
+    levels: list[int] = []
+
+    async def old(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        levels.append((await reader.readexactly(9))[8])
+        writer.write(CONNACK if levels[-1] == 4 else b"\x20\x02\x00\x01")
+        if levels[-1] == 4 and len(levels) > 2:
+            await reader.read()
+
+    async def scenario() -> None:
+        async with server(old) as address:
+            bus = MqttBus([address], "polyglot")
+            started = time.monotonic()
+            await bus.open()
+            await until(lambda: bus.stats.connects == 2)
+            assert time.monotonic() - started < 1
+            assert levels == [5, 4, 4]
+            await bus.close()
+
+    asyncio.run(scenario())
+
+
+def test_a_hasty_end_does_not_condemn_protocol_5(until: Until) -> None:
+    """A broker that breaks off before it answers is tried in 3.1.1, and in 5 again next time."""
+    levels: list[int] = []
+
+    async def restless(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        levels.append((await reader.readexactly(9))[8])
+        if len(levels) > 2:
+            writer.write(CONNACK_5)
+            await reader.read()
+
+    async def scenario() -> None:
+        async with server(restless) as address:
+            bus = MqttBus([address], "a")
+            await bus.open()
+            await until(lambda: bus.linked)
+            assert levels == [5, 4, 5]
+            assert bus.stats.extra["mqtt5"] == 1
+            await bus.close()
+
+    asyncio.run(scenario())
+
+
+def test_tries_are_spread_between_50_ms_and_2_s(until: Until, free_port: int, caplog: pytest.LogCaptureFixture) -> None:
+    """Pauses have full jitter below a bound that doubles from 50 ms to 2 s; the person is told once."""
+
+    async def scenario() -> None:
+        bus = MqttBus([Address("127.0.0.1", free_port)], "a")
+        bounds: list[float] = []
+
+        class Spy:
+            def uniform(self, low: float, high: float) -> float:
+                assert low == 0
+                bounds.append(high)
+                return 0.0
+
+        bus._random = Spy()  # type: ignore[assignment]
+        await bus.open()
+        await until(lambda: len(bounds) >= 8)
+        await bus.close()
+        assert bounds[:8] == [0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 2.0, 2.0]
+
+    with caplog.at_level(logging.INFO):
+        asyncio.run(scenario())
+    assert caplog.text.count("keeps trying") == 1
+
+
+def test_a_host_that_does_not_exist_is_waited_for(until: Until) -> None:
+    """Names that can't be looked up, or are none, are a broker that is not there yet."""
+
+    async def scenario() -> None:
+        bus = MqttBus([Address("no-such-host.invalid"), Address("a..b"), Address("x" * 300)], "a")
+        await bus.open()
+        await until(lambda: "mqtt://x" in bus.stats.last_error)
+        assert not bus.linked
+        await bus.close()
+
+    asyncio.run(scenario())
+
+
+def test_close_does_not_wait_for_a_broker_that_hangs(until: Until) -> None:
+    """Good-bye to a broker that neither acknowledges nor hangs up takes less than a second."""
+
+    async def hanging(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readexactly(9)
+        writer.write(CONNACK_5)
+        await asyncio.sleep(5)
+
+    async def scenario() -> None:
+        async with server(hanging) as address:
+            bus = MqttBus([address], "a")
+            await bus.open()
+            await until(lambda: bus.linked)
+            assert bus.publish("t", b"never acknowledged")
+            started = time.monotonic()
+            await bus.close()
+            assert time.monotonic() - started < 1
+
+    asyncio.run(scenario())
+
+
+def test_a_slow_reader_does_not_block_the_loop(until: Until) -> None:
+    """A broker that reads nothing for a while gets all of it later; `publish` never waits for it."""
+    received = 0
+
+    async def slow(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal received
+        await reader.readexactly(9)
+        writer.write(CONNACK_5)
+        await may_read.wait()
+        while piece := await reader.read(1 << 20):
+            received += len(piece)
+
+    async def scenario() -> None:
+        async with server(slow) as address:
+            bus = MqttBus([address], "a", keepalive_s=60)
+            await bus.open()
+            await until(lambda: bus.linked)
+            started = time.monotonic()
+            for _ in range(100):
+                assert bus.publish("t", b"x" * 200_000)
+            assert time.monotonic() - started < 2
+            may_read.set()
+            await until(lambda: received > 100 * 200_000)
+            await bus.close()
+
+    may_read = asyncio.Event()
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("window", [0, 60_001])
+def test_settings_that_can_not_work_are_refused(window: int) -> None:
+    """A bus needs an address, and a window that fits the protocol's packet ids."""
+    with pytest.raises(ValueError, match="window"):
+        MqttBus([Address("a")], "a", window=window)
+    with pytest.raises(ValueError, match="address"):
+        MqttBus([], "a")

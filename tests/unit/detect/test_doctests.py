@@ -1,0 +1,19 @@
+"""The examples in the docstrings of the floor."""
+
+from __future__ import annotations
+
+import doctest
+import importlib
+import pkgutil
+
+import pytest
+
+import edgemesh.detect
+
+MODULES = [f"edgemesh.detect.{module.name}" for module in pkgutil.iter_modules(edgemesh.detect.__path__)]
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_examples_tell_the_truth(name: str) -> None:
+    """What a docstring shows is what comes out."""
+    assert doctest.testmod(importlib.import_module(name)).failed == 0
