@@ -90,7 +90,8 @@ class OutboxSettings(Settings, frozen=True, kw_only=True):
     """`[outbox]`: how each agent keeps its own log.
 
     `keep`: how long rows stay after every reader has them, so that newcomers can warm up. `window`: how many packs may
-    be under way beyond what readers have confirmed.
+    be under way beyond what readers have confirmed. `budget`: how large the file may grow; a full log takes nothing
+    more in, and says so, until readers catch up.
     """
 
     keep: Seconds = Seconds(600.0)

@@ -22,7 +22,8 @@ class LineView:
     def __init__(self, stream: TextIO, title: str = "") -> None:
         self._stream, self._title = stream, title
         self._number = 0
-        self._linked = True
+        self._lost_at_ns: int | None = None
+        self._said_lost = False
         self._flowing = False
 
     def open(self) -> None:
@@ -33,9 +34,7 @@ class LineView:
     def update(self, snapshot: Snapshot) -> None:
         """Print what is new in the snapshot; nothing new, no line."""
         now = local_time(snapshot.at_ns)
-        if snapshot.linked != self._linked:
-            self._linked = snapshot.linked
-            self._write(f"{now}  {'broker':<12}  {'is back' if self._linked else 'can not be reached, trying again'}")
+        self._tell_link(snapshot, now)
         if snapshot.totals.readings and not self._flowing:
             self._flowing = True
             self._write(f"{now}  {'readings':<12}  are coming in from {len(snapshot.gateways)} gateway(s)")
@@ -43,6 +42,19 @@ class LineView:
             if event.number > self._number:
                 self._number = event.number
                 self._write(f"{local_time(event.at_ns)}  {event.mark:<12}  {event.subject}: {event.text}")
+
+    def _tell_link(self, snapshot: Snapshot, now: str) -> None:
+        """A link that is back within a second is not worth a line."""
+        if snapshot.linked:
+            if self._said_lost:
+                self._write(f"{now}  {'broker':<12}  is back")
+            self._lost_at_ns, self._said_lost = None, False
+            return
+        if self._lost_at_ns is None:
+            self._lost_at_ns = snapshot.at_ns
+        if snapshot.at_ns - self._lost_at_ns >= 1_000_000_000 and not self._said_lost:
+            self._said_lost = True
+            self._write(f"{now}  {'broker':<12}  can't be reached, trying again")
 
     def close(self) -> None:
         """Nothing is left to say."""

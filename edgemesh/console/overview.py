@@ -47,7 +47,8 @@ def patterns(topics: Topics) -> list[str]:
 class Overview:
     """What is going on at `site`. `take` each message of `patterns`, ask for a `snapshot` at any time.
 
-    `now_s` is monotonic time in seconds, `now_ns` UTC; all calls from one thread. Whatever the bytes are, nothing is
+    It counts as not linked until `link` says so. `now_s` is monotonic time in seconds, `now_ns` UTC; all calls from one
+    thread. Whatever the bytes are, nothing is
     raised: what breaks the rules is counted by its reason.
     """
 
@@ -55,7 +56,7 @@ class Overview:
         self.broker = broker
         self.changes = 0  # rises with everything that a snapshot shows, ages aside
         self._topics = Topics(site)
-        self._linked = True
+        self._linked = False
         self._judge_from_s = 0.0  # silence tells something of the agents only while we can hear them
         self._story = Story()
         self._crew = Crew(self._story)
@@ -94,15 +95,17 @@ class Overview:
     def link(self, linked: bool, now_s: float) -> None:
         """The connection to the broker came or went.
 
-        After it came, have the broker say all retained messages again: what it no longer holds is dropped 5 s later,
-        and only from then on does an agent's silence count again.
+        Call it with False first at each loss; when it comes back, have the broker say all retained messages again. What
+        it no longer holds is dropped 5 s later, and only from then on does an agent's silence count again.
         """
         self.changes += 1
         self._linked = linked
-        if linked:
-            self._judge_from_s = now_s + RELINK_S
-            self._alerts.doubt(now_s)
-            self._orders.doubt(now_s)
+        for present in (self._alerts, self._orders):
+            if linked:
+                present.expect(now_s)
+            else:
+                present.doubt()
+        self._judge_from_s = now_s + RELINK_S
 
     def snapshot(self, now_s: float, now_ns: int) -> Snapshot:
         """What is going on now. Lists are cut to the 200 most urgent (devices: 300); `totals` counts all."""

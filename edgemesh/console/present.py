@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Generic, TypeVar
 
@@ -14,7 +15,8 @@ T = TypeVar("T")
 class Present(Generic[T]):
     """What stands now, by id. The last word on a topic counts; an empty one removes.
 
-    After a new link the broker says everything again: what it no longer says within `grace_s` has gone meanwhile.
+    After a loss of the link the broker says everything again: what it does not say within `grace_s` of the new link has
+    gone meanwhile.
     """
 
     def __init__(self, room: int = 2_000, grace_s: float = 5.0) -> None:
@@ -33,9 +35,13 @@ class Present(Generic[T]):
         else:
             self._items[key] = item
 
-    def doubt(self, now_s: float) -> None:
-        """A new link: expect to hear of everything again."""
+    def doubt(self) -> None:
+        """The link was lost: what stands may go unheard."""
         self._doubted = set(self._items)
+        self._doubted_until_s = math.inf
+
+    def expect(self, now_s: float) -> None:
+        """The link is back: what was doubted and still stands is said again soon."""
         self._doubted_until_s = now_s + self._grace_s
 
     def sweep(self, now_s: float) -> list[str]:

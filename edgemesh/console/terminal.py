@@ -97,7 +97,9 @@ def _heading(name: str, total: int, shown: int) -> Text:
 
 def _header(snapshot: Snapshot, title: str, width: int) -> RenderableType:
     totals = snapshot.totals
-    if not snapshot.linked:
+    if not snapshot.linked and not totals.agents:
+        verdict = _line(("Connecting to the broker…", "bold"))
+    elif not snapshot.linked:
         verdict = _line(("The broker can't be reached; this is what was last known.", "bold reverse"))
     elif totals.alerts:
         style = "bold red" if totals.critical else "bold yellow"

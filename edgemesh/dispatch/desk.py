@@ -155,6 +155,7 @@ class Desk:
             said = f"{answer.executor} {answer.answer}"
             self.handover.pass_on(entry, f"{said}: {answer.note}" if answer.note else said)
             return
+        entry.asked = ()
         deadline_ns = self.handover.later(self._settings.work_within)
         order = moves.answered(entry.order, answer, self.handover.now_ns, deadline_ns)
         if order.state is not OrderState.DONE:

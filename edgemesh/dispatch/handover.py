@@ -61,8 +61,8 @@ class Handover:
             self.put(entry, order, None)
             self._dispatch(entry, name)
             return
-        entry.asked = order.tried or entry.asked
-        self.put(entry, _escalated(order), self.later(self._settings.retry_after) if entry.asked else None)
+        entry.asked = (*entry.asked, *(name for name in order.tried if name not in entry.asked))
+        self.put(entry, _escalated(order, entry.asked), self.later(self._settings.retry_after) if entry.asked else None)
 
     def pass_on(self, entry: Entry, note: str) -> None:
         """Take the order from its executor and give it to the next one."""
@@ -81,7 +81,7 @@ class Handover:
         name = entry.order.executor
         if name is not None:
             entry.avoid = (*(other for other in entry.avoid if other != name), name)
-        entry.calm_at_ns = None
+        entry.calm_at_ns, entry.asked = None, ()
         self.seek(entry, moves.replanned(moves.given_back(entry.order, self.now_ns, (), note), entry.plan))
 
     def retry(self, entry: Entry) -> None:
@@ -116,15 +116,14 @@ class Handover:
         return self.roster.best(need, without | set(entry.avoid)) or self.roster.best(need, without)
 
     def _dispatch(self, entry: Entry, name: str) -> None:
-        entry.asked = ()
         deadline_ns = self.later(self._settings.answer_within)
         self.put(entry, moves.dispatched(entry.order, name, self.now_ns, deadline_ns, self.epoch), deadline_ns)
 
 
-def _escalated(order: WorkOrder) -> WorkOrder:
+def _escalated(order: WorkOrder, asked: tuple[str, ...]) -> WorkOrder:
     """The version that calls for people: it says who was asked, and starts a new round."""
     if order.state is OrderState.OPEN and order.escalated:
         return order
-    names = ", ".join(order.tried[-_MAX_NAMES:])
+    names = ", ".join(asked[-_MAX_NAMES:])
     nobody = f"nobody is left: tried {names}" if names else "nobody able is there and free"
     return moves.escalated(order, f"{order.note}; {nobody}" if order.note else nobody)

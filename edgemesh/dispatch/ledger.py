@@ -22,8 +22,8 @@ _TRAIL = 32
 class Entry(msgspec.Struct, kw_only=True):
     """An order and what its versions don't tell.
 
-    `alerts`: those of the order that are not cleared. `plan`: triage of the newest alert. `asked`: who was tried in the
-    round that ended in escalation. `avoid`: whose work did not hold. `calm_at_ns`: since when done and cleared.
+    `alerts`: those of the order that are not cleared. `plan`: triage of the newest alert. `asked`: who was tried before
+    the order was escalated, not to be asked again before the retry. `avoid`: whose work did not hold. `calm_at_ns`: since when done and cleared.
     """
 
     order: WorkOrder

@@ -92,8 +92,8 @@ async def find_broker(configuration: Configuration) -> tuple[EmbeddedBroker | No
     prefer = EMBEDDED.get(site.broker)
     if prefer is None:
         return None, parse_addresses(site.broker)
-    configuration.data.mkdir(parents=True, exist_ok=True)
-    folder = configuration.data / "broker"
+    folder = address_file(configuration.data).parent
+    folder.mkdir(parents=True, exist_ok=True)
     broker = await start_broker(prefer, site.port, folder=folder)
     address_file(configuration.data).write_text(f"{broker.address}\n")
     return broker, (broker.address,)
@@ -174,7 +174,8 @@ def _agent(
 ) -> Runtime:
     configuration = plant.configuration
     settings = configuration.settings
-    journal = Journal.open(journal_file(configuration.data, name), name)
+    budget = None if sinks else int(settings.outbox.budget)  # a history has its own retention
+    journal = Journal.open(journal_file(configuration.data, name), name, max_bytes=budget)
     engine = Engine(journal, make_core, clock, writes=ROLES[role].writes, sinks=sinks)
     incarnation = secrets.token_hex(8)
     will = Will(plant.topics.card(name), make_will(engine, role, incarnation))

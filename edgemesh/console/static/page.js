@@ -357,7 +357,9 @@ function renderLink() {
   byId("main").className = lost.hidden ? (snapshot ? "" : "waiting") : "stale";
   if (lost.hidden) return;
   const known = snapshot ? ` This was the state at ${clock(snapshot.at_ns)}.` : "";
-  setText(lost, lostSince !== null ? `Connection to the console lost. Trying again…${known}` : `The broker can't be reached. Trying again…${known}`);
+  if (lostSince !== null) setText(lost, `Connection to the console lost. Trying again…${known}`);
+  else if (!snapshot.totals.agents) setText(lost, "Connecting to the broker…");
+  else setText(lost, `The broker can't be reached. Trying again…${known}`);
 }
 
 // ---- the stream -----------------------------------------------------------------------------------------------------

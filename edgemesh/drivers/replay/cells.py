@@ -90,7 +90,7 @@ class RowReader:
         picked = self._pick(cells)[:-1]
         try:
             values: Values = tuple(map(float, picked))
-            sound = layout.decimal == "." and math.isfinite(math.fsum(values))  # type: ignore[arg-type]
+            sound = layout.decimal == "." and "_" not in "".join(picked) and math.isfinite(math.fsum(values))  # type: ignore[arg-type]
         except (ValueError, OverflowError):
             sound = False
         if not sound:

@@ -195,6 +195,19 @@ def test_nobody_at_all_is_escalated_until_somebody_comes() -> None:
     assert plant.cards(card("ana")) == ["dispatched"]
 
 
+def test_a_newcomer_does_not_bring_back_who_said_no() -> None:
+    """Who refused before the escalation is not asked again just because somebody new refused as well."""
+    plant = Plant(card("ana"))
+    plant.alerts(alert())
+    plant.say("ana", "refused")
+    plant.wait(30)
+    assert plant.cards(card("eva")) == ["dispatched"]
+    assert plant.say("eva", "refused", attempt=2) == ["open"]
+    assert "ana, eva" in plant.order.note
+    assert plant.wait(59) == []
+    assert plant.wait(1) == ["dispatched"]
+
+
 def test_who_comes_free_gets_the_most_urgent() -> None:
     """A busy executor is not given more than `max_load`; free again, priority decides, then age."""
     plant = Plant(card("ana"))
@@ -307,7 +320,8 @@ def test_back_during_verification_is_reopened() -> None:
     assert plant.alerts(alert(number=1)) == ["open", "dispatched"]
     assert plant.order.reopened == 1
     plant.say("ana", "done", attempt=2)
-    assert plant.wait(100) == []
+    assert plant.wait(599) == []
+    assert plant.wait(1) == ["open", "dispatched"]
 
 
 def test_back_after_verification_is_rework() -> None:
@@ -372,7 +386,7 @@ def test_twice_is_once() -> None:
     plant.alerts(CLEARED)
     assert plant.alerts(alert()) == plant.alerts(CLEARED) == plant.cards(card("ana")) == []
     assert plant.wait(60) == ["verified"]
-    assert plant.alerts(alert()) == plant.alerts(CLEARED) == []
+    assert plant.alerts(alert()) == plant.alerts(CLEARED) == plant.alerts(alert(version=3)) == []
 
 
 def test_an_end_counts_whatever_its_version() -> None:

@@ -28,6 +28,7 @@ class Hall:
         self.topics = Topics("hall")
         self.now_s = 1000.0
         self._seq = 0
+        self.overview.link(True, 0.0)
 
     @property
     def now_ns(self) -> int:

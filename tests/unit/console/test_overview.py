@@ -124,13 +124,15 @@ def test_what_is_gone_after_a_new_link_is_dropped() -> None:
     hall.stand(hall.alert("gone"), hall.alert("stays"), hall.order("gone"))
     hall.overview.link(False, hall.now_s)
     assert not hall.look().linked
+    hall.now_s += 60
+    hall.stand(hall.alert("early"))
     hall.overview.link(True, hall.now_s)
     hall.now_s += 1
     hall.stand(hall.alert("stays"))
-    assert len(hall.look().alerts) == 2
+    assert len(hall.look().alerts) == 3
     hall.now_s += 5
     snapshot = hall.look()
-    assert [alert.asset for alert in snapshot.alerts] == ["stays"]
+    assert [alert.asset for alert in snapshot.alerts] == ["stays", "early"]
     assert snapshot.orders == ()
 
 

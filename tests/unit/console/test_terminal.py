@@ -71,6 +71,9 @@ def test_an_empty_site_is_shown_calmly() -> None:
 def test_a_lost_broker_is_said() -> None:
     """What is old is not shown as if it were new."""
     assert "The broker can't be reached" in "\n".join(screen(lost_hall()))
+    fresh = Hall()
+    fresh.overview.link(False, fresh.now_s)
+    assert "Connecting to the broker" in "\n".join(screen(fresh))
 
 
 @pytest.mark.parametrize("size", [(60, 16), (80, 24), (120, 40), (220, 60)])
@@ -142,12 +145,13 @@ def test_each_event_is_one_line() -> None:
 
 
 def test_a_lost_broker_is_one_line_each_way() -> None:
-    """One line when it goes and one when it returns."""
+    """One line when it is gone for a second and one when it returns; a shorter loss is not worth a word."""
     hall, stream = Hall(), io.StringIO()
     view = LineView(stream)
-    for linked in (True, False, False, True):
+    for linked in (False, True, False, True, False, False, False, True, True):
         view.update(msgspec.structs.replace(hall.look(), linked=linked))
-    assert [line[24:] for line in stream.getvalue().splitlines()] == ["can not be reached, trying again", "is back"]
+        hall.now_s += 0.7
+    assert [line[24:] for line in stream.getvalue().splitlines()] == ["can't be reached, trying again", "is back"]
 
 
 def test_a_closed_stream_is_left_alone() -> None:

@@ -56,7 +56,8 @@ def test_the_three_kinds_of_rules_and_a_forest_load() -> None:
 
 
 @pytest.mark.parametrize(
-    ("level", "clear"), [({"above": 80.0}, 72.0), ({"below": 50.0}, 55.0), ({"above": -10.0}, -11.0), ({"below": -10.0}, -9.0)]
+    ("level", "clear"),
+    [({"above": 80.0}, 72.0), ({"below": 50.0}, 55.0), ({"above": -10.0}, -11.0), ({"below": -10.0}, -9.0)],
 )
 def test_the_clear_level_lies_inside(level: dict[str, float], clear: float) -> None:
     """Hysteresis by default: a tenth of the level back inside, whatever its sign."""
