@@ -18,6 +18,17 @@ from edgemesh.errors import BusUnavailable, ConfigError, EdgemeshError, InputErr
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+EXTRAS = {
+    "numpy": "detector",
+    "sklearn": "detector",
+    "aiohttp": "console",
+    "rich": "terminal",
+    "amqtt": "broker",
+    "influxdb_client": "influx",
+    "aiomqtt": "sim",
+}
+"""The extra that brings a module that not every agent needs."""
+
 EPILOG = """\b
 Begin with
   edgemesh demo                                the whole loop on simulated machines
@@ -39,6 +50,14 @@ def _errors(function: F) -> F:
         except EdgemeshError as error:
             click.echo(f"edgemesh: {error}", err=True)
             sys.exit(1)
+        except ModuleNotFoundError as error:
+            extra = EXTRAS.get((error.name or "").partition(".")[0])
+            if extra is None:
+                raise
+            click.echo(
+                f"edgemesh: this needs an extra that is not installed: pip install 'edgemesh[{extra}]'", err=True
+            )
+            sys.exit(2)
         except KeyboardInterrupt:
             sys.exit(130)
 
@@ -189,7 +208,7 @@ def check(configs: tuple[Path, ...]) -> None:
 
 def _public(broker: str) -> str:
     from edgemesh.bus.address import parse_addresses
-    from edgemesh.launch.plant import EMBEDDED
+    from edgemesh.configuration.settings import EMBEDDED
 
     return broker if broker in EMBEDDED else ", ".join(map(str, parse_addresses(broker)))
 
@@ -313,14 +332,6 @@ def version() -> None:
     import importlib.util
     import platform
 
-    extras = {
-        "detector": "sklearn",
-        "console": "aiohttp",
-        "terminal": "rich",
-        "broker": "amqtt",
-        "influx": "influxdb_client",
-        "sim": "aiomqtt",
-    }
-    have = [name for name, module in extras.items() if importlib.util.find_spec(module)]
+    have = sorted({extra for module, extra in EXTRAS.items() if importlib.util.find_spec(module)})
     click.echo(f"edgemesh {edgemesh.__version__}, Python {platform.python_version()}, {platform.machine()}")
     click.echo(f"extras: {', '.join(have) or 'none'}")

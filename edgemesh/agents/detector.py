@@ -139,9 +139,9 @@ class DetectorCore:
             parts[f"log/{gateway}"] = msgspec.json.encode(self._cursors[gateway])
         for asset in self._dirty:
             parts.update(self._parts_of(asset, self._watches[asset]))
-        if parts or self._clock.watched_ns - self._clock_saved_ns >= _CLOCK_STEP_NS:
+        if parts or self._clock.now_ns - self._clock_saved_ns >= _CLOCK_STEP_NS:
             parts["clock"] = msgspec.json.encode(self._clock)
-            self._clock_saved_ns = self._clock.watched_ns
+            self._clock_saved_ns = self._clock.now_ns
         self._gone.clear()
         self._dirty_cursors.clear()
         self._dirty.clear()
@@ -190,7 +190,7 @@ class DetectorCore:
         room, _, rest = key.partition("/")
         if room == "clock":
             self._clock = msgspec.json.decode(content, type=_Clock)
-            self._clock_saved_ns = self._clock.watched_ns
+            self._clock_saved_ns = self._clock.now_ns
         elif room == "log":
             self._cursors[rest] = msgspec.json.decode(content, type=_Cursor)
         elif room == "asset" and rest.endswith("/state"):
@@ -206,8 +206,10 @@ class DetectorCore:
     def _parts_of(self, asset: str, watch: Watch) -> dict[str, bytes | None]:
         prefix = f"asset/{asset}/"
         parts: dict[str, bytes | None] = {f"{prefix}state": msgspec.json.encode(watch.state)}
-        parts |= {prefix + name: content for name, content in watch.learnt_parts().items()}
         keys = self._saved_keys.setdefault(asset, set())
+        for name, content in watch.learnt_parts().items():
+            if content is not None or prefix + name in keys:
+                parts[prefix + name] = content
         for key, content in parts.items():
             (keys.discard if content is None else keys.add)(key)
         return parts

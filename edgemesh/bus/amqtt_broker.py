@@ -49,17 +49,12 @@ async def _read_start(reader: asyncio.StreamReader) -> bytes:
 
 
 class _Broker(Broker):  # type: ignore[misc]  # amqtt has no types
-    """amqtt with four of its habits mended. `streams` are the open connections."""
-
-    def __init__(self, configuration: BrokerConfig, loop: asyncio.AbstractEventLoop) -> None:
-        super().__init__(configuration, loop)
-        self.streams: set[asyncio.StreamWriter] = set()
+    """amqtt with three of its habits mended."""
 
     async def stream_connected(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, listener_name: str
     ) -> None:
         """Serve a connection. It would let an MQTT 5 client wait for ever instead of refusing it."""
-        self.streams.add(writer)
         try:
             async with asyncio.timeout(_CONNECT_S):
                 first = await _read_start(reader)
@@ -69,9 +64,11 @@ class _Broker(Broker):  # type: ignore[misc]  # amqtt has no types
                 await self._client_connected(listener_name, _Reader(first, reader), StreamWriterAdapter(writer))
         except (OSError, asyncio.IncompleteReadError):
             log.debug("a connection to amqtt ended before it began")
+        except asyncio.CancelledError:
+            writer.transport.abort()
+            raise
         finally:
             writer.close()
-            self.streams.discard(writer)
 
     async def _publish_retained_messages_for_subscription(self, subscription: tuple[str, int], session: Any) -> None:
         # It would hand a new client the retained messages of other clients' subscriptions, and would take nothing from
@@ -84,21 +81,10 @@ class _Broker(Broker):  # type: ignore[misc]  # amqtt has no types
 
     async def _delete_session(self, client_id: str) -> None:
         # It would let an older client of the same id sit on a link over which nothing comes.
-        handler = self._get_handler_of(client_id)
+        handler = self._sessions.get(client_id, (None, None))[1]
         await super()._delete_session(client_id)
         if handler is not None:
             await handler.handle_connection_closed()
-
-    async def _handle_disconnect(self, session: Any, handler: Any, waiter: asyncio.Future[Any]) -> None:
-        # It would drop what a client sent just before it said good-bye.
-        while not session.delivered_message_queue.empty():
-            delivered: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-            delivered.set_result(session.delivered_message_queue.get_nowait())
-            await self._handle_message_delivery(session, handler, delivered)
-        await super()._handle_disconnect(session, handler, waiter)
-
-    def _get_handler_of(self, client_id: str) -> Any:
-        return self._sessions.get(client_id, (None, None))[1]
 
 
 class AmqttThread:
@@ -155,8 +141,6 @@ class AmqttThread:
         if self._broker is not None:
             stopping = asyncio.ensure_future(self._broker.shutdown())
             await asyncio.wait([stopping], timeout=_STOP_S)
-            for stream in list(self._broker.streams):
-                stream.transport.abort()
         own = asyncio.current_task()
         others = [task for task in asyncio.all_tasks() if task is not own]
         for task in others:

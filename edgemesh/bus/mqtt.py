@@ -202,21 +202,19 @@ class _Link:
 
     def _flush(self) -> None:
         self._flush_planned = False
-        while not self.ended.is_set():
-            self._run(self._client.loop_write)
-            try:
-                sent_all = self._sock.flush()
-            except OSError as broken:
-                self.end(str(broken))
-                return
-            if not sent_all and not self._waits_for_room:
-                self._waits_for_room = True
-                self._loop.add_writer(self._descriptor, self._flush)
-            if sent_all and self._waits_for_room:
-                self._waits_for_room = False
-                self._loop.remove_writer(self._descriptor)
-            if not sent_all or not self._client.want_write():
-                return
+        if self.ended.is_set():
+            return
+        self._run(self._client.loop_write)
+        try:
+            sent_all = self._sock.flush()
+        except OSError as broken:
+            self.end(str(broken))
+            return
+        if not sent_all and not self._waits_for_room:
+            self._loop.add_writer(self._descriptor, self._flush)
+        elif sent_all and self._waits_for_room:
+            self._loop.remove_writer(self._descriptor)
+        self._waits_for_room = not sent_all
 
     def _on_connect(self, _client: paho.Client, _userdata: Any, _flags: Any, code: ReasonCode, properties: Any) -> None:
         if self.answer.done():

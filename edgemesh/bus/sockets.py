@@ -10,7 +10,6 @@ import ssl
 from edgemesh.bus.address import Address
 
 _READ_BYTES = 65_536
-_UNSENT_BYTES = 1_048_576
 
 
 class BufferedSocket:
@@ -40,9 +39,7 @@ class BufferedSocket:
         return piece
 
     def send(self, piece: bytes | bytearray) -> int:
-        """Take the whole piece over. Raises BlockingIOError while 1 MiB waits to be flushed."""
-        if len(self._unsent) >= _UNSENT_BYTES:
-            raise BlockingIOError
+        """Take the whole piece over, to be sent by `flush`."""
         self._unsent += piece
         return len(piece)
 

@@ -8,8 +8,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from edgemesh.bus.address import parse_addresses
 from edgemesh.configuration.reader import convert, read_toml
-from edgemesh.configuration.settings import PlantSettings
+from edgemesh.configuration.settings import EMBEDDED, PlantSettings
 from edgemesh.drivers.contract import Driver
 from edgemesh.drivers.registry import find_driver
 from edgemesh.errors import ConfigError
@@ -50,6 +51,7 @@ def load(
         node[last] = value
     settings = convert(tree, PlantSettings, file=str(file))
     _check_names(settings, file)
+    _check_broker(settings.site.broker, file)
     built = {
         gateway.id: tuple(
             _driver(
@@ -75,6 +77,16 @@ def _check_names(settings: PlantSettings, file: Path) -> None:
         raise ConfigError(
             "is missing", file=str(file), path="registry", wish="without it no detector is given a gateway to watch"
         )
+
+
+def _check_broker(broker: str, file: Path) -> None:
+    if broker in EMBEDDED:
+        return
+    try:
+        parse_addresses(broker)
+    except ConfigError as error:
+        wish = f'{error.wish}; or "embedded"'
+        raise ConfigError(error.problem, file=str(file), path="site.broker", wish=wish) from None
 
 
 def _driver(table: Mapping[str, object], file: Path, path: str, name: str) -> tuple[str, Driver]:

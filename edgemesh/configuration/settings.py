@@ -15,6 +15,13 @@ from edgemesh.model.settings import Bytes, Seconds, Settings
 
 Port = Annotated[int, Meta(ge=0, le=65535)]
 
+EMBEDDED: dict[str, Literal["auto", "mosquitto", "amqtt"]] = {
+    "embedded": "auto",
+    "mosquitto": "mosquitto",
+    "amqtt": "amqtt",
+}
+"""Words for a broker of our own, and which program each prefers; anything else is an address."""
+
 
 class SiteSettings(Settings, frozen=True, kw_only=True):
     """`[site]`: one place, one broker domain.

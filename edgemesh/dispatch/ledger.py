@@ -23,7 +23,8 @@ class Entry(msgspec.Struct, kw_only=True):
     """An order and what its versions don't tell.
 
     `alerts`: those of the order that are not cleared. `plan`: triage of the newest alert. `asked`: who was tried before
-    the order was escalated, not to be asked again before the retry. `avoid`: whose work did not hold. `calm_at_ns`: since when done and cleared.
+    the order was escalated, not to be asked again before the retry. `avoid`: whose work did not hold. `calm_at_ns`:
+    since when done and cleared. `due_ns`: when to look at it again.
     """
 
     order: WorkOrder

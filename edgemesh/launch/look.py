@@ -13,10 +13,11 @@ from typing import TextIO
 from edgemesh.bus.address import Address, parse_addresses
 from edgemesh.bus.mqtt import MqttBus
 from edgemesh.configuration.loading import load
+from edgemesh.configuration.settings import EMBEDDED
 from edgemesh.console.overview import Overview
 from edgemesh.errors import BusUnavailable
 from edgemesh.launch.observer import REFRESH_S, follow, make_view
-from edgemesh.launch.plant import EMBEDDED, address_file
+from edgemesh.launch.plant import address_file
 from edgemesh.launch.signals import stopping_on_signals
 from edgemesh.launch.tap import Say, linked, tap
 from edgemesh.wire.topics import Topics

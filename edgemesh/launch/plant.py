@@ -23,9 +23,10 @@ from edgemesh.agents.runtime import Runtime
 from edgemesh.agents.scheduler import SchedulerCore
 from edgemesh.bus.address import Address, parse_addresses
 from edgemesh.bus.contract import Bus, Will
-from edgemesh.bus.embedded import EmbeddedBroker, Preference, start_broker
+from edgemesh.bus.embedded import EmbeddedBroker, start_broker
 from edgemesh.bus.mqtt import MqttBus
 from edgemesh.configuration.loading import Configuration
+from edgemesh.configuration.settings import EMBEDDED
 from edgemesh.errors import ConfigError
 from edgemesh.log.journal import Journal
 from edgemesh.model.agents import Role
@@ -35,7 +36,6 @@ from edgemesh.wire.topics import Topics
 
 logger = logging.getLogger(__name__)
 
-EMBEDDED: dict[str, Preference] = {"embedded": "auto", "mosquitto": "mosquitto", "amqtt": "amqtt"}
 Connect = Callable[[str, Will | None], Bus]
 """How a client comes onto the bus: its id and its Last Will give a connection, not yet open."""
 

@@ -133,25 +133,36 @@ async def play(options: ReplayOptions, *, quiet: bool = False) -> ReplayReport:
 
 def show(report: ReplayReport) -> None:
     """Print the report as a table for people."""
-    click.echo(
-        f"{'file':<44} {'rows':>6} {'faults':>7} {'after s':>8} {'alerts':>6} {'orders':>6} {'F1':>6} {'FAR %':>6} {'MAR %':>6}"
-    )
-    for each in report.files:
-        seen = "-" if each.faults is None else f"{each.detected}/{each.faults}"
-        click.echo(
-            f"{each.file[:44]:<44} {each.rows:>6} {seen:>7} {_cell(each.detected_after_s):>8} {each.alerts:>6}"
-            f" {each.orders:>6} {_cell(each.f1, 3):>6} {_cell(each.far):>6} {_cell(each.mar):>6}"
+    heads = ("file", "rows", "faults", "after s", "alerts", "orders", "F1", "FAR %", "MAR %")
+    rows = [
+        (
+            each.file[:44],
+            str(each.rows),
+            "-" if each.faults is None else f"{each.detected}/{each.faults}",
+            _cell(each.detected_after_s),
+            str(each.alerts),
+            str(each.orders),
+            _cell(each.f1, 3),
+            _cell(each.far),
+            _cell(each.mar),
         )
+        for each in report.files
+    ]
     total = report.total
-    click.echo(
-        f"{'all':<44} {sum(each.rows for each in report.files):>6} {total['detected']}/{total['faults']}".ljust(59)
-        + f" {'':>8} {total['alerts']:>6} {total['orders']:>6} {_cell(total['f1'], 3):>6} {_cell(total['far']):>6} {_cell(total['mar']):>6}"
-    )
+    seen = f"{total['detected']}/{total['faults']}" if total["f1"] is not None else "-"
+    count = str(sum(each.rows for each in report.files))
+    rates = (_cell(total["f1"], 3), _cell(total["far"]), _cell(total["mar"]))
+    rows.append(("all", count, seen, "", str(total["alerts"]), str(total["orders"]), *rates))
+    for file, *rest in (heads, *rows):
+        click.echo(f"{file:<44} " + " ".join(f"{cell:>7}" for cell in rest))
     readings = report.readings
     click.echo(
-        f"{readings['accepted']} readings accepted, {readings['lost']} lost; {report.seconds} s, {report.rows_per_s} rows/s"
-        f" through {report.broker}"
+        f"{readings['accepted']} readings accepted, {readings['lost']} lost; "
+        f"{report.seconds} s, {report.rows_per_s} rows/s through {report.broker}"
     )
+    for each in report.files:
+        if each.bad:
+            click.echo(f"{each.file}: {each.bad} cells or rows could not be read; the rest was played")
     for line in report.undrained:
         click.echo(f"not finished: {line}", err=True)
 

@@ -35,8 +35,8 @@ def kind(request: pytest.FixtureRequest) -> Kind:
 
 def greet(port: int, level: int = 4) -> bytes:
     """Connect as a bare MQTT client and return the broker's answer."""
-    empty = b"\x00" if level == 5 else b""
-    connect = CONNECT % (level, empty)
+    properties = b"\x03\x21\x27\x10" if level == 5 else b""  # receive maximum: 10,000
+    connect = CONNECT % (level, properties)
     connect = connect[:1] + bytes([len(connect) - 2]) + connect[2:]
     with socket.create_connection(("127.0.0.1", port), 5) as client:
         client.sendall(connect)

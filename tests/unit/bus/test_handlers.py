@@ -87,28 +87,28 @@ def test_no_settle_from_a_thread_is_lost() -> None:
     """Many threads settle at once; each message is settled on the loop's thread, exactly once."""
 
     async def scenario() -> None:
-        loop, here = asyncio.get_running_loop(), threading.get_ident()
+        here = threading.get_ident()
         handlers = Handlers(BusStats())
-        handlers.bind(loop)
+        handlers.bind(asyncio.get_running_loop())
         messages: list[Message] = []
         done: list[int] = []
         handlers.add("t", messages.append)
-        for _ in range(4000):
-            handlers.hand_over("t", b"", False, "", lambda: done.append(threading.get_ident()))
 
         def settle(part: int) -> None:
             for message in messages[part::4]:
                 message.settle()
 
-        threads = [threading.Thread(target=settle, args=(part,)) for part in range(4)]
-        for thread in threads:
-            thread.start()
-        while any(thread.is_alive() for thread in threads):
+        for round_ in range(1, 4):
+            messages.clear()
+            for _ in range(2000):
+                handlers.hand_over("t", b"", False, "", lambda: done.append(threading.get_ident()))
+            threads = [threading.Thread(target=settle, args=(part,)) for part in range(4)]
+            for thread in threads:
+                thread.start()
+            while any(thread.is_alive() for thread in threads):
+                await asyncio.sleep(0)
             await asyncio.sleep(0)
-        for thread in threads:
-            thread.join()
-        await asyncio.sleep(0)
-        assert done == [here] * 4000
+            assert done == [here] * 2000 * round_
 
     asyncio.run(scenario())
 

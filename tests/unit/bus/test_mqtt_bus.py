@@ -30,7 +30,7 @@ async def server(serve: Serve) -> AsyncIterator[Address]:
 
     async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writers.append(writer)
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, asyncio.IncompleteReadError):
             await serve(reader, writer)
         writer.close()
 
@@ -216,6 +216,62 @@ def test_close_does_not_wait_for_a_broker_that_hangs(until: Until) -> None:
             started = time.monotonic()
             await bus.close()
             assert time.monotonic() - started < 1
+
+    asyncio.run(scenario())
+
+
+def test_the_good_bye_arrives_though_messages_are_unread(until: Until) -> None:
+    """DISCONNECT reaches a broker that is just sending; a reset link would make it publish the will."""
+    said = bytearray()
+    writers: list[asyncio.StreamWriter] = []
+
+    async def talkative(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writers.append(writer)
+        writer.write(CONNACK_5)
+        while piece := await reader.read(1000):
+            said.extend(piece)
+
+    async def scenario() -> None:
+        async with server(talkative) as address:
+            bus = MqttBus([address], "a")
+            await bus.open()
+            await until(lambda: bus.linked)
+            writers[0].write(b"\x30\x05\x00\x01t\x00." * 1000)
+            await bus.close()
+            await until(lambda: said.endswith(b"\xe0\x00"))
+
+    asyncio.run(scenario())
+
+
+def test_no_more_is_on_its_way_than_an_mqtt_5_broker_wants(until: Until) -> None:
+    """A receive maximum of 3 in CONNACK: the fourth message is sent after the first acknowledgement, in order."""
+    came: list[bytes] = []
+    unacknowledged: list[bytes] = []
+
+    async def choosy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        start = await reader.readexactly(2)
+        await reader.readexactly(start[1])
+        writer.write(b"\x20\x06\x00\x00\x03\x21\x00\x03")
+        while True:
+            head = await reader.readexactly(2)
+            body = await reader.readexactly(head[1])
+            if head[0] & 0xF0 == 0x30:
+                came.append(body[6:])
+                unacknowledged.append(body[3:5])
+                assert len(unacknowledged) <= 3
+            if len(unacknowledged) == 3 or len(came) == 10:
+                writer.write(b"\x40\x02" + unacknowledged.pop(0))
+
+    async def scenario() -> None:
+        async with server(choosy) as address:
+            bus = MqttBus([address], "a")
+            await bus.open()
+            await until(lambda: bus.linked)
+            for number in range(10):
+                assert bus.publish("t", b"%d" % number)
+            await until(lambda: len(came) == 10)
+            assert came == [b"%d" % number for number in range(10)]
+            await bus.close()
 
     asyncio.run(scenario())
 

@@ -56,12 +56,11 @@ def test_the_three_kinds_of_rules_and_a_forest_load() -> None:
 
 
 @pytest.mark.parametrize(
-    ("level", "clear"),
-    [({"above": 80.0}, 72.0), ({"below": 50.0}, 55.0), ({"above": -10.0}, -11.0), ({"below": -10.0}, -9.0)],
+    ("above", "below", "clear"), [(80.0, None, 72.0), (None, 50.0, 55.0), (-10.0, None, -11.0), (None, -10.0, -9.0)]
 )
-def test_the_clear_level_lies_inside(level: dict[str, float], clear: float) -> None:
+def test_the_clear_level_lies_inside(above: float | None, below: float | None, clear: float) -> None:
     """Hysteresis by default: a tenth of the level back inside, whatever its sign."""
-    assert LimitRule(metric="m", **level).clear_level == pytest.approx(clear)
+    assert LimitRule(metric="m", above=above, below=below).clear_level == pytest.approx(clear)
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,12 @@ ASSETS = {
 }
 NAMES = ("ana", "ben", "eva")
 METRICS = ("suction_pressure", "vibration_velocity", "winding_temperature")
-SKILLS = ({"operator": 1.0}, {"fitter": 1.0, "operator": 0.3}, {"electrician": 0.6, "fitter": 0.6}, {})
+SKILLS: tuple[dict[str, float], ...] = (
+    {"operator": 1.0},
+    {"fitter": 1.0, "operator": 0.3},
+    {"electrician": 0.6, "fitter": 0.6},
+    {},
+)
 ALL_SKILLS = {"operator": 1.0, "fitter": 1.0, "electrician": 1.0, "instrument": 1.0}
 HELD = (OrderState.DISPATCHED, OrderState.ACCEPTED, OrderState.IN_PROGRESS)
 
