@@ -8,8 +8,10 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import TypeVar
 
+from edgemesh.agents.core import Input
 from edgemesh.agents.scheduler import SchedulerCore
 from edgemesh.dispatch.settings import DispatchSettings
 from edgemesh.model.agents import Card, Presence, Role
@@ -17,8 +19,8 @@ from edgemesh.model.alerts import Alert, AlertKind, AlertState, Evidence, Severi
 from edgemesh.model.ids import derive_id
 from edgemesh.model.orders import Answer, AnswerKind, OrderState, WorkOrder
 from edgemesh.model.packs import Alerts, Answers, Cards
-from edgemesh.model.samples import Record
 
+T = TypeVar("T")
 SKILLS = ("operator", "fitter", "instrument", "electrician", "lubrication")
 METRICS = ("suction_pressure", "vibration_velocity", "valve_position", "winding_temperature", "bearing_temperature")
 S = 1_000_000_000
@@ -49,46 +51,34 @@ def measure(orders: int, executors: int, events: int) -> dict[str, float]:
     current: dict[str, WorkOrder] = {}
     figures: dict[str, float] = {"orders": orders, "executors": executors}
 
-    def take(records: Sequence[Record]) -> None:
-        current.update((one.id, one) for one in records if isinstance(one, WorkOrder))
+    def run(pack: Input) -> None:
+        current.update((one.id, one) for one in core.handle(pack) if isinstance(one, WorkOrder))
 
-    def done(order: WorkOrder) -> Answers:
-        name = order.executor or ""
-        return Answers((Answer(executor=name, order=order.id, attempt=order.attempt, answer=AnswerKind.DONE),))
-
-    alerts = (_pack(k) for k in range(orders + 2 * events))
-    filling = [pack for pack, _ in zip(alerts, range(orders), strict=False)]
-    figures["open_us"] = _time((lambda pack=pack: take(core.handle(pack)) for pack in filling))
-    busy = [one for one in current.values() if one.state is OrderState.DISPATCHED][:events]
+    figures["open_us"] = _mean_us(run, [_alerts(k) for k in range(orders)])
     figures["waiting"] = float(sum(one.escalated for one in current.values()))
-    figures["done_and_dispatch_next_us"] = _time((lambda o=o: take(core.handle(done(o))) for o in busy))
-    late = [pack for pack, _ in zip(alerts, range(events), strict=False)]
-    figures["open_all_busy_us"] = _time((lambda pack=pack: take(core.handle(pack)) for pack in late))
-    refused = [one for one in current.values() if one.state is OrderState.DISPATCHED][:events]
-    figures["refuse_us"] = _time((lambda o=o: take(core.handle(_refusal(o))) for o in refused))
-    figures["tick_idle_us"] = _time((lambda: take(core.tick(START + 1)) for _ in range(events)))
-    began = time.perf_counter()
-    take(core.tick(START + 31 * S))
-    figures["tick_all_overdue_ms"] = (time.perf_counter() - began) * 1e3
-    began = time.perf_counter()
-    parts = {key: part for key, part in core.save().items() if part is not None}
-    figures["save_all_ms"] = (time.perf_counter() - began) * 1e3
+    said = [_answers(one, AnswerKind.DONE) for one in current.values() if one.state is OrderState.DISPATCHED]
+    figures["done_and_dispatch_next_us"] = _mean_us(run, said[:events])
+    figures["open_all_busy_us"] = _mean_us(run, [_alerts(orders + k) for k in range(events)])
+    said = [_answers(one, AnswerKind.REFUSED) for one in current.values() if one.state is OrderState.DISPATCHED]
+    figures["refuse_us"] = _mean_us(run, said[:events])
+    figures["tick_idle_us"] = _mean_us(lambda now_ns: core.tick(now_ns), [START + 1] * events)
+    figures["tick_all_overdue_ms"] = _mean_us(lambda now_ns: core.tick(now_ns), [START + 31 * S]) / 1e3
+    parts: dict[str, bytes] = {}
+    figures["save_all_ms"] = _mean_us(lambda _: parts.update(_there(core.save())), [0]) / 1e3
     fresh = SchedulerCore("scheduler", "bench", DispatchSettings(), {})
-    began = time.perf_counter()
-    fresh.load(parts)
-    figures["load_all_ms"] = (time.perf_counter() - began) * 1e3
+    figures["load_all_ms"] = _mean_us(fresh.load, [parts]) / 1e3
     return figures
 
 
-def _time(calls: Iterator[Callable[[], None]]) -> float:
-    """Mean microseconds of a call."""
-    count, spent = 0, 0.0
-    for call in calls:
-        began = time.perf_counter()
-        call()
-        spent += time.perf_counter() - began
-        count += 1
-    return spent / max(1, count) * 1e6
+def _mean_us(call: Callable[[T], object], inputs: Sequence[T]) -> float:
+    began = time.perf_counter()
+    for one in inputs:
+        call(one)
+    return (time.perf_counter() - began) / max(1, len(inputs)) * 1e6
+
+
+def _there(parts: Mapping[str, bytes | None]) -> dict[str, bytes]:
+    return {key: part for key, part in parts.items() if part is not None}
 
 
 def _card(k: int) -> Card:
@@ -98,12 +88,11 @@ def _card(k: int) -> Card:
     )
 
 
-def _refusal(order: WorkOrder) -> Answers:
-    name = order.executor or ""
-    return Answers((Answer(executor=name, order=order.id, attempt=order.attempt, answer=AnswerKind.REFUSED),))
+def _answers(order: WorkOrder, said: AnswerKind) -> Answers:
+    return Answers((Answer(executor=order.executor or "", order=order.id, attempt=order.attempt, answer=said),))
 
 
-def _pack(k: int) -> Alerts:
+def _alerts(k: int) -> Alerts:
     evidence = Evidence(rule="limit", metric=METRICS[k % 5], device="d", value=9.0, normal="< 1", score=2.0)
     alert = Alert(
         id=derive_id("bench", k),

@@ -10,6 +10,7 @@ import asyncio
 import json
 import socket
 import struct
+from typing import Any
 
 LIMIT, CLEAR = 100.0, 90.0
 LENGTH = struct.Struct(">I")
@@ -37,8 +38,8 @@ class Threshold(asyncio.Protocol):
             at += size
         del self.buffer[:at]
 
-    def judge(self, reading: dict[str, object]) -> None:
-        device, value = str(reading["device"]), float(str(reading["value"]))
+    def judge(self, reading: dict[str, Any]) -> None:
+        device, value = reading["device"], reading["value"]
         if value > LIMIT and device not in self.firing:
             self.firing.add(device)
             order = {"asset": device, "title": "Look after it", "cause": f"value {value} > {LIMIT}"}

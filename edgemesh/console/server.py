@@ -7,6 +7,7 @@ loopback, requests that name another host are refused: a page of somebody else c
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -30,7 +31,6 @@ _FILES = {
     "page.js": "text/javascript",
     "icon.svg": "image/svg+xml",
 }
-_LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 _HEADERS = {
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; "
@@ -81,7 +81,7 @@ class ConsoleServer:
 
     async def open(self) -> None:
         """Listen. ConfigError when the address can't be had."""
-        runner = web.AppRunner(self._app(), access_log=None, shutdown_timeout=0.5)
+        runner = web.AppRunner(self._app(), access_log=None, shutdown_timeout=0.2)
         await runner.setup()
         site = web.TCPSite(runner, self._host, self._port)
         try:
@@ -122,7 +122,7 @@ class ConsoleServer:
 
     @web.middleware
     async def _guard(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        if self._host in _LOOPBACK and _host_name(request.headers.get("Host", "")) not in _LOOPBACK:
+        if _is_loopback(self._host) and not _is_loopback(_host_name(request.headers.get("Host", ""))):
             raise web.HTTPForbidden(text="this page is for this machine only: open it as http://127.0.0.1\n")
         return await handler(request)
 
@@ -222,3 +222,11 @@ def _host_name(header: str) -> str:
     if header.startswith("["):
         return header[1:].partition("]")[0]
     return header.partition(":")[0].lower()
+
+
+def _is_loopback(name: str) -> bool:
+    """Whether the name or address can only mean this machine."""
+    try:
+        return name == "localhost" or ipaddress.ip_address(name).is_loopback
+    except ValueError:
+        return False

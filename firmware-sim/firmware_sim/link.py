@@ -110,6 +110,7 @@ class _Client(aiomqtt.Client):
         try:
             return await super().__aenter__()
         except (aiomqtt.MqttError, asyncio.CancelledError):
+            self._connected = self._loop.create_future()  # a cancelled one would raise in the library's callbacks
             self._client.disconnect()  # else the socket of a broker that accepts but never answers stays open
             raise
 

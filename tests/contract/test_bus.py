@@ -501,6 +501,29 @@ def test_settling_works_from_another_thread_and_once(play: Play, until: Until) -
     play(scenario)
 
 
+def test_who_settles_late_may_speak_meanwhile(play: Play, until: Until) -> None:
+    """A client with unsettled messages, retained ones among them, can publish and subscribe as if it had none."""
+
+    async def scenario(domain: Domain) -> None:
+        a, b = await linked(domain, until, "a", "b")
+        unsettled: list[Message] = []
+        inbox, heard = Inbox(), Inbox()
+        await listen(a, a, "t", inbox, until)
+        a.publish("kept", b"1", retain=True)
+        await listen(a, a, "nothing", inbox, until)
+        b.subscribe("kept", unsettled.append)
+        await until(lambda: unsettled)
+        b.subscribe("more", heard)
+        b.publish("t", b"from the late one")
+        await until(lambda: inbox.messages, 2)
+        a.publish("more", b"2")
+        await until(lambda: heard.messages, 2)
+        for message in unsettled:
+            message.settle()
+
+    play(scenario)
+
+
 def test_a_handler_may_publish_and_subscribe(play: Play, until: Until) -> None:
     """Handlers use the bus they are called by."""
 

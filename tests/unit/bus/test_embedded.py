@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import signal
 import socket
@@ -15,12 +16,16 @@ from typing import TYPE_CHECKING
 import pytest
 
 from edgemesh.bus import embedded
+from edgemesh.bus.address import Address
+from edgemesh.bus.contract import Message
 from edgemesh.bus.embedded import EmbeddedBroker, Kind, start_broker
+from edgemesh.bus.mqtt import MqttBus
 from edgemesh.errors import BusUnavailable
 
 if TYPE_CHECKING:
     from tests.conftest import WaitFor
 
+PINGREQ, PINGRESP = b"\xc0\x00", b"\xd0\x00"
 CONNECT = b"\x10\x0f\x00\x04MQTT%c\x02\x00\x3c%s\x00\x03abc"
 
 
@@ -33,13 +38,34 @@ def kind(request: pytest.FixtureRequest) -> Kind:
     return wanted
 
 
-def greet(port: int, level: int = 4) -> bytes:
-    """Connect as a bare MQTT client and return the broker's answer."""
+async def _retain(port: int) -> MqttBus:
+    """Return a client that subscribed everything and published one retained message."""
+    bus = MqttBus([Address("127.0.0.1", port)], "keeper")
+    came = asyncio.Event()
+
+    def note(message: Message) -> None:
+        message.settle()
+        came.set()
+
+    bus.subscribe("#", note)
+    await bus.open()
+    while not came.is_set():
+        bus.publish("kept", b"x", retain=True)
+        await asyncio.sleep(0.01)
+    return bus
+
+
+def bare_connect(level: int) -> bytes:
+    """CONNECT of a client of this protocol level."""
     properties = b"\x03\x21\x27\x10" if level == 5 else b""  # receive maximum: 10,000
     connect = CONNECT % (level, properties)
-    connect = connect[:1] + bytes([len(connect) - 2]) + connect[2:]
+    return connect[:1] + bytes([len(connect) - 2]) + connect[2:]
+
+
+def greet(port: int, level: int = 4) -> bytes:
+    """Connect as a bare MQTT client and return the broker's answer."""
     with socket.create_connection(("127.0.0.1", port), 5) as client:
-        client.sendall(connect)
+        client.sendall(bare_connect(level))
         return client.recv(64)
 
 

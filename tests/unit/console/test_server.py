@@ -152,6 +152,7 @@ def test_no_other_file_is_served(path: str) -> None:
         ("localhost:8080", 200),
         ("LOCALHOST", 200),
         ("[::1]:8080", 200),
+        ("127.0.0.2", 200),
         ("evil.example", 403),
         ("127.0.0.1.evil.example:80", 403),
         ("localhost.evil.example", 403),
@@ -254,27 +255,61 @@ def test_there_is_room_for_so_many_pages(monkeypatch: pytest.MonkeyPatch, until:
     run(use)
 
 
+@contextlib.asynccontextmanager
+async def stalled_page(console: ConsoleServer, hall: Hall, until: Until) -> AsyncIterator[Callable[[], bool]]:
+    """A page that opens the stream of a flooded hall and reads nothing; calling it shows more, True: it is gone."""
+    for number in range(200):
+        hall.stand(hall.alert(f"pump-{number}", cause="x" * 200))
+    loop = asyncio.get_running_loop()
+    with socket.socket() as stalled:
+        stalled.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        stalled.setblocking(False)
+        await loop.sock_connect(stalled, ("127.0.0.1", console.port))
+        await loop.sock_sendall(stalled, b"GET /events HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        await until(lambda: console._clients)
+
+        def show_more() -> bool:
+            hall.overview.changes += 1
+            return not console._clients
+
+        yield show_more
+
+
 def test_a_page_that_does_not_read_is_dropped(monkeypatch: pytest.MonkeyPatch, until: Until) -> None:
     """A stalled connection costs one frame of memory, and after a while nothing."""
     monkeypatch.setattr(server, "WRITE_WITHIN_S", 0.1)
     monkeypatch.setattr(server, "PERIOD_S", 0.005)
     hall = busy_hall()
-    for number in range(200):
-        hall.stand(hall.alert(f"pump-{number}", cause="x" * 200))
 
     async def use(console: ConsoleServer, _: aiohttp.ClientSession) -> None:
-        with socket.socket() as stalled:
-            stalled.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-            stalled.setblocking(False)
-            await asyncio.get_running_loop().sock_connect(stalled, ("127.0.0.1", console.port))
-            await asyncio.get_running_loop().sock_sendall(stalled, b"GET /events HTTP/1.1\r\nHost: localhost\r\n\r\n")
-            await until(lambda: console._clients)
+        async with stalled_page(console, hall, until) as show_more:
+            await until(show_more, timeout_s=20)
 
-            def gone() -> bool:
-                hall.overview.changes += 1
-                return not console._clients
+    run(use, hall)
 
-            await until(gone, timeout_s=20)
+
+def test_a_page_that_does_not_read_holds_nobody_up(monkeypatch: pytest.MonkeyPatch, until: Until) -> None:
+    """`close` takes less than a second while a write to a stalled page is under way."""
+    monkeypatch.setattr(server, "PERIOD_S", 0.005)
+    hall = busy_hall()
+
+    async def use(console: ConsoleServer, _: aiohttp.ClientSession) -> None:
+        async with stalled_page(console, hall, until) as show_more:
+            (client,) = console._clients
+
+            polls = 0
+
+            def stuck() -> bool:
+                """A frame has waited for 50 polls on end: the write before it does not return."""
+                nonlocal polls
+                show_more()
+                polls = polls + 1 if client._news.is_set() else 0
+                return polls >= 50
+
+            await until(stuck, timeout_s=20)
+            begun_s = time.monotonic()
+            await console.close()
+            assert time.monotonic() - begun_s < 1.0
 
     run(use, hall)
 

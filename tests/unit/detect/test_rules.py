@@ -55,7 +55,7 @@ def test_evidence_says_what_was_and_what_is_normal() -> None:
 def test_unknown_values_hold() -> None:
     """What is missing lets time pass; what can't be believed stops it; neither raises nor clears."""
     assert scan(RULE, columns([70.0, None, None, None, 70.0]), Switch()) == [(4, True)]
-    assert scan(RULE, columns([70.0, NAN, NAN, NAN, 70.0, 70.0, 70.0, 70.0]), Switch()) == [(7, True)]
+    assert scan(RULE, columns([70.0, 70.0, 70.0, NAN, NAN, NAN, 70.0, 70.0]), Switch()) == [(7, True)]
     switch = Switch()
     assert scan(RULE, columns([70.0] * 4), switch) == [(3, True)]
     assert scan(RULE, columns([None, NAN, NAN, None], start=4), switch) == []

@@ -39,6 +39,8 @@ def test_a_quiet_channel_is_allowed_to_stand_still() -> None:
     assert scan([*[0.0] * 300, *[1.0] * 300, *[0.0] * 300], StuckState())[0] == []
     coarse = (np.random.default_rng(5).random(600) < 0.3).cumsum().astype(float).tolist()
     assert scan([*coarse, *[coarse[-1]] * 40], StuckState())[0] == []
+    rare = (np.arange(600) // 10).astype(float).tolist()
+    assert scan([*rare, *[rare[-1]] * 400], StuckState())[0] == []
 
 
 def test_a_stopped_machine_is_not_stuck() -> None:
