@@ -20,9 +20,8 @@ HERE = Path(__file__).parent
 LOOK_S = 20.0
 
 
-async def main() -> None:
+async def main(address: Address) -> None:
     """Follow the running demo for a while and keep what the terminal would show."""
-    address = Address.parse(Path("data/demo/broker/address").read_text().strip())
     bus, overview, topics = MqttBus([address], "edgemesh-picture"), Overview("demo"), Topics("demo")
     follow(bus, overview, topics)
     await bus.open()
@@ -37,4 +36,4 @@ async def main() -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    asyncio.run(main(Address.parse(Path("data/demo/broker/address").read_text().strip())))

@@ -64,6 +64,7 @@ class Demo:
             while not self.stopping.is_set() and not self._over(began_s):
                 self.simulator.check()
                 await asyncio.sleep(PULSE_S)
+            await self.observer.leave_view()
             await self.simulator.stop()
             rest = await drained(self.plant, patience_s=DRAIN_S)
         finally:

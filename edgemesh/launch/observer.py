@@ -90,14 +90,18 @@ class Observer:
             self._view.open()
             self._task = asyncio.create_task(self._refresh(self._view), name="view")
 
-    async def stop(self) -> None:
-        """Give the screen back and close; returns when nothing of it runs any more."""
-        if self._task:
+    async def leave_view(self) -> None:
+        """Show the last of it and give the screen back; what comes after is no news to a person."""
+        if self._task and self._view:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
-        if self._view:
+            self._task = None
             self._view.update(self.snapshot())
             self._view.close()
+
+    async def stop(self) -> None:
+        """Give the screen back and close; returns when nothing of it runs any more."""
+        await self.leave_view()
         await self.bus.close()
         if self._server is not None:
             await self._server.close()

@@ -107,11 +107,17 @@ class _Client(aiomqtt.Client):
         self._client.connect_timeout = CONNECT_S
 
     async def __aenter__(self) -> Self:
+        entering = asyncio.ensure_future(super().__aenter__())
         try:
-            return await super().__aenter__()
-        except (aiomqtt.MqttError, asyncio.CancelledError):
-            self._connected = self._loop.create_future()  # a cancelled one would raise in the library's callbacks
+            return await asyncio.shield(entering)
+        except aiomqtt.MqttError:
             self._client.disconnect()  # else the socket of a broker that accepts but never answers stays open
+            raise
+        except asyncio.CancelledError:
+            # A connection that is half made leaves callbacks behind: see it through, then leave in good order.
+            await asyncio.wait([entering], timeout=FAREWELL_S)
+            if entering.done() and entering.exception() is None:
+                await self.__aexit__(None, None, None)
             raise
 
     async def __aexit__(

@@ -142,6 +142,43 @@ def test_amqtt_refuses_mqtt_5_at_once(tmp_path: Path) -> None:
     asyncio.run(scenario())
 
 
+def test_amqtt_hands_a_client_only_what_it_subscribed(tmp_path: Path) -> None:
+    """A client without subscriptions gets no retained messages, whatever others have subscribed."""
+
+    async def scenario() -> None:
+        broker = await start_broker("amqtt", folder=tmp_path)
+        keeper = await _retain(broker.address.port)
+        reader, writer = await asyncio.open_connection("127.0.0.1", broker.address.port)
+        writer.write(bare_connect(4) + PINGREQ)
+        assert await reader.readexactly(6) == b"\x20\x02\x00\x00" + PINGRESP
+        writer.write(PINGREQ)
+        assert await reader.readexactly(2) == PINGRESP
+        writer.close()
+        await keeper.close()
+        await broker.stop()
+
+    asyncio.run(scenario())
+
+
+def test_amqtt_stops_though_a_client_reads_nothing(tmp_path: Path) -> None:
+    """A stalled client with megabytes on their way to it neither delays the end nor leaves a socket behind."""
+
+    async def scenario() -> None:
+        broker = await start_broker("amqtt", folder=tmp_path)
+        with socket.create_connection(("127.0.0.1", broker.address.port), 5) as stalled:
+            stalled.sendall(bare_connect(4) + b"\x82\x06\x00\x01\x00\x01#\x01")
+            keeper = await _retain(broker.address.port)
+            for _ in range(60):
+                keeper.publish("t", b"x" * 200_000)
+            await keeper.close()
+            started = time.monotonic()
+            await broker.stop()
+            assert time.monotonic() - started < 1.0
+        gc.collect()
+
+    asyncio.run(scenario())
+
+
 @pytest.mark.parametrize(
     "bytes_", [b"", b"GET / HTTP/1.1\r\n\r\n", b"\x10\xff\xff\xff\x7f", b"\x00" * 64, b"\x10\x0f\x00"]
 )
