@@ -31,11 +31,12 @@ _decode = msgspec.json.Decoder(_State).decode
 class RegistryCore:
     """Gives every known gateway to one live detector by rendezvous hashing.
 
-    A gateway that is down keeps its owner, and with no live detector the last map stands.
+    A gateway that is down keeps its owner, and with no live detector the last map stands. Epochs of maps begin above
+    `epoch`, or above the saved one if that is higher.
     """
 
-    def __init__(self, agent: str, site: str) -> None:
-        self.agent, self.site = agent, site
+    def __init__(self, agent: str, site: str, epoch: int = 0) -> None:
+        self.agent, self.site, self._epoch = agent, site, epoch
         self._state = _State(owners=Owners(epoch=0, owners={}))
         self._dirty = False
 
@@ -47,7 +48,7 @@ class RegistryCore:
         owners = self._assign()
         if owners == self._state.owners.owners:
             return []
-        self._state.owners = Owners(epoch=self._state.owners.epoch + 1, owners=owners)
+        self._state.owners = Owners(epoch=max(self._epoch, self._state.owners.epoch) + 1, owners=owners)
         return [self._state.owners]
 
     def tick(self, now_ns: int) -> Sequence[Record]:

@@ -22,13 +22,15 @@ from edgemesh.model.samples import Record
 _encode = msgspec.json.Encoder(order="deterministic").encode
 _entry = msgspec.json.Decoder(Entry)
 _seen = msgspec.json.Decoder(Seen)
+_epoch = msgspec.json.Decoder(int)
 _executor = msgspec.json.Decoder(Executor)
 
 
 class SchedulerCore:
     """Follows alerts, answers and cards of executors; its log holds versions of work orders.
 
-    `epoch` fences: it stands in every dispatch list and must be higher than that of any scheduler that led before.
+    `epoch` fences: it stands in every dispatch list and must not be below that of any scheduler that led before. A
+    saved one that is higher stays, so that a clock set back between two starts locks nobody out.
     `stats` counts what came, what was decided and what was ignored, by reason.
     """
 
@@ -36,6 +38,7 @@ class SchedulerCore:
         self, agent: str, site: str, settings: DispatchSettings, assets: Mapping[str, Asset], epoch: int = 1
     ) -> None:
         self.agent, self.site, self.epoch = agent, site, epoch
+        self._saved_epoch = 0
         self.stats: Counter[str] = Counter()
         self._desk = Desk(site, settings, assets, epoch=epoch, stats=self.stats)
 
@@ -69,9 +72,12 @@ class SchedulerCore:
         return topics
 
     def save(self) -> Mapping[str, bytes | None]:
-        """Parts `order/{id}`, `alert/{id}` and `executor/{name}` that changed."""
+        """Parts `epoch`, `order/{id}`, `alert/{id}` and `executor/{name}` that changed."""
         desk = self._desk
         parts: dict[str, bytes | None] = {}
+        if self.epoch != self._saved_epoch:
+            parts["epoch"] = _encode(self.epoch)
+            self._saved_epoch = self.epoch
         _collect(parts, "order", desk.ledger.entries, desk.ledger.dirty)
         _collect(parts, "alert", desk.memory.seen, desk.memory.dirty)
         _collect(parts, "executor", desk.roster.executors, desk.roster.dirty)
@@ -82,7 +88,10 @@ class SchedulerCore:
         for key, part in sorted(parts.items()):
             kind = key.partition("/")[0]
             try:
-                if kind == "order":
+                if kind == "epoch":
+                    self._saved_epoch = _epoch.decode(part)
+                    self.epoch = self._desk.handover.epoch = max(self.epoch, self._saved_epoch)
+                elif kind == "order":
                     self._desk.handover.restore(_entry.decode(part))
                 elif kind == "alert":
                     self._desk.memory.restore(_seen.decode(part))

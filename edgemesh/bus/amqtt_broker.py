@@ -49,12 +49,17 @@ async def _read_start(reader: asyncio.StreamReader) -> bytes:
 
 
 class _Broker(Broker):  # type: ignore[misc]  # amqtt has no types
-    """amqtt with three of its habits mended."""
+    """amqtt with three of its habits mended. `streams` are the open connections."""
+
+    def __init__(self, configuration: BrokerConfig, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__(configuration, loop)
+        self.streams: set[asyncio.StreamWriter] = set()
 
     async def stream_connected(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, listener_name: str
     ) -> None:
         """Serve a connection. It would let an MQTT 5 client wait for ever instead of refusing it."""
+        self.streams.add(writer)
         try:
             async with asyncio.timeout(_CONNECT_S):
                 first = await _read_start(reader)
@@ -64,11 +69,9 @@ class _Broker(Broker):  # type: ignore[misc]  # amqtt has no types
                 await self._client_connected(listener_name, _Reader(first, reader), StreamWriterAdapter(writer))
         except (OSError, asyncio.IncompleteReadError):
             log.debug("a connection to amqtt ended before it began")
-        except asyncio.CancelledError:
-            writer.transport.abort()
-            raise
         finally:
             writer.close()
+            self.streams.discard(writer)
 
     async def _publish_retained_messages_for_subscription(self, subscription: tuple[str, int], session: Any) -> None:
         # It would hand a new client the retained messages of other clients' subscriptions, and would take nothing from
@@ -138,14 +141,18 @@ class AmqttThread:
         self._broker = broker
 
     async def _shut_down(self) -> None:
+        streams: set[asyncio.StreamWriter] = set()
         if self._broker is not None:
-            stopping = asyncio.ensure_future(self._broker.shutdown())
-            await asyncio.wait([stopping], timeout=_STOP_S)
+            streams |= self._broker.streams
+            await asyncio.wait([asyncio.ensure_future(self._broker.shutdown())], timeout=_STOP_S)
         own = asyncio.current_task()
         others = [task for task in asyncio.all_tasks() if task is not own]
         for task in others:
             task.cancel()
         await asyncio.gather(*others, return_exceptions=True)
+        for stream in streams:  # a client that reads nothing would keep its socket open
+            stream.transport.abort()
+        await asyncio.sleep(0)
 
 
 def _log_quietly(_loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:

@@ -165,7 +165,7 @@ def _agents(configuration: Configuration) -> list[AgentPlan]:
         plans.append((Role.RECORDER, recorder.agent, RecorderCore, (sink,)))
     if settings.registry:
         registry = settings.registry.agent
-        plans.append((Role.REGISTRY, registry, lambda: RegistryCore(registry, site), ()))
+        plans.append((Role.REGISTRY, registry, lambda: RegistryCore(registry, site, epoch=started), ()))
     return plans
 
 

@@ -113,3 +113,13 @@ def test_a_damaged_part_is_refused() -> None:
     """Bytes that were never saved are no map."""
     with pytest.raises(LogDamaged):
         RegistryCore("registry", "test").load({"owners": b"{}"})
+
+
+def test_epochs_begin_above_the_start_and_only_grow() -> None:
+    """A registry that lost its files is still believed, and one whose clock was set back goes on from its own."""
+    core = RegistryCore("registry", "test", epoch=1_000)
+    first = owners(core.handle(Cards((gateway("gw-1"), detector("d1")))))
+    assert first.epoch == 1_001
+    late = RegistryCore("registry", "test", epoch=5)
+    late.load({name: part for name, part in core.save().items() if part is not None})
+    assert owners(late.handle(Cards((detector("d2"), detector("d1", up=False))))).epoch == 1_002

@@ -406,7 +406,7 @@ def test_finals_are_forgotten() -> None:
     plant.alerts(CLEARED)
     plant.wait(60)
     parts = dict(plant.core.save())
-    assert {key.partition("/")[0] for key in parts} == {"order", "alert", "executor"}
+    assert {key.partition("/")[0] for key in parts} == {"epoch", "order", "alert", "executor"}
     plant.wait(7 * 86400)
     assert set(plant.core.save().values()) == {None}
     assert plant.core.save() == {}
@@ -417,3 +417,15 @@ def test_a_damaged_part_is_named() -> None:
     core = SchedulerCore("scheduler", "test", DispatchSettings(), {})
     with pytest.raises(LogDamaged, match="order/x"):
         core.load({"order/x": b"{"})
+
+
+def test_the_fence_never_falls() -> None:
+    """A scheduler that starts with a clock set back keeps the epoch that it has given out before."""
+    before = SchedulerCore("scheduler", "test", DispatchSettings(), ASSETS, epoch=2_000)
+    after = SchedulerCore("scheduler", "test", DispatchSettings(), ASSETS, epoch=5)
+    after.load({name: part for name, part in before.save().items() if part is not None})
+    assert after.epoch == 2_000
+    newer = SchedulerCore("scheduler", "test", DispatchSettings(), ASSETS, epoch=3_000)
+    newer.load({name: part for name, part in before.save().items() if part is not None})
+    assert newer.epoch == 3_000
+    assert newer.save() == {"epoch": b"3000"}

@@ -174,9 +174,9 @@ def test_amqtt_stops_though_a_client_reads_nothing(tmp_path: Path) -> None:
             started = time.monotonic()
             await broker.stop()
             assert time.monotonic() - started < 1.0
-        gc.collect()
 
     asyncio.run(scenario())
+    gc.collect()
 
 
 @pytest.mark.parametrize(
