@@ -13,7 +13,6 @@ import contextlib
 import itertools
 import json
 import os
-import platform
 import random
 import signal
 import statistics
@@ -24,14 +23,13 @@ import tempfile
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from edgemesh.bus.address import Address, parse_addresses
 from edgemesh.bus.contract import Message
 from edgemesh.bus.embedded import EmbeddedBroker, Preference, start_broker
 from edgemesh.bus.mqtt import MqttBus
-from edgemesh.errors import StoreError
 from edgemesh.model.agents import Card, Presence, Role
 from edgemesh.store.history import History
 from edgemesh.wire import codec

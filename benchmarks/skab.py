@@ -110,7 +110,8 @@ def main() -> int:
     print(
         f"F1 {f1:.3f}  FAR {100 * false / max(1, false + quiet):.1f} %"
         f"  MAR {100 * missed / max(1, missed + hits):.1f} %"
-        f"  alerts {raised}  {len(paths)} files, {rows} rows in {spent_s:.2f} s of CPU, {1e6 * spent_s / rows:.0f} us a row"
+        f"  alerts {raised}  {len(paths)} files, {rows} rows"
+        f"  CPU {spent_s:.2f} s, {1e6 * spent_s / rows:.0f} us a row with training"
     )
     return 0
 

@@ -200,10 +200,9 @@ def check(configs: tuple[Path, ...]) -> None:
 
     for config in configs:
         settings = load(config).settings
-        names = ", ".join(f"{name} ({role})" for role, name in settings.agents())
-        click.echo(
-            f"{config}: right. Site {settings.site.id}, broker {_public(settings.site.broker)}; runs {names or 'no agents'}"
-        )
+        names = ", ".join(f"{name} ({role})" for role, name in settings.agents()) or "no agents"
+        site = settings.site
+        click.echo(f"{config}: right. Site {site.id}, broker {_public(site.broker)}; runs {names}")
 
 
 def _public(broker: str) -> str:

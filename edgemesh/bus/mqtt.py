@@ -175,7 +175,7 @@ class _Link:
         self.ended.set()
         self._idle.set()
         if not self.answer.done():
-            self.answer.set_result(self.why)
+            self.answer.set_result(self.why or "no answer")
 
     def _run(self, step: Callable[[], object]) -> None:
         try:

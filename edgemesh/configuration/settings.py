@@ -40,7 +40,7 @@ class SiteSettings(Settings, frozen=True, kw_only=True):
 
 
 class AssetSettings(Settings, frozen=True, kw_only=True):
-    """`[[asset]]`: the thing maintained. `criticality` A: the plant stops without it, B: output is lost, C: the rest."""
+    """`[[asset]]`: the thing maintained. `criticality`: A the plant stops without it, B output is lost, C rest."""
 
     id: Id
     asset_class: Id = msgspec.field(default="machine", name="class")
@@ -60,7 +60,7 @@ class GatewaySettings(Settings, frozen=True, kw_only=True):
 
 
 class DetectorSettings(Settings, frozen=True, kw_only=True):
-    """`[detector]`: the detector agents; each gateway's log is given to one of them. `[detection]` says what they do."""
+    """`[detector]`: the detectors; each gateway's log is given to one of them. `[detection]` says what they do."""
 
     agents: Annotated[tuple[Id, ...], Meta(min_length=1)] = ("detector-1",)
 

@@ -127,7 +127,9 @@ class Watch:
             except ValueError:
                 self.stats["models_refused"] += 1
                 state.learner, state.window = LearnerState(), Window()
-                self.learner = self._make_learner()
+                self.learner = learner = self._make_learner()
+                if learner is not None:
+                    learner.model_dirty, learner.dirty_chunks = True, set(range(len(chunks)))
         self._set_due()
 
     def learnt_parts(self) -> dict[str, bytes | None]:
@@ -136,8 +138,8 @@ class Watch:
         if learner is None:
             return {}
         parts = {f"warmup/{k}": learner.chunk(k) for k in sorted(learner.dirty_chunks)}
-        if learner.model_dirty and learner.model is not None:
-            parts["model"] = learner.model.content
+        if learner.model_dirty:
+            parts["model"] = learner.model.content if learner.model else None
         learner.dirty_chunks.clear()
         learner.model_dirty = False
         return parts

@@ -36,9 +36,9 @@ class Presence(enum.StrEnum):
 class Card(Record, frozen=True, kw_only=True, tag_field="v", tag=1):
     """An agent's retained self-description and heartbeat.
 
-    `incarnation` is new at every start, `beat` rises by one every `heartbeat_s` seconds. A retained card alone is not a
-    sign of life: only a rising beat is. `load` of `max_load` orders are held now (executors). `epoch` and `head` are the
-    outbox and its last row, so that a reader sees what it lacks (agents with a log). `stats` are health numbers.
+    `incarnation` is new at every start, `beat` rises by one every `heartbeat_s` seconds. A retained card alone is no
+    sign of life: only a rising beat is. `load` of `max_load` orders are held now (executors). `epoch` and `head` are
+    the outbox and its last row, so that a reader sees what it lacks (agents with a log). `stats` are health numbers.
     """
 
     agent: Id
@@ -59,7 +59,8 @@ class Card(Record, frozen=True, kw_only=True, tag_field="v", tag=1):
 class Watermark(Record, frozen=True, kw_only=True, tag_field="v", tag=1):
     """A consumer group has everything of a log up to and including `through` of `epoch`.
 
-    An empty epoch: the consumer has seen nothing of this log yet. With `resend` the consumer asks the producer to publish again from `through + 1` on; it is then no promise.
+    An empty epoch: the consumer has seen nothing of this log yet. With `resend` the consumer asks the producer to
+    publish again from `through + 1` on; it is then no promise.
     """
 
     epoch: Annotated[str, Meta(pattern=r"^[0-9a-f]{0,32}(?!\n)$")]

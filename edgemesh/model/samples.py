@@ -74,9 +74,7 @@ class Batch(Record, frozen=True, kw_only=True):
             raise ValueError(f"`units` and `values` must have one entry per metric ({m})")
         if any(len(column) != n for column in self.values):
             raise ValueError(f"each column of `values` must have one entry per sample ({n})")
-        if self.quality is not None and (
-            len(self.quality) != m or any(len(column) != n for column in self.quality)
-        ):
+        if self.quality is not None and (len(self.quality) != m or any(len(column) != n for column in self.quality)):
             raise ValueError("`quality` must have the shape of `values`")
 
     @property

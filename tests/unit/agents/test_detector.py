@@ -295,8 +295,13 @@ def test_a_damaged_model_is_begun_anew() -> None:
     parts["asset/P-1/model"] = parts["asset/P-1/model"].replace(b'"v":1', b'"v":7')
     again = restored(parts, SETTINGS)
     assert again.stats["models_refused"] == 1
+    again.tick(S)
+    save_into(parts, again)
+    assert "asset/P-1/model" not in parts
+    assert restored(parts, SETTINGS).stats["models_refused"] == 0
     again.handle(pack(2, range(80, 150), noise(70, seed=2)))
     assert again.stats["trained"] == 1
+    assert again.stats["models_refused"] == 1
     parts["asset/P-1/state"] = b"{"
     assert restored(parts, SETTINGS).stats["parts_refused"] == 1
 

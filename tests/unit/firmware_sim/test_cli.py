@@ -2,6 +2,7 @@
 
 import pytest
 from click.testing import CliRunner
+
 from firmware_sim.cli import main
 from firmware_sim.faults import FAULTS
 from firmware_sim.hall import Hall

@@ -3,12 +3,13 @@
 import json
 
 import pytest
-from firmware_sim.executor import RETRY_S, Answer, Effect, Executor, Habits, Mend, Now, Save
-from firmware_sim.listing import Listing, Order
-from firmware_sim.memory import Memory
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+
+from firmware_sim.executor import RETRY_S, Answer, Effect, Executor, Habits, Mend, Now, Save
+from firmware_sim.listing import Listing, Order
+from firmware_sim.memory import Memory
 
 HABITS = Habits(think_s=(0.5, 0.5), travel_s=(1.0, 1.0), work_s=(3.0, 3.0))
 

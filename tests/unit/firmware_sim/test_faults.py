@@ -4,6 +4,7 @@ import itertools
 import math
 
 import pytest
+
 from firmware_sim.faults import FAULTS, Fault
 from firmware_sim.hall import Hall
 from firmware_sim.people import PEOPLE

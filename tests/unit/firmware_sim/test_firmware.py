@@ -3,6 +3,7 @@
 import json
 
 import pytest
+
 from firmware_sim.firmware import message
 from firmware_sim.hall import Hall
 

@@ -3,6 +3,7 @@
 import statistics
 
 import pytest
+
 from firmware_sim.channels import CHANNELS
 from firmware_sim.faults import FAULTS
 from firmware_sim.hall import Hall, UnknownTarget

@@ -6,6 +6,7 @@ from typing import Any, cast
 
 import aiomqtt
 import pytest
+
 from firmware_sim.broker import Broker, Watch, parse_broker
 from firmware_sim.link import Lane
 

@@ -4,9 +4,10 @@ import contextlib
 import json
 
 import pytest
-from firmware_sim.listing import Listing, ListingError, Order, decode
 from hypothesis import given
 from hypothesis import strategies as st
+
+from firmware_sim.listing import Listing, ListingError, Order, decode
 
 ENTRY = {
     "order": "6f1c",

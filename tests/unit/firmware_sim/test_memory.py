@@ -3,9 +3,10 @@
 from pathlib import Path
 
 import pytest
-from firmware_sim.memory import REMEMBERED, Mark, Memory, MemoryFault, MemoryFile
 from hypothesis import given
 from hypothesis import strategies as st
+
+from firmware_sim.memory import REMEMBERED, Mark, Memory, MemoryFault, MemoryFile
 
 marks = st.builds(Mark, st.sampled_from(["started", "done", "failed"]), st.integers(0), st.integers(0), st.text())
 memories = st.builds(Memory, st.integers(0), st.dictionaries(st.text(), marks), st.dictionaries(st.text(), marks))

@@ -3,6 +3,7 @@
 import json
 
 import pytest
+
 from firmware_sim import __version__
 from firmware_sim.people import PEOPLE, Person, card, parse_person
 

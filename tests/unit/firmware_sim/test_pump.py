@@ -1,6 +1,7 @@
 """The reference machine shows the values that the equations are known to give."""
 
 import pytest
+
 from firmware_sim.motor import Motor, MotorCondition
 from firmware_sim.pump import Pump, PumpCondition
 from firmware_sim.surroundings import shift_inflow_m3h
