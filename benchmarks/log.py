@@ -1,7 +1,7 @@
 """What a commit of the journal costs: `python benchmarks/log.py [FOLDER]`.
 
 Rows of 1 KB, 1, 10 and 100 to a commit, with and without a cursor and one part of a checkpoint as the runtime has them,
-for two seconds each; the probe beside it is the same bytes with write and fsync, the least that any durable log must pay.
+for two seconds each; beside it the same bytes with write and fsync, the least that any durable log must pay.
 """
 
 from __future__ import annotations

@@ -26,6 +26,7 @@ class Reader:
         self._positions: dict[str, Cursor] = dict(cursors)
         self._heads: dict[str, tuple[str, int]] = {}
         self._asked: dict[str, tuple[Cursor, float]] = {}
+        self._unsaid: set[str] = set()
         self._chased: dict[str, Cursor] = {}
         self._owned: set[str] = set()
         self._owners_epoch = -1
@@ -37,7 +38,7 @@ class Reader:
         """Publish cursors that are on the disk now."""
         for agent, cursor in marks.items():
             self._positions[agent] = cursor
-            self._say(agent, Watermark(epoch=cursor.epoch, through=cursor.through), retain=True)
+            self._announce(agent, cursor)
 
     def ask(self, agent: str, now_s: float, *, force: bool = False) -> None:
         """Ask a producer for what follows our cursor; the same wish is not said again within half a second."""
@@ -48,14 +49,18 @@ class Reader:
         self._asked[agent] = (cursor, now_s)
         self._say(agent, Watermark(epoch=cursor.epoch, through=cursor.through, resend=True), retain=False)
 
-    def _say(self, agent: str, mark: Watermark, *, retain: bool) -> None:
-        self._bus.publish(self._topics.watermark(agent, self._group), codec.encode(mark), retain=retain)
+    def _announce(self, agent: str, cursor: Cursor) -> None:
+        said = self._say(agent, Watermark(epoch=cursor.epoch, through=cursor.through), retain=True)
+        (self._unsaid.discard if said else self._unsaid.add)(agent)
+
+    def _say(self, agent: str, mark: Watermark, *, retain: bool) -> bool:
+        return self._bus.publish(self._topics.watermark(agent, self._group), codec.encode(mark), retain=retain)
 
     def linked(self, now_s: float) -> None:
         """After a reconnect the broker may have forgotten everything: say our cursors again, and what we lack."""
         for agent, cursor in self._positions.items():
             if self._reads(agent):
-                self._say(agent, Watermark(epoch=cursor.epoch, through=cursor.through), retain=True)
+                self._announce(agent, cursor)
                 self.ask(agent, now_s, force=True)
 
     def saw(self, card: Card, now_s: float) -> None:
@@ -68,7 +73,9 @@ class Reader:
             self.ask(card.agent, now_s)
 
     def chase(self, now_s: float) -> None:
-        """Ask for rows that a producer has and we do not, where nothing has come since the last chase."""
+        """Say what the bus had no room for, and ask for rows that we lack where nothing came since the last chase."""
+        for agent in list(self._unsaid):
+            self._announce(agent, self._positions.get(agent, NO_CURSOR))
         for agent, (epoch, head) in self._heads.items():
             cursor = self._positions.get(agent, NO_CURSOR)
             behind = head > 0 and (cursor.epoch != epoch or cursor.through < head)
@@ -95,6 +102,7 @@ class Reader:
         for gateway in lost:
             self._positions.pop(gateway, None)
             self._asked.pop(gateway, None)
+            self._unsaid.discard(gateway)
         return gained, lost
 
     def open_alert(self, alert_id: str, alert: Alert | None) -> None:

@@ -55,8 +55,6 @@ class Follower:
         self._through = 0 if cursor is None else cursor.through
         self._taken = cursor is not None
         self._strays = ("", 0)
-        if self._epoch is not None:
-            self._past.pop(self._epoch, None)
 
     def receive(self, epoch: str, seq: int, lowest: int) -> Verdict:
         """Judge the pack `seq` of `epoch`, sent when `lowest` was the oldest row held; if it is next, move on."""

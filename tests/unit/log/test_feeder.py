@@ -241,6 +241,8 @@ def test_a_group_that_lost_its_disk_is_paced_from_where_it_stands() -> None:
     log.mark("det", EPOCH, 6)
     assert drain(log) == rows(11, 16)
     assert log.watermarks()["det"] == 1_000
+    log.committed(1_020, 1)
+    assert drain(log) == rows(1_001, 1_010)
 
 
 def test_backfill_and_live_rows_share_the_link() -> None:
@@ -290,6 +292,16 @@ def test_a_slow_group_is_not_flooded() -> None:
     log.tick(10 * PROBE_S)
     log.tick(20 * PROBE_S)
     assert drain(log) == []
+
+
+def test_a_busy_link_is_no_standstill() -> None:
+    """While the connection takes no rows, it isn't the group that is to be probed: its backfill stays as it was."""
+    log = feeder("det", head=8)
+    drain(log)
+    log.ask("det", EPOCH, 0, 0.0)
+    for second in range(60):
+        log.tick(second)
+    assert drain(log) == rows(1, 8)
 
 
 def test_a_dead_group_costs_next_to_nothing() -> None:
