@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from typing import Protocol
 
+REBASE_NS = 60_000_000_000
+
 
 class Clock(Protocol):
     """UTC in integer nanoseconds, as the agent sees it."""
@@ -43,10 +45,15 @@ class SystemClock:
 
 
 class DataClock:
-    """The time of the newest data handled: a recorded day passes at the speed at which it is played."""
+    """The time of the newest data handled: a recorded day passes at the speed at which it is played.
+
+    Data that is more than REBASE_NS older than the newest begins another recording: time goes on from where it was, by
+    what passes in that one.
+    """
 
     def __init__(self) -> None:
         self._latest = 0
+        self._ahead = 0
 
     def now_ns(self) -> int:
         """The newest time observed, 0 before the first."""
@@ -54,8 +61,11 @@ class DataClock:
 
     def observe(self, at_ns: int) -> bool:
         """Move on to this time, never back."""
-        moved = at_ns > self._latest
-        self._latest = max(self._latest, at_ns)
+        if at_ns + self._ahead < self._latest - REBASE_NS:
+            self._ahead = self._latest - at_ns
+            return True
+        moved = at_ns + self._ahead > self._latest
+        self._latest = max(self._latest, at_ns + self._ahead)
         return moved
 
     def stamp(self, at_ns: int) -> int:

@@ -101,6 +101,7 @@ class Engine:
         self._make_core = make_core
         self._sinks = sinks
         self._tries: dict[Item, int] = {}
+        self._ticked_ns = 0
         self._rebuild()
         for sink in sinks:
             with journal.begin() as transaction:
@@ -149,15 +150,13 @@ class Engine:
     # -- one step -----------------------------------------------------------------------------------------------------
 
     def _step(self, items: Sequence[Item]) -> Outcome:
-        step = _Step(items[0].at_ns if items else self.clock.now_ns())
-        step.write(self.core.tick(step.now_ns))
+        step = _Step(0)
+        self._tick(step, items[0].at_ns if items else self.clock.now_ns())
         offered: list[Offered] = []
         for item in items:
             if item.at_ns - step.now_ns >= TICK_NS:
                 self._tick(step, item.at_ns)
-            if self._tries.get(item, 0) >= MAX_TRIES:
-                self._give_up(step, item)
-            elif isinstance(item, Offered):
+            if isinstance(item, Offered):
                 offered.append(item)
             else:
                 self._take_in(step, item)
@@ -176,7 +175,7 @@ class Engine:
                     Quarantined(step.now_ns, item.topic, rejected.reason, rejected.detail, item.payload)
                 )
         elif isinstance(item, Noticed):
-            step.write(self._handle(item, item.cards))
+            step.write(self._handle(step, item, item.cards))
         elif isinstance(item, Spoiled):
             step.spoiled.append(item.quarantined)
         elif isinstance(item, Given):
@@ -190,7 +189,7 @@ class Engine:
 
     def _hear(self, step: _Step, item: Heard) -> None:
         if item.kind == "answers":
-            step.write(self._handle(item, Answers((codec.decode_answer(item.payload, executor=item.agent),))))
+            step.write(self._handle(step, item, Answers((codec.decode_answer(item.payload, executor=item.agent),))))
             return
         pack = codec.decode_pack(item.payload, kind=item.kind, agent=item.agent)
         follower = self._followers.setdefault(item.agent, Follower(None))
@@ -198,25 +197,30 @@ class Engine:
         step.lost += verdict.lost
         if verdict.ask:
             step.outcome.asks[item.agent] = follower.position
-        if not verdict.take:
-            step.skipped += not verdict.ask
-            return
-        self._pass(step, _newest(pack))
-        step.packs.append(pack)
-        step.write(self._handle(item, pack))
-        if follower.position is not None:
+        if verdict.take:
+            self._pass(step, _newest(pack))
+            step.packs.append(pack)
+            step.write(self._handle(step, item, pack))
+        elif not verdict.ask:
+            step.skipped += 1
+        if follower.position is not None and not verdict.ask:  # said again for what we had: our word may be lost
             step.outcome.marks[item.agent] = follower.position
 
     def _accept(self, step: _Step, offered: Sequence[Offered]) -> None:
         """Hand all samples over together; where the data is the clock, those of one time after the other."""
+        alone = bool(self._tries)  # something failed: each by itself, so that only the one to blame is given up
         group: list[Sample] = []
+        owner = offered[0]
         for item in offered:
-            if group and self.clock.observe(item.samples[-1].at_ns if item.samples else 0):
-                step.write(self._handle(item, Samples(tuple(group))))
-                self._tick(step, self.clock.now_ns())
+            moved = self.clock.observe(item.samples[-1].at_ns if item.samples else 0)
+            if group and (moved or alone):
+                step.write(self._handle(step, owner, Samples(tuple(group))))
                 group = []
+            if moved:
+                self._tick(step, self.clock.now_ns())
+            owner = item
             group.extend(item.samples)
-        step.write(self._handle(offered[-1], Samples(tuple(group))))
+        step.write(self._handle(step, owner, Samples(tuple(group))))
         step.outcome.settles.extend(item.settle for item in offered if item.settle)
 
     def _pass(self, step: _Step, at_ns: int) -> None:
@@ -225,10 +229,13 @@ class Engine:
             self._tick(step, self.clock.now_ns())
 
     def _tick(self, step: _Step, now_ns: int) -> None:
-        step.now_ns = now_ns
-        step.write(self.core.tick(now_ns))
+        self._ticked_ns = step.now_ns = max(now_ns, self._ticked_ns)
+        step.write(self.core.tick(step.now_ns))
 
-    def _handle(self, item: Item, pack: Input) -> Sequence[Record]:
+    def _handle(self, step: _Step, item: Item, pack: Input) -> Sequence[Record]:
+        if self._tries.get(item, 0) >= MAX_TRIES:
+            self._give_up(step, item)
+            return ()
         try:
             return self.core.handle(pack)
         except Exception as error:
@@ -239,8 +246,6 @@ class Engine:
         topic, payload = (item.topic, item.payload) if isinstance(item, Heard) else (type(item).__name__, b"")
         problem = f"the core raised {MAX_TRIES} times, see the log"
         step.spoiled.append(Quarantined(step.now_ns, topic, Reason.HANDLER_FAILED, problem, payload))
-        if isinstance(item, Heard | Offered) and item.settle:
-            step.outcome.settles.append(item.settle)
 
     # -- onto the disk ------------------------------------------------------------------------------------------------
 
@@ -250,7 +255,8 @@ class Engine:
         if (records and self.writes) or parts or step.packs or step.spoiled or step.released:
             with self.journal.begin() as transaction:
                 self._write(transaction, step, parts)
-            self._count(step, records)
+            self.stats.commits += 1
+        self._count(step, records)
         if records:
             step.outcome.present = _encoded(self.core.present(records))
 
@@ -271,7 +277,6 @@ class Engine:
 
     def _count(self, step: _Step, records: Sequence[Record]) -> None:
         stats = self.stats
-        stats.commits += 1
         stats.packs += len(step.packs)
         stats.records += len(records)
         stats.readings += _readings(records) + sum(_readings(pack.records) for pack in step.packs)

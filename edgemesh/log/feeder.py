@@ -124,6 +124,7 @@ class Feeder:
         elif not self._is_possible(through):
             return
         known, start = self._heard(group), self._after(through)
+        known.patience_s = PROBE_S  # it lives
         if start <= known.resent:
             known.position = max(known.position, through)
             if known.position != known.stood:
