@@ -40,11 +40,13 @@ BASELINES = HERE / "baselines"
 EMBEDDED: dict[str, Preference] = {"embedded": "auto", "mosquitto": "mosquitto", "amqtt": "amqtt"}
 ROLES = ("gateway", "detector", "scheduler", "recorder", "registry")
 RATE = 500
+METRICS = 5
+"""Readings of a message at the steady rate."""
 WIDE = 10
-"""Metrics of a message at saturation; one at the steady rate."""
+"""Readings of a message at saturation."""
 DEVICES = 300
 WELL, ILL = 20.0, 150.0
-CALM_AFTER = 50
+CALM_AFTER = 10
 """So many messages after the one that broke the limit, the device is well again."""
 STEADY_BREAKS, FLOOD_BREAKS = 11, 100
 """Every so-manieth message breaks the limit."""
@@ -121,13 +123,14 @@ class Load:
             if sent is not None:
                 self.delays_ms.append((now - sent) / 1e6)
 
-    async def steady(self, seconds: float) -> list[float]:
-        """Send single readings at the steady rate; return the delays of the orders that came."""
+    async def steady(self, seconds: float, metrics: int = METRICS) -> list[float]:
+        """Send readings at the steady rate; return the delays of the orders that came."""
         self.delays_ms.clear()
-        plan, began = make_plan(STEADY_BREAKS), time.perf_counter()
-        for slot in range(int(seconds * RATE)):
-            await asyncio.sleep(max(0.0, began + slot / RATE - time.perf_counter()))
-            self.put(plan, 1)
+        rate = RATE / metrics
+        plan, began = make_plan(round(rate / 27)), time.perf_counter()
+        for slot in range(int(seconds * rate)):
+            await asyncio.sleep(max(0.0, began + slot / rate - time.perf_counter()))
+            self.put(plan, metrics)
         await asyncio.sleep(0.3)
         return list(self.delays_ms)
 
@@ -146,11 +149,11 @@ class Load:
 def make_bodies() -> dict[tuple[float, int], bytes]:
     """What a device says: `value`, and at saturation nine more metrics."""
     chance = random.Random(7)
-    more = {f"metric_{number}": round(chance.uniform(0, 90), 3) for number in range(1, WIDE)}
+    more = [(f"metric_{number}", round(chance.uniform(0, 90), 3)) for number in range(1, WIDE)]
     return {
-        (value, metrics): json.dumps({"value": value} | (more if metrics > 1 else {})).encode()
+        (value, metrics): json.dumps({"value": value} | dict(more[: metrics - 1])).encode()
         for value in (WELL, ILL)
-        for metrics in (1, WIDE)
+        for metrics in range(1, WIDE + 1)
     }
 
 

@@ -72,12 +72,19 @@ def bench(folder: Path, rows: int) -> None:
         def pruned(number: int) -> None:
             plain(number)
             if journal.head - journal.lowest >= 1_000:
-                journal.prune(journal.head, before_ns=2**63 - 1)
+                empty()
+
+        def empty() -> None:
+            while journal.prune(journal.head, before_ns=2**63 - 1):
+                pass
 
         measure("rows only", rows, plain)
         measure("cursor and part", rows, whole)
+        empty()
         measure("rows and pruning", rows, pruned)
 
+        while journal.head - journal.lowest < 1_000:
+            plain(0)
         started = time.perf_counter()
         after, read = journal.lowest - 1, 0
         while found := journal.rows(after, limit=512, max_bytes=10**6):

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
+from edgemesh.log.outbox import Cursor
 from edgemesh.model.alerts import Alert
 from edgemesh.model.packs import Answers, Cards, Pack
 from edgemesh.model.samples import Record, Sample
@@ -65,10 +66,21 @@ class Core(Protocol):
 class OwnerCore(Core, Protocol):
     """A core that follows only the gateways given to it, and can hand them over."""
 
-    def adopt(self, gateway: str, alerts: Sequence[Alert]) -> None:
-        """Take over a gateway with the alerts that are open on it; they go on with their ids and versions."""
+    def adopt(self, gateway: str, alerts: Sequence[Alert], through: Cursor | None = None) -> None:
+        """Take over a gateway with the alerts that are open on it; they go on with their ids and versions.
+
+        What the owner before has taken in (`through`) comes again, as far as it is still held: it warms up, and says
+        nothing that was said already.
+        """
         ...
 
-    def release(self, gateway: str) -> None:
-        """Drop all state of a gateway that now belongs to another."""
+    def meet(self, alert: Alert) -> Sequence[Alert]:
+        """Take note of an alert that another left open on a gateway of ours after we had begun.
+
+        It is gone on with, or is over at once where we have one of its kind; the echo of our own says nothing.
+        """
+        ...
+
+    def release(self, gateway: str) -> Sequence[Alert]:
+        """Drop all state of a gateway that now belongs to another; return the alerts that are open on it."""
         ...

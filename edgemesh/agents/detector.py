@@ -8,8 +8,10 @@ from itertools import count, takewhile
 import msgspec
 
 from edgemesh.agents.core import Input
+from edgemesh.detect.book import closed
 from edgemesh.detect.settings import DetectSettings
 from edgemesh.detect.watch import Moment, Watch, WatchState
+from edgemesh.log.outbox import Cursor
 from edgemesh.model.agents import Asset
 from edgemesh.model.alerts import Alert, AlertState
 from edgemesh.model.packs import Readings
@@ -18,6 +20,7 @@ from edgemesh.model.samples import Batch, Record
 _EPOCHS_KEPT = 4
 _LONGEST_TICK_NS = 5 * 10**9
 _CLOCK_STEP_NS = 10**9
+_REHEARSAL_NS = 10 * 10**9
 _COUNTERS = (
     "alerts_cleared",
     "alerts_raised",
@@ -52,6 +55,24 @@ class _Cursor(msgspec.Struct):
         return True
 
 
+class _Rehearsal(msgspec.Struct):
+    """What another detector has decided already: packs of `epoch` up to `through` come again, only to warm up.
+
+    `alerts` are those it left open. After `until_ns` of watched time the rehearsal ends, whatever has come.
+    """
+
+    epoch: str
+    through: int
+    alerts: list[Alert]
+    until_ns: int
+
+    def covers(self, pack: Readings) -> bool:
+        """Whether the owner before has taken this pack in: by its mark, or because one of its alerts is younger."""
+        oldest = min((batch.at_ns[0] for batch in pack.records), default=0)
+        younger = any(oldest <= alert.at_ns for alert in self.alerts)
+        return younger or (pack.epoch == self.epoch and pack.seq <= self.through)
+
+
 class _Clock(msgspec.Struct):
     """The receiver's time, and the time it has watched: longer than 5 s between two ticks it was not watching.
 
@@ -80,6 +101,8 @@ class DetectorCore:
         self.stats: dict[str, float] = dict.fromkeys(_COUNTERS, 0.0)
         self._clock, self._clock_saved_ns = _Clock(), 0
         self._cursors: dict[str, _Cursor] = {}
+        self._rehearsals: dict[str, _Rehearsal] = {}
+        self._dirty_rehearsals: set[str] = set()
         self._watches: dict[str, Watch] = {}
         self._stale: set[str] = set()
         self._dirty: set[str] = set()
@@ -101,11 +124,14 @@ class DetectorCore:
             batches_of.setdefault(batch.asset, []).append(batch)
             self.stats["readings"] += batch.readings
         moment = self._moment(f"{pack.agent}/{pack.epoch}/{pack.seq}")
+        rehearsal = self._rehearsals.get(pack.agent)
         alerts = []
+        if rehearsal and not rehearsal.covers(pack):
+            alerts += self._end_rehearsal(pack.agent)
         for asset, batches in batches_of.items():
             alerts += self._watch(asset, pack.agent).take(batches, moment)
             self._dirty.add(asset)
-        return self._counted(alerts)
+        return self._counted([] if pack.agent in self._rehearsals else alerts)
 
     def tick(self, now_ns: int) -> list[Alert]:
         """Find silent devices; see `Core.tick`. Ticks more than 5 s apart count as 5 s of watching."""
@@ -116,16 +142,26 @@ class DetectorCore:
             alerts += self._watches[asset].forget_unknown(moment)
             self._dirty.add(asset)
         self._stale.clear()
+        for gateway, rehearsal in list(self._rehearsals.items()):
+            if moment.clock_ns > rehearsal.until_ns:
+                alerts += self._end_rehearsal(gateway)
         for asset, watch in self._watches.items():
             if moment.clock_ns > watch.due_ns:
-                alerts += watch.look_for_silence(moment)
+                found = watch.look_for_silence(moment)
+                alerts += [] if watch.state.gateway in self._rehearsals else found
                 self._dirty.add(asset)
         return self._counted(alerts)
 
     def present(self, records: Sequence[Record] | None) -> dict[str, Record | None]:
         """One retained topic per alert that is not over; see `Core.present`."""
         if records is None:
-            records = [alert for watch in self._watches.values() for alert in watch.state.book.alerts]
+            records = [
+                alert
+                for watch in self._watches.values()
+                for alert in watch.state.book.alerts
+                if watch.state.gateway not in self._rehearsals
+            ]
+            records += [alert for rehearsal in self._rehearsals.values() for alert in rehearsal.alerts]
         return {
             f"state/alert/{alert.id}": None if alert.state is AlertState.CLEARED else alert
             for alert in records
@@ -137,6 +173,9 @@ class DetectorCore:
         parts: dict[str, bytes | None] = dict.fromkeys(self._gone)
         for gateway in self._dirty_cursors:
             parts[f"log/{gateway}"] = msgspec.json.encode(self._cursors[gateway])
+        for gateway in self._dirty_rehearsals:
+            rehearsal = self._rehearsals.get(gateway)
+            parts[f"rehearsal/{gateway}"] = msgspec.json.encode(rehearsal) if rehearsal else None
         for asset in self._dirty:
             parts.update(self._parts_of(asset, self._watches[asset]))
         if parts or self._clock.now_ns - self._clock_saved_ns >= _CLOCK_STEP_NS:
@@ -144,6 +183,7 @@ class DetectorCore:
             self._clock_saved_ns = self._clock.now_ns
         self._gone.clear()
         self._dirty_cursors.clear()
+        self._dirty_rehearsals.clear()
         self._dirty.clear()
         return parts
 
@@ -155,27 +195,82 @@ class DetectorCore:
             except ValueError:  # msgspec's errors are among them
                 self.stats["parts_refused"] += 1
 
-    def adopt(self, gateway: str, alerts: Sequence[Alert]) -> None:
+    def adopt(self, gateway: str, alerts: Sequence[Alert], through: Cursor | None = None) -> None:
         """Go on with the open alerts of a gateway that another detector has owned until now: same ids, next versions.
 
-        What no rule here watches is cleared at the next tick.
+        What it has taken in (`through`) may come again and is learnt from in silence, for at most 10 s. What no rule
+        here watches is cleared at the next tick.
         """
-        for alert in alerts:
-            if alert.state is not AlertState.CLEARED:
-                self._watch(alert.asset, gateway).adopt(alert, self._moment(""))
-                self._stale.add(alert.asset)
-                self._dirty.add(alert.asset)
+        stand = [alert for alert in alerts if alert.state is not AlertState.CLEARED]
+        if through is None:
+            self._adopt(gateway, stand)
+            return
+        until_ns = self._clock.watched_ns + _REHEARSAL_NS
+        self._rehearsals[gateway] = _Rehearsal(through.epoch, through.through, stand, until_ns)
+        self._dirty_rehearsals.add(gateway)
 
-    def release(self, gateway: str) -> None:
-        """Forget the gateway's log and its assets: another detector owns it. Their alerts stay as they are."""
+    def _adopt(self, gateway: str, alerts: Sequence[Alert]) -> None:
+        for alert in alerts:
+            self._watch(alert.asset, gateway).adopt(alert, self._moment(""))
+            self._stale.add(alert.asset)
+            self._dirty.add(alert.asset)
+
+    def _end_rehearsal(self, gateway: str) -> list[Alert]:
+        """Put the alerts that were left open in the place of our own; return what the owner before has not seen."""
+        rehearsal = self._rehearsals.pop(gateway)
+        self._dirty_rehearsals.add(gateway)
+        known = {(alert.asset, alert.kind) for alert in rehearsal.alerts}
+        news, gone = [], []
+        for alert in rehearsal.alerts:
+            watch = self._watches.get(alert.asset)
+            if watch is None or not watch.state.book.replace(alert):
+                gone.append(alert)
+        self._adopt(gateway, gone)
+        for asset, watch in self._watches.items():
+            if watch.state.gateway == gateway:
+                news += [alert for alert in watch.state.book.alerts if (asset, alert.kind) not in known]
+                self._dirty.add(asset)
+        return news
+
+    def meet(self, alert: Alert) -> list[Alert]:
+        """Take note of an open alert on a gateway of ours that another detector has made; see `OwnerCore.meet`."""
+        watch = self._watches.get(alert.asset)
+        rehearsal = self._rehearsals.get(alert.gateway)
+        if alert.gateway not in self._cursors or watch is None:
+            return []
+        if rehearsal is not None:
+            if all(known.id != alert.id for known in rehearsal.alerts):
+                rehearsal.alerts.append(alert)
+                self._dirty_rehearsals.add(alert.gateway)
+            return []
+        mine = next((open_.id for open_ in watch.state.book.alerts if open_.kind is alert.kind), None)
+        if mine == alert.id or watch.state.book.has_closed(alert):
+            return []
+        self._dirty.add(alert.asset)
+        if mine is not None or alert.onset_at_ns <= watch.state.book.closed_at_ns.get(alert.kind, -1):
+            return self._counted([closed(alert, alert.at_ns)])
+        self._adopt(alert.gateway, [alert])
+        return []
+
+    def release(self, gateway: str) -> list[Alert]:
+        """Forget the gateway's log and its assets: another detector owns it. Return the alerts that stand open."""
+        left = [
+            alert
+            for watch in self._watches.values()
+            if watch.state.gateway == gateway and gateway not in self._rehearsals
+            for alert in watch.state.book.alerts
+        ]
         for asset in [asset for asset, watch in self._watches.items() if watch.state.gateway == gateway]:
             del self._watches[asset]
             self._stale.discard(asset)
             self._dirty.discard(asset)
             self._gone.update(self._saved_keys.pop(asset, ()))
+        if self._rehearsals.pop(gateway, None) is not None:
+            self._dirty_rehearsals.add(gateway)
         if self._cursors.pop(gateway, None) is not None:
             self._dirty_cursors.discard(gateway)
             self._gone.add(f"log/{gateway}")
+        return left
 
     def _moment(self, origin: str) -> Moment:
         return Moment(self._clock.now_ns, self._clock.watched_ns, origin)
@@ -191,6 +286,8 @@ class DetectorCore:
         if room == "clock":
             self._clock = msgspec.json.decode(content, type=_Clock)
             self._clock_saved_ns = self._clock.now_ns
+        elif room == "rehearsal":
+            self._rehearsals[rest] = msgspec.json.decode(content, type=_Rehearsal)
         elif room == "log":
             self._cursors[rest] = msgspec.json.decode(content, type=_Cursor)
         elif room == "asset" and rest.endswith("/state"):

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from edgemesh.agents.clock import Clock
 from edgemesh.agents.core import Core, Input, OwnerCore, Samples
-from edgemesh.agents.items import Given, Heard, Item, Noticed, Offered, Outcome, Spoiled, Taken
+from edgemesh.agents.items import Given, Heard, Item, Met, Noticed, Offered, Outcome, Spoiled, Taken
 from edgemesh.errors import Rejected
 from edgemesh.log.follower import Follower
 from edgemesh.log.journal import Journal, Transaction
@@ -26,6 +26,8 @@ logger = logging.getLogger(__name__)
 
 MAX_BODY_BYTES = 200 * 1024
 MAX_TRIES = 3
+PRUNE_STEPS = 100
+"""Steps of pruning (1,000 rows each) at a time, so that an outbox shrinks faster than it can grow."""
 TICK_NS = 100_000_000
 """While work is waiting, time passes for the core in steps of this length between one item and the next."""
 
@@ -47,7 +49,10 @@ class EngineStats:
 
 @dataclass(slots=True)
 class _Step:
-    """One step on its way to the disk. `written` are records by the time at which they came about."""
+    """One step on its way to the disk.
+
+    `written` are records by the time at which they came about; `left` what stood open on gateways that were taken.
+    """
 
     now_ns: int
     outcome: Outcome = field(default_factory=Outcome)
@@ -55,6 +60,7 @@ class _Step:
     packs: list[Pack] = field(default_factory=list)
     spoiled: list[Quarantined] = field(default_factory=list)
     released: list[str] = field(default_factory=list)
+    left: list[Record] = field(default_factory=list)
     skipped: int = 0
     lost: int = 0
 
@@ -142,7 +148,9 @@ class Engine:
     def keep_house(self, through: int, *, keep_s: float) -> None:
         """Prune rows that every reader has (`through`) and that are older than `keep_s`; trim the sinks."""
         now_ns = self.clock.now_ns()
-        self.journal.prune(through, before_ns=now_ns - int(keep_s * 1e9))
+        for _ in range(PRUNE_STEPS):
+            if not self.journal.prune(through, before_ns=now_ns - int(keep_s * 1e9)):
+                break
         for sink in self._sinks:
             with self.journal.begin() as transaction:
                 sink.trim(transaction.connection, now_ns)
@@ -165,7 +173,7 @@ class Engine:
         self._commit(step)
         return step.outcome
 
-    def _take_in(self, step: _Step, item: Heard | Noticed | Spoiled | Given | Taken) -> None:
+    def _take_in(self, step: _Step, item: Heard | Noticed | Spoiled | Given | Taken | Met) -> None:
         if isinstance(item, Heard):
             step.outcome.settles.append(item.settle)
             try:
@@ -178,14 +186,17 @@ class Engine:
             step.write(self._handle(step, item, item.cards))
         elif isinstance(item, Spoiled):
             step.spoiled.append(item.quarantined)
+        elif isinstance(item, Met):
+            if isinstance(self.core, OwnerCore):
+                step.write(self.core.meet(item.alert))
         elif isinstance(item, Given):
             if isinstance(self.core, OwnerCore):
-                self.core.adopt(item.gateway, item.alerts)
+                self.core.adopt(item.gateway, item.alerts, item.through)
         else:
             step.released.append(item.gateway)
             self._followers.pop(item.gateway, None)
             if isinstance(self.core, OwnerCore):
-                self.core.release(item.gateway)
+                step.left += self.core.release(item.gateway)
 
     def _hear(self, step: _Step, item: Heard) -> None:
         if item.kind == "answers":
@@ -257,8 +268,9 @@ class Engine:
                 self._write(transaction, step, parts)
             self.stats.commits += 1
         self._count(step, records)
-        if records:
-            step.outcome.present = _encoded(self.core.present(records))
+        if records or step.left:
+            # What is open on a gateway that is another's now must be known to its owner, published before or not.
+            step.outcome.present = _encoded(self.core.present([*step.left, *records]))
 
     def _write(self, transaction: Transaction, step: _Step, parts: Mapping[str, bytes | None]) -> None:
         for at_ns, records in step.written if self.writes else ():

@@ -8,7 +8,7 @@ from edgemesh.agents.core import Input, Samples
 from edgemesh.model.samples import MAX_SAMPLES, Batch, Quality, Record, Sample, Source
 
 MAX_VALUES = 8_000
-"""Values of one batch at most, so that a pack with its 19-digit times stays below 256 KiB."""
+"""Numbers of one batch at most, values and times, so that a pack of the longest ones stays below 256 KiB."""
 
 
 class GatewayCore:
@@ -46,7 +46,7 @@ class GatewayCore:
 
 def _batches(samples: Sequence[Sample]) -> list[Batch]:
     source = samples[0].source
-    size = max(1, min(MAX_SAMPLES, MAX_VALUES // len(source.metrics)))
+    size = max(1, min(MAX_SAMPLES, MAX_VALUES // (1 + len(source.metrics))))
     return [_batch(source, samples[start : start + size]) for start in range(0, len(samples), size)]
 
 

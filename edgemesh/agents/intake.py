@@ -79,6 +79,8 @@ class Intake:
     def start(self, drivers: Sequence[tuple[str, Driver]]) -> None:
         """Run each driver until it ends by itself or `stop` comes."""
         self._tasks = [asyncio.create_task(self._care(name, driver), name=f"driver.{name}") for name, driver in drivers]
+        for task in self._tasks:
+            task.add_done_callback(_say_fault)
 
     async def finished(self) -> None:
         """Return when every driver has said that nothing more will come. InputError: one can't read its data."""
@@ -109,3 +111,10 @@ class Intake:
             self.stats.restarts += 1
             await asyncio.sleep(wait_s)
             wait_s = min(wait_s * 2, RETRY_S[1])
+
+
+def _say_fault(task: asyncio.Task[None]) -> None:
+    """A driver that ends with what drivers may not raise has a fault: say so, for it reads no more."""
+    error = None if task.cancelled() else task.exception()
+    if error is not None and not isinstance(error, InputError):
+        logger.error("%s has a fault and stays off", task.get_name(), exc_info=error)

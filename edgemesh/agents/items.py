@@ -56,10 +56,11 @@ class Spoiled(Arrival):
 
 @dataclass(slots=True, eq=False)
 class Given(Arrival):
-    """A gateway that is now ours, with the alerts that are open on it."""
+    """A gateway that is now ours, with the alerts that are open on it, and how far the owner before us has come."""
 
     gateway: str
     alerts: Sequence[Alert]
+    through: Cursor | None = None
 
 
 @dataclass(slots=True, eq=False)
@@ -69,7 +70,14 @@ class Taken(Arrival):
     gateway: str
 
 
-Item = Heard | Offered | Noticed | Spoiled | Given | Taken
+@dataclass(slots=True, eq=False)
+class Met(Arrival):
+    """An alert that somebody has left open on a gateway of ours."""
+
+    alert: Alert
+
+
+Item = Met | Heard | Offered | Noticed | Spoiled | Given | Taken
 
 
 @dataclass(slots=True)

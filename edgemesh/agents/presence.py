@@ -6,6 +6,8 @@ import msgspec
 
 from edgemesh.model.agents import Card, Presence
 
+WILL_S = 1.5
+"""How long somebody whose last will was said may take to come back."""
 _OLD_INCARNATIONS = 8
 
 
@@ -23,8 +25,9 @@ class PresenceTracker:
     """Turns cards and the passing of time into the cards that changed something.
 
     A retained card alone is no sign of life; a card published now, or a beat that rises, is. An agent is dead when its
-    beat has not risen for `dead_after_beats` of its own heartbeats. `down` counts at once. While an incarnation is
-    alive, cards of those before it are ignored, and so is any last will but its own. Times are seconds of one monotonic
+    beat has not risen for `dead_after_beats` of its own heartbeats. A last will only speeds that up, to WILL_S: a
+    broker that is stopped says everybody's will, and what is killed is mostly started again at once. While an
+    incarnation is alive, cards of those before it are ignored, and so is any last will but its own. Times are seconds of one monotonic
     clock. At most `max_agents` are followed: for one more, the agent that has been down the longest is forgotten, and
     if none is down the new one is ignored.
     """
@@ -61,11 +64,18 @@ class PresenceTracker:
                 found += self._report(known, msgspec.structs.replace(known.card, state=Presence.DOWN))
         return found
 
+    def pardon(self, until_s: float) -> None:
+        """Take nobody's silence before this instant for death: we were not listening, or they could not speak."""
+        for known in self._known.values():
+            known.heard_s = max(known.heard_s, until_s)
+
     def _hear(self, known: _Known, card: Card, *, retained: bool, now_s: float) -> list[Card]:
         """Take in another card of the same incarnation."""
         if card.state is Presence.DOWN:
             # A last will was written at the connect: its beat says nothing, the beats seen before still count.
-            return self._report(known, card)
+            patience_s = self._dead_after_beats * known.card.heartbeat_s
+            known.heard_s = min(known.heard_s, now_s + WILL_S - patience_s)
+            return []
         rises = card.beat > known.card.beat and (known.up is True or not retained)
         if card.beat >= known.card.beat:
             known.card = card

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 
 from edgemesh.agents.roles import WRITER_OF, RoleTraits
@@ -13,6 +14,8 @@ from edgemesh.wire import codec
 from edgemesh.wire.topics import Topics
 
 ASK_AGAIN_S = 0.5
+SAY_EVERY_S = 0.02
+"""Watermarks are said no more often than this: one tells all that was taken in since the last."""
 NO_CURSOR = Cursor("", 0)
 
 
@@ -27,18 +30,31 @@ class Reader:
         self._heads: dict[str, tuple[str, int]] = {}
         self._asked: dict[str, tuple[Cursor, float]] = {}
         self._unsaid: set[str] = set()
+        self._saying: asyncio.TimerHandle | None = None
         self._chased: dict[str, Cursor] = {}
         self._owned: set[str] = set()
         self._owners_epoch = -1
         self._alerts: dict[str, Alert] = {}
+        self._marks: dict[str, Cursor] = {}
 
     # -- watermarks and asks ------------------------------------------------------------------------------------------
 
     def moved(self, marks: Mapping[str, Cursor]) -> None:
-        """Publish cursors that are on the disk now."""
-        for agent, cursor in marks.items():
-            self._positions[agent] = cursor
-            self._announce(agent, cursor)
+        """Publish cursors that are on the disk now, at once or within SAY_EVERY_S."""
+        self._positions.update(marks)
+        self._unsaid.update(marks)
+        if self._unsaid and self._saying is None:
+            self.say()
+            self._saying = asyncio.get_running_loop().call_later(SAY_EVERY_S, self._say_again)
+
+    def say(self) -> None:
+        """Publish the cursors that moved since they were published last."""
+        for agent in list(self._unsaid):
+            self._announce(agent, self._positions.get(agent, NO_CURSOR))
+
+    def _say_again(self) -> None:
+        self._saying = None
+        self.moved({})
 
     def ask(self, agent: str, now_s: float, *, force: bool = False) -> None:
         """Ask a producer for what follows our cursor; the same wish is not said again within half a second."""
@@ -74,8 +90,7 @@ class Reader:
 
     def chase(self, now_s: float) -> None:
         """Say what the bus had no room for, and ask for rows that we lack where nothing came since the last chase."""
-        for agent in list(self._unsaid):
-            self._announce(agent, self._positions.get(agent, NO_CURSOR))
+        self.say()
         for agent, (epoch, head) in self._heads.items():
             cursor = self._positions.get(agent, NO_CURSOR)
             behind = head > 0 and (cursor.epoch != epoch or cursor.through < head)
@@ -97,13 +112,23 @@ class Reader:
             return (), ()
         self._owners_epoch = owners.epoch
         ours = {gateway for gateway, owner in owners.owners.items() if owner == name}
-        gained, lost = sorted(ours - self._owned), sorted(self._owned - ours)
+        # What was ours before we were down is on the disk; it may be another's by now.
+        gained, lost = sorted(ours - self._owned), sorted((self._owned | self._positions.keys()) - ours)
         self._owned = ours
+        self.say()  # while we still have a word on what is lost
         for gateway in lost:
-            self._positions.pop(gateway, None)
-            self._asked.pop(gateway, None)
-            self._unsaid.discard(gateway)
+            self.forget(gateway)
         return gained, lost
+
+    def forget(self, gateway: str) -> None:
+        """Have no cursor in this log any more."""
+        self._positions.pop(gateway, None)
+        self._asked.pop(gateway, None)
+        self._unsaid.discard(gateway)
+
+    def owns(self, gateway: str) -> bool:
+        """Whether the gateway's log is ours to read now."""
+        return gateway in self._owned
 
     def open_alert(self, alert_id: str, alert: Alert | None) -> None:
         """Take note of what stands on a retained alert topic."""
@@ -115,3 +140,17 @@ class Reader:
     def open_alerts(self, gateway: str) -> Sequence[Alert]:
         """The alerts that stand open on a gateway's assets."""
         return [alert for alert in self._alerts.values() if alert.gateway == gateway]
+
+    def marked(self, gateway: str, mark: Watermark) -> None:
+        """Take note of how far our group is in a gateway's log, whoever of it said so."""
+        if not mark.resend:
+            self._marks[gateway] = Cursor(mark.epoch, mark.through)
+
+    def predecessor(self, gateway: str) -> tuple[bool, Cursor | None]:
+        """Whether we begin with this gateway, rather than go on, and how far the owner before us has come.
+
+        We begin where we have no cursor, and where another has got further than ours while we were away.
+        """
+        ours, mark = self._positions.get(gateway), self._marks.get(gateway)
+        ahead = ours is not None and mark is not None and mark.epoch == ours.epoch and mark.through > ours.through
+        return ours is None or ahead, mark

@@ -20,7 +20,7 @@ from typing import TypeVar
 from edgemesh.agents.card import HEARTBEAT_S, make_card
 from edgemesh.agents.engine import Engine
 from edgemesh.agents.feed import Feed
-from edgemesh.agents.items import Given, Heard, Item, Noticed, Outcome, Spoiled, Taken
+from edgemesh.agents.items import Given, Heard, Item, Met, Noticed, Outcome, Spoiled, Taken
 from edgemesh.agents.presence import PresenceTracker
 from edgemesh.agents.reader import Reader
 from edgemesh.agents.roles import ROLES
@@ -40,7 +40,11 @@ HOUSEKEEPING_S = 5.0
 LATE_S = 0.2
 CATCH_UP_S = 0.05
 MAX_ITEMS = 1_000
+REST_S = 0.02
+"""Between the commits of an agent without a log of its own: nobody waits for it, so larger groups cost nobody time."""
 RETRY_S = (0.1, 5.0)
+RETURN_S = 2.0
+"""After a broker is back its clients come back within this; until then their silence says nothing."""
 
 
 class Runtime:
@@ -70,6 +74,7 @@ class Runtime:
         self._clock = engine.clock
         self._topics = topics
         self._traits = ROLES[role]
+        self._rests = bool(self._traits.follows) and not self._traits.writes
         self._keep_s = keep_s
         self._incarnation = incarnation or secrets.token_hex(8)
         self._beat = 0
@@ -82,7 +87,8 @@ class Runtime:
         self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix=self.name)
         self._tasks: list[asyncio.Task[None]] = []
         self._presence = PresenceTracker()
-        self.reader = Reader(bus, topics, engine.journal.cursors(), group=group or role.value, traits=self._traits)
+        self._group = group or role.value
+        self.reader = Reader(bus, topics, engine.journal.cursors(), group=self._group, traits=self._traits)
         self.feed: Feed | None = None
         if self._traits.writes:
             self.feed = Feed(
@@ -111,6 +117,7 @@ class Runtime:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        self.reader.say()
         self.bus.publish(self._topics.card(self.name), self._card(Presence.DOWN), retain=True)
         await self.bus.close()
         await asyncio.to_thread(self._worker.shutdown)
@@ -139,6 +146,7 @@ class Runtime:
             self.bus.subscribe(topics.watermark(self.name, "+"), self._hear_watermark)
         if traits.owned:
             self.bus.subscribe(topics.alert("+"), self._hear_alert)
+            self.bus.subscribe(topics.watermark("+", self._group), self._hear_mark)
             self.bus.subscribe(topics.owners(), self._hear_owners)
         else:
             for kind in traits.follows:
@@ -182,6 +190,8 @@ class Runtime:
             alert_id = parse(message.topic).name
             alert = codec.decode_alert(message.payload, id=alert_id) if message.payload else None
             self.reader.open_alert(alert_id, alert)
+            if alert is not None and self.reader.owns(alert.gateway):
+                self.offer(Met(alert))
             message.settle()
 
     def _hear_owners(self, message: Message) -> None:
@@ -194,10 +204,23 @@ class Runtime:
                 self.bus.unsubscribe(self._topics.log("readings", gateway))
                 self.offer(Taken(gateway))
             for gateway in gained:
-                self.offer(Given(gateway, self.reader.open_alerts(gateway)))
-                self.bus.subscribe(self._topics.log("readings", gateway), self._hear_log)
-                self.reader.ask(gateway, time.monotonic(), force=True)
+                self._take_over(gateway)
             message.settle()
+
+    def _take_over(self, gateway: str) -> None:
+        begins, through = self.reader.predecessor(gateway)
+        if begins:
+            self.offer(Taken(gateway))
+            self.reader.forget(gateway)
+            self.offer(Given(gateway, self.reader.open_alerts(gateway), through))
+        self.bus.subscribe(self._topics.log("readings", gateway), self._hear_log)
+        self.reader.ask(gateway, time.monotonic(), force=True)
+
+    def _hear_mark(self, message: Message) -> None:
+        if message.payload:
+            with self._refusing(message):
+                self.reader.marked(parse(message.topic).name, codec.decode_watermark(message.payload))
+        message.settle()
 
     def _notice(self, cards: Sequence[Card]) -> None:
         if cards:
@@ -223,15 +246,19 @@ class Runtime:
         while not (self._stopping and not self.waiting):
             if not self.waiting and not self._stopping:
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._wake.wait(), max(0.0, next_tick_s - time.monotonic()))
+                    async with asyncio.timeout(next_tick_s - time.monotonic()):
+                        await self._wake.wait()
             self._wake.clear()
             now_s = time.monotonic()
             if not self.waiting and now_s - next_tick_s > LATE_S and next_tick_s:
                 await asyncio.sleep(CATCH_UP_S)  # we were held up: what came meanwhile comes before the time
             if self.waiting or now_s >= next_tick_s:
                 next_tick_s = time.monotonic() + TICK_S
-                self._notice(self._presence.sweep(now_s))
+                if self.bus.linked:
+                    self._notice(self._presence.sweep(now_s))
                 await self._step()
+                if self._rests:
+                    await asyncio.sleep(REST_S)
             if self._republish:
                 self._republish = False
                 self._show(await self.in_worker(self.engine.present))
@@ -279,6 +306,7 @@ class Runtime:
             self.feed.feeder.linked(up)
         if up:
             logger.info("%s: connected", self.name)
+            self._presence.pardon(time.monotonic() + RETURN_S)
             self._republish = True
             self.bus.publish(self._topics.card(self.name), self._card(Presence.UP), retain=True)
             self.reader.linked(time.monotonic())

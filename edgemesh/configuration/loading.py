@@ -48,6 +48,8 @@ def load(
         node = tree
         for parent in parents:
             node = node.setdefault(parent, {})
+            if not isinstance(node, dict):
+                raise ConfigError("must be a table", file=str(file), path=parent, wish=f"[{parent}]")
         node[last] = value
     settings = convert(tree, PlantSettings, file=str(file))
     _check_names(settings, file)

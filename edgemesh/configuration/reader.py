@@ -14,7 +14,7 @@ import msgspec
 import msgspec.inspect
 
 from edgemesh.errors import ConfigError
-from edgemesh.model.settings import decode_amount
+from edgemesh.model.settings import Bytes, Seconds, decode_amount
 
 T = TypeVar("T")
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
@@ -23,6 +23,8 @@ _MISSING = re.compile(r"missing required field `([^`]+)`")
 _AT = re.compile(r" - at `\$?([^`]*)`$")
 _STEP = re.compile(r"\.([^.\[]+)|\[(\d+|\.\.\.)\]")
 MAX_FILE_BYTES = 1_000_000
+MAX_SECONDS = 100 * 365.25 * 86400
+MAX_BYTES = 2**60
 
 
 def read_toml(file: Path, environment: Mapping[str, str] = os.environ) -> dict[str, Any]:
@@ -73,9 +75,20 @@ def convert(tree: object, kind: type[T], *, file: str, path: str = "") -> T:
     ConfigError says which key of which file is wrong and what would be right; `path` is put before its path.
     """
     try:
-        return msgspec.convert(tree, kind, dec_hook=decode_amount)
+        return msgspec.convert(tree, kind, dec_hook=_decode_amount)
     except msgspec.ValidationError as error:
         raise _explain(error, kind, file, path) from None
+
+
+def _decode_amount(kind: type, value: object) -> object:
+    """As `decode_amount`, but an amount beyond all sense is refused here instead of overflowing somewhere later."""
+    try:
+        amount = decode_amount(kind, value)
+    except OverflowError:
+        amount = Bytes(MAX_BYTES + 1)
+    if (isinstance(amount, Seconds) and amount > MAX_SECONDS) or (isinstance(amount, Bytes) and amount > MAX_BYTES):
+        raise ValueError("is beyond all measure: at most 100 years, or 1 EiB")
+    return amount
 
 
 def _explain(error: msgspec.ValidationError, kind: type, file: str, prefix: str) -> ConfigError:
@@ -122,4 +135,6 @@ def _inside(kind: msgspec.inspect.Type, name: str) -> list[msgspec.inspect.Type]
         return [kind.value_type] if isinstance(kind, msgspec.inspect.DictType) else []
     if isinstance(kind, msgspec.inspect.VarTupleType | msgspec.inspect.ListType):
         return [kind.item_type]
+    if isinstance(kind, msgspec.inspect.DictType):  # msgspec writes `[...]` for any of its keys
+        return [kind.value_type]
     return []

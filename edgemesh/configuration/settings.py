@@ -38,6 +38,12 @@ class SiteSettings(Settings, frozen=True, kw_only=True):
     port: Port = 0
     roles: tuple[Role, ...] = ()
 
+    def __repr__(self) -> str:
+        broker = self.broker if self.broker in EMBEDDED else "***"  # an address may hold a password
+        return (
+            f"SiteSettings(id={self.id!r}, data={self.data!r}, broker={broker!r}, port={self.port}, roles={self.roles})"
+        )
+
 
 class AssetSettings(Settings, frozen=True, kw_only=True):
     """`[[asset]]`: the thing maintained. `criticality`: A the plant stops without it, B output is lost, C rest."""

@@ -11,6 +11,7 @@ from edgemesh.model.alerts import Alert, AlertKind, AlertState, Evidence, Severi
 from edgemesh.model.ids import derive_id
 
 _MOST_EVIDENCE = 16
+_CLOSED_KEPT = 8
 
 
 class OpenAlert(msgspec.Struct):
@@ -24,11 +25,13 @@ class Book(msgspec.Struct):
     """At most one open alert per kind. It is raised by the first signal and over when all its sources are.
 
     A version is made when evidence is added or the severity rises, never for a mere further sample; severity and
-    evidence only grow while it is open. `closed_at_ns` keeps onsets, and so ids, apart.
+    evidence only grow while it is open. `closed_at_ns` keeps onsets, and so ids, apart; `closed_ids`
+    are the last alerts that were over.
     """
 
     entries: dict[AlertKind, OpenAlert] = {}
     closed_at_ns: dict[AlertKind, int] = {}
+    closed_ids: list[str] = []
 
     @property
     def alerts(self) -> list[Alert]:
@@ -60,6 +63,17 @@ class Book(msgspec.Struct):
         """Go on with another detector's open alert, kept open by these sources."""
         self.entries[alert.kind] = OpenAlert(alert, list(dict.fromkeys(sources)))
 
+    def replace(self, alert: Alert) -> bool:
+        """Go on with another detector's open alert in the place of our own of its kind; False: we have none."""
+        entry = self.entries.get(alert.kind)
+        if entry is not None:
+            entry.alert = alert
+        return entry is not None
+
+    def has_closed(self, alert: Alert) -> bool:
+        """Whether this very alert is over here: then what still says that it stands is an echo."""
+        return alert.id in self.closed_ids
+
     def _open(self, signal: Signal, site: str, asset: str, gateway: str, origin: str) -> OpenAlert:
         onset = max(signal.onset_at_ns, self.closed_at_ns.get(signal.kind, -1) + 1)
         at_ns = max(signal.at_ns, onset)
@@ -87,13 +101,19 @@ class Book(msgspec.Struct):
         entry.sources = [source for source in entry.sources if source not in sources]
         if entry.sources:
             return None
-        alert = entry.alert
-        at_ns = max(at_ns, alert.at_ns)
-        del self.entries[alert.kind]
-        self.closed_at_ns[alert.kind] = at_ns
-        return msgspec.structs.replace(
-            alert, version=alert.version + 1, state=AlertState.CLEARED, at_ns=at_ns, cleared_at_ns=at_ns
-        )
+        over = closed(entry.alert, at_ns)
+        del self.entries[over.kind]
+        self.closed_at_ns[over.kind] = over.at_ns
+        self.closed_ids = [*self.closed_ids[1 - _CLOSED_KEPT :], over.id]
+        return over
+
+
+def closed(alert: Alert, at_ns: int) -> Alert:
+    """The next version of an alert, which is over at `at_ns` (not before what it has seen)."""
+    at_ns = max(at_ns, alert.at_ns)
+    return msgspec.structs.replace(
+        alert, version=alert.version + 1, state=AlertState.CLEARED, at_ns=at_ns, cleared_at_ns=at_ns
+    )
 
 
 def _strengthen(entry: OpenAlert, signal: Signal) -> Alert | None:

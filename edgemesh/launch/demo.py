@@ -104,7 +104,7 @@ async def prepare(options: DemoOptions, *, stream: TextIO) -> Demo:
     plant = await build(configuration)
     page = _page(configuration, options)
     url = f"http://{page.host}:{page.port}/" if page else ""
-    broker = f"{plant.broker.kind} {plant.broker.version} on {plant.broker.address}" if plant.broker else options.broker
+    broker = plant.broker_name + (f" on {plant.broker.address}" if plant.broker else "")
     view = make_view(stream, f"edgemesh demo · broker {broker}" + (f" · page {url}" if url else ""))
     observer = Observer(plant, "demo-page", page=page, view=view)
     return Demo(options, plant, observer, Simulator(_simulator(plant, options)), Truth(), asyncio.Event())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import importlib.util
 import logging
 import secrets
 import time
@@ -50,6 +51,14 @@ class Plant:
     broker: EmbeddedBroker | None = None
     agents: dict[str, Runtime] = field(default_factory=dict)
     intakes: dict[str, Intake] = field(default_factory=dict)
+
+    @property
+    def broker_name(self) -> str:
+        """The broker for people, never with a password: program and version of our own, addresses of another's."""
+        if self.broker:
+            return f"{self.broker.kind} {self.broker.version}"
+        broker = self.configuration.settings.site.broker
+        return broker if broker in EMBEDDED else ", ".join(map(str, parse_addresses(broker)))
 
     def of(self, role: Role) -> list[Runtime]:
         """The agents of a role."""
@@ -102,11 +111,11 @@ async def find_broker(configuration: Configuration) -> tuple[EmbeddedBroker | No
 async def build(
     configuration: Configuration,
     *,
-    roles: frozenset[Role] = frozenset(Role),
+    names: frozenset[str] | None = None,
     clock: Callable[[], Clock] = SystemClock,
     connect: Connect | None = None,
 ) -> Plant:
-    """Build the agents of a configuration that have one of the roles; nothing runs yet but an embedded broker.
+    """Build the agents of these names (None: all); nothing runs yet but an embedded broker.
 
     `connect` replaces the broker, for a bus in memory. `clock` makes one clock per agent.
     """
@@ -120,7 +129,9 @@ async def build(
     plant = Plant(configuration, Topics(configuration.settings.site.id), connect, broker)
     try:
         for role, name, make_core, sinks in _agents(configuration):
-            if role in roles:
+            if names is None or name in names:
+                if role is Role.DETECTOR and configuration.settings.detection.forest:
+                    _need("numpy", "sklearn")
                 plant.agents[name] = _agent(plant, role, name, make_core, sinks, clock())
     except BaseException:
         await plant.stop()
@@ -132,6 +143,13 @@ async def build(
         await plant.stop()
         raise ConfigError("names no agent to run", file=str(configuration.file), wish="add [[gateway]], [detector], …")
     return plant
+
+
+def _need(*modules: str) -> None:
+    """Raise ModuleNotFoundError now, rather than in the middle of the work when a model is learnt."""
+    for module in modules:
+        if importlib.util.find_spec(module) is None:
+            raise ModuleNotFoundError(f"No module named {module!r}", name=module)
 
 
 AgentPlan = tuple[Role, str, Callable[[], Core], Sequence[Sink]]

@@ -227,9 +227,7 @@ def judge(replay: Replay, *, seconds: float, undrained: Sequence[str]) -> Replay
         readings={"accepted": accepted, "delivered": delivered, "lost": accepted - delivered},
         seconds=round(seconds, 2),
         rows_per_s=round(rows / seconds, 1),
-        broker=f"{plant.broker.kind} {plant.broker.version}"
-        if plant.broker
-        else plant.configuration.settings.site.broker,
+        broker=plant.broker_name,
         undrained=tuple(undrained),
     )
 

@@ -67,7 +67,6 @@ def report(plant: Plant, truth: Truth, *, seed: int, undrained: Sequence[str]) -
     now_ns = max((alert.at_ns for alert in alerts), default=0)
     last_ns = max((fault.begin_ns for fault in truth.faults.values()), default=0)
     judgement = truth.judge(_spans(alerts), before_ns=max(now_ns, last_ns) - TIME_TO_SHOW_NS)
-    broker = plant.broker
     return DemoReport(
         readings={"accepted": accepted, "delivered": delivered, "lost": accepted - delivered},
         faults={"injected": judgement.injected, "detected": judgement.detected},
@@ -79,7 +78,7 @@ def report(plant: Plant, truth: Truth, *, seed: int, undrained: Sequence[str]) -
                 [pair.alert_to_dispatch_ms for pair in pairs if pair.alert_to_dispatch_ms is not None]
             ),
         },
-        broker=f"{broker.kind} {broker.version}" if broker else plant.configuration.settings.site.broker,
+        broker=plant.broker_name,
         seed=seed,
         undrained=tuple(undrained),
     )

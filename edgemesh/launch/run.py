@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Sequence
 
 from edgemesh.configuration.loading import Configuration
+from edgemesh.errors import ConfigError
 from edgemesh.launch.observer import Observer
 from edgemesh.launch.plant import build
 from edgemesh.launch.signals import stopping_on_signals
@@ -14,10 +16,28 @@ from edgemesh.model.agents import Role
 logger = logging.getLogger(__name__)
 
 
-async def run(configuration: Configuration, *, roles: frozenset[Role], page: bool = True) -> None:
-    """Run the agents that have one of the roles, and the page if the file has a `[console]`, until a signal comes."""
-    plant = await build(configuration, roles=roles)
-    console = configuration.settings.console if page else None
+def select(configuration: Configuration, roles: Sequence[str], agents: Sequence[str]) -> frozenset[str] | None:
+    """The names of the agents that have one of the roles, and those named; None: neither was asked for, so all.
+
+    ConfigError for a role that there is not, or an agent that the file does not have.
+    """
+    there = configuration.settings.agents()
+    unknown = [role for role in roles if role not in set(Role)]
+    if unknown:
+        raise ConfigError(f"`{unknown[0]}` is no role", wish=f"one of {', '.join(Role)}")
+    strange = [agent for agent in agents if agent not in {name for _, name in there}]
+    if strange:
+        wish = f"it has {', '.join(name for _, name in there)}"
+        raise ConfigError(f"has no agent `{strange[0]}`", file=str(configuration.file), wish=wish)
+    if not roles and not agents:
+        return None
+    return frozenset(name for role, name in there if role in roles or name in agents)
+
+
+async def run(configuration: Configuration, *, names: frozenset[str] | None = None) -> None:
+    """Run the agents of these names until a signal comes; without names all, and the page of the `[console]`."""
+    plant = await build(configuration, names=names)
+    console = configuration.settings.console if names is None else None
     observer = Observer(plant, "page", page=console) if console else None
     stopping = asyncio.Event()
     with stopping_on_signals(stopping):

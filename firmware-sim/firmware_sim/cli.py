@@ -95,6 +95,8 @@ _crew = _options(
                  help="Mean seconds of way and work for one order (each time within a third of it)."),
     click.option("--state-dir", type=click.Path(file_okay=False, path_type=Path), default=None,
                  help="Where the crew keeps its memory, so that it survives kill -9."),
+    click.option("--ledger", type=click.Path(dir_okay=False, path_type=Path), default=None,
+                 help="A file to which each start of work adds a line."),
 )  # fmt: skip
 
 
@@ -121,6 +123,7 @@ class CrewOptions:
     silence: float
     work_s: float
     state_dir: Path | None
+    ledger: Path | None
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -312,7 +315,9 @@ def _members(
         folder = options.state_dir
         file = None if folder is None else MemoryFile(folder / f"{site}-{person.name}.json")
         try:
-            members.append(Member(person, site, broker, watch, habits=habits, seed=seed, file=file))
+            members.append(
+                Member(person, site, broker, watch, habits=habits, seed=seed, file=file, ledger=options.ledger)
+            )
         except (MemoryFault, OSError) as error:
             raise click.ClickException(str(error)) from error
     return members

@@ -6,6 +6,7 @@ import logging
 import time
 import uuid
 from collections import deque
+from pathlib import Path
 
 import aiomqtt
 
@@ -23,7 +24,8 @@ log = logging.getLogger("firmware_sim")
 class Member:
     """A person at work: hears the dispatch list and the hall, and carries out what the executor decides.
 
-    With `file` the executor's memory survives kill -9; it is on the disk before any answer that rests on it.
+    With `file` the executor's memory survives kill -9; it is on the disk before any answer that rests on it. With
+    `ledger` each start of work is a line of that file: `ORDER ATTEMPT NAME AT_NS`.
     """
 
     def __init__(
@@ -36,8 +38,9 @@ class Member:
         habits: Habits | None = None,
         seed: int = 0,
         file: MemoryFile | None = None,
+        ledger: Path | None = None,
     ) -> None:
-        self._person, self._site, self._file = person, site, file
+        self._person, self._site, self._file, self._ledger = person, site, file, ledger
         memory = file.load() if file is not None else Memory()
         self._executor = Executor(person.name, person.skills, habits, seed, memory)
         self._incarnation = uuid.uuid4().hex
@@ -131,6 +134,9 @@ class Member:
         if answer.again:
             return
         mark = answer.mark
+        if mark.answer == "started" and self._ledger is not None:
+            with self._ledger.open("a", encoding="utf-8") as ledger:
+                ledger.write(f"{answer.order} {mark.attempt} {self._person.name} {mark.at_ns}\n")
         log.info("%s: order %s attempt %d %s %s", self._person.name, answer.order[:8], mark.attempt,
                  mark.answer, f"({mark.note})" if mark.note else "")  # fmt: skip
         self._show()

@@ -115,6 +115,7 @@ def test_cancel(folder: Path, tmp_path: Path) -> None:
         "mqtt_json": {"topic": "{device}"},
         "replay": {"path": str(tmp_path)},
         "host": {"period": "60s"},
+        "count": {},
     }
     inlet = FakeInlet()
     driver = module_of(folder).create(settings_of(folder, tables[folder.name]))

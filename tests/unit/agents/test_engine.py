@@ -6,7 +6,6 @@ import logging
 import sqlite3
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -83,11 +82,15 @@ class Tally:
     def load(self, parts: Mapping[str, bytes]) -> None:
         self.count = self.saved = int(parts.get("count", b"0"))
 
-    def adopt(self, gateway: str, alerts: Sequence[Alert]) -> None:
+    def adopt(self, gateway: str, alerts: Sequence[Alert], through: Cursor | None = None) -> None:
         self.moves.append(f"+{gateway} {len(alerts)}")
 
-    def release(self, gateway: str) -> None:
+    def meet(self, alert: Alert) -> Sequence[Record]:
+        return ()
+
+    def release(self, gateway: str) -> Sequence[Alert]:
         self.moves.append(f"-{gateway}")
+        return ()
 
 
 @dataclass
@@ -212,11 +215,15 @@ def test_a_full_disk_leaves_nothing_behind(build: Build) -> None:
     settled = Settled()
     engine = build(max_bytes=150_000)
     seq, items = 0, [settled.hear(1)]
-    with pytest.raises(LogFull):
-        while seq < 2_000:
-            seq += 100
-            items = [settled.hear(each) for each in range(seq - 99, seq + 1)]
+    full = False
+    while not full and seq < 2_000:
+        seq += 100
+        items = [settled.hear(each) for each in range(seq - 99, seq + 1)]
+        try:
             engine.step(items)
+        except LogFull:
+            full = True
+    assert full
     had = versions(engine)
     assert had == list(range(1, seq - 99))
     with pytest.raises(LogFull):

@@ -71,15 +71,36 @@ def test_a_heartbeat_of_its_own() -> None:
     assert ear.sweep(26.0) == [("down", "i1")]
 
 
-def test_down_counts_at_once() -> None:
-    """A last will is believed, retained or not and whatever its beat; a beat that rises brings the agent back."""
+def test_a_last_will_speeds_death_up() -> None:
+    """It is believed after 1.5 s, retained or not and whatever its beat; a beat that rises brings the agent back."""
     ear = Ear()
     ear.see(card(5), 0.0)
-    assert ear.see(card(0, state=DOWN), 0.1, retained=True) == [("down", "i1")]
+    assert ear.see(card(0, state=DOWN), 0.1, retained=True) == []
+    assert ear.sweep(1.5) == []
+    assert ear.sweep(1.7) == [("down", "i1")]
     assert ear.sweep(99.0) == []
     assert ear.see(card(5), 100.0) == []
     assert ear.see(card(6), 101.0) == [("up", "i1")]
     assert Ear().see(card(0, state=DOWN), 0.0, retained=True) == [("down", "i1")]
+
+
+def test_who_comes_back_at_once_was_never_away() -> None:
+    """A broker that is stopped says everybody's will: who beats again within 1.5 s is not reported."""
+    ear = Ear()
+    ear.see(card(5), 0.0)
+    ear.see(card(0, state=DOWN), 0.1)
+    assert ear.see(card(6), 1.0) == ear.sweep(2.0) == ear.sweep(3.4) == []
+    assert ear.sweep(3.6) == [("down", "i1")]
+
+
+def test_silence_while_nobody_could_be_heard_is_pardoned() -> None:
+    """After a broker is back, its clients' time begins when they can have come back."""
+    ear = Ear()
+    ear.see(card(5), 0.0)
+    ear.see(card(0, state=DOWN), 0.1)
+    ear.tracker.pardon(12.0)
+    assert ear.sweep(14.4) == []
+    assert ear.sweep(14.6) == [("down", "i1")]
 
 
 def test_a_new_incarnation_is_news() -> None:

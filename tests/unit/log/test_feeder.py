@@ -316,6 +316,20 @@ def test_a_dead_group_costs_next_to_nothing() -> None:
     assert set(sent) == {1}
 
 
+def test_a_group_that_comes_back_is_probed_soon() -> None:
+    """An ask is a sign of life: the long pauses of a dead group are over."""
+    log = feeder("det", "rec", head=8)
+    log.mark("det", EPOCH, 8)
+    for second in range(100):
+        log.tick(second)
+        drain(log)
+    log.ask("rec", EPOCH, 0, 100.0)
+    assert drain(log) == rows(1, 8)
+    log.tick(100.0)
+    log.tick(100.0 + PROBE_S)
+    assert drain(log) == [1]
+
+
 def test_groups_are_bounded() -> None:
     """Ever new names of groups don't fill the memory, and push no required group out."""
     log = feeder("det", head=8)

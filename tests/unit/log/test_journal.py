@@ -251,9 +251,9 @@ def test_a_locked_file_is_a_clear_error_in_time(path: Path, journal: Journal, mo
     with closing(Journal.open(path, "gw1")) as journal, closing(sqlite3.connect(path)) as other:
         other.execute("BEGIN IMMEDIATE")
         started = time.monotonic()
-        with pytest.raises(LogError, match="locked"):
+        with pytest.raises(LogError, match="another process keeps the file locked"):
             append(journal, 1)
-        with pytest.raises(LogError, match="locked"):
+        with pytest.raises(LogError, match="another process keeps the file locked"):
             Journal.open(path, "gw1")
         assert time.monotonic() - started < 5
         other.rollback()

@@ -1,0 +1,5 @@
+"""`python -m edgemesh` is `edgemesh`."""
+
+from edgemesh.cli import main
+
+main()

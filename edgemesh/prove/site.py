@@ -1,0 +1,229 @@
+"""The site under proof: real processes around a real broker that keeps nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from edgemesh.errors import BusUnavailable, InputError
+from edgemesh.prove.faults import Victim
+
+GATEWAYS = ("gateway-1", "gateway-2")
+DETECTORS = ("detector-1", "detector-2")
+DEVICES = 16
+"""Counting devices of each gateway."""
+CREW = ("ana", "ben", "cleo", "dai", "eve", "finn", "gus", "hana")
+READY_S = 15.0
+STOP_S = 5.0
+
+_CONFIGURATION = """
+[site]
+id = "prove"
+data = "{folder}/data"
+broker = "{broker}"
+roles = ["gateway", "detector", "scheduler", "recorder", "registry"]
+{gateways}
+[detector]
+agents = ["detector-1", "detector-2"]
+
+[[detection.rule]]
+kind = "limit"
+name = "excursion"
+metric = "level"
+above = 0.5
+clear = 0.5
+
+[scheduler]
+
+[dispatch]
+answer_within = "30s"
+work_within = "120s"
+verify_for = "500ms"
+when_cleared = "keep"
+
+[[dispatch.triage]]
+title = "Look after {{asset}}"
+skills = {{ operator = 0.5 }}
+
+[recorder]
+
+[registry]
+
+[outbox]
+keep = "10s"
+"""
+_GATEWAY = """
+[[gateway]]
+id = "{name}"
+
+[[gateway.driver]]
+type = "count"
+prefix = "{name}"
+devices = {devices}
+rate = {rate}
+until = "{folder}/enough"
+period = {period}
+excursion = {excursion}
+ledger = "{folder}/ledgers/{name}"
+"""
+
+
+@dataclass(slots=True)
+class Program:
+    """A program that is started again whenever it was killed."""
+
+    name: str
+    command: Sequence[str]
+    log: Path
+    process: asyncio.subprocess.Process | None = None
+    starts: int = 0
+
+    async def start(self) -> None:
+        """Start it; its output goes to its log."""
+        with self.log.open("ab") as log:
+            self.process = await asyncio.create_subprocess_exec(
+                *self.command, stdin=asyncio.subprocess.DEVNULL, stdout=log, stderr=log
+            )
+        self.starts += 1
+
+    def send(self, number: signal.Signals) -> None:
+        """Send a signal, if it still runs."""
+        if self.process and self.process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                self.process.send_signal(number)
+
+    async def kill(self) -> None:
+        """`kill -9`, of its children before itself, and wait until it is gone."""
+        if self.process is None:
+            return
+        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
+        with contextlib.suppress(OSError):
+            for child in children.read_text().split():
+                os.kill(int(child), signal.SIGKILL)
+        self.send(signal.SIGKILL)
+        await self.process.wait()
+
+    async def stop(self) -> None:
+        """End it in peace, and by force after 5 s."""
+        self.send(signal.SIGCONT)
+        self.send(signal.SIGTERM)
+        if self.process:
+            try:
+                await asyncio.wait_for(self.process.wait(), STOP_S)
+            except TimeoutError:
+                await self.kill()
+
+    def check(self) -> None:
+        """InputError when it has ended by itself: the proof can't go on."""
+        if self.process and self.process.returncode is not None:
+            said = self.log.read_text(errors="replace").strip().splitlines()[-1:] or ["nothing"]
+            raise InputError(f"{self.name} ended by itself with status {self.process.returncode}; it said: {said[0]}")
+
+
+@dataclass(slots=True)
+class Site:
+    """All programs of the proof. `port` is the broker's."""
+
+    folder: Path
+    broker_kind: str
+    programs: dict[str, Program] = field(default_factory=dict)
+    port: int = 0
+
+    def of(self, victim: Victim) -> list[str]:
+        """The programs that a fault of this kind may hit."""
+        return {
+            Victim.BROKER: ["broker"] if "broker" in self.programs else [],
+            Victim.GATEWAY: list(GATEWAYS),
+            Victim.DETECTOR: list(DETECTORS),
+            Victim.SCHEDULER: ["scheduler"],
+            Victim.RECORDER: ["recorder"],
+        }[victim]
+
+    async def start(self) -> None:
+        """Start the broker and wait for it, then everything else."""
+        if "broker" in self.programs:
+            await self.programs["broker"].start()
+            await self.broker_answers()
+        for name, program in self.programs.items():
+            if name != "broker":
+                await program.start()
+
+    async def broker_answers(self) -> None:
+        """Wait until the broker accepts connections. BusUnavailable after 15 s."""
+        deadline = time.monotonic() + READY_S
+        while time.monotonic() < deadline:
+            with socket.socket() as probe:
+                probe.settimeout(0.2)
+                if probe.connect_ex(("127.0.0.1", self.port)) == 0:
+                    return
+            await asyncio.sleep(0.02)
+        raise BusUnavailable(f"the {self.broker_kind} broker does not answer on port {self.port}", "see its log")
+
+    def enough(self) -> None:
+        """Have the devices count no further."""
+        (self.folder / "enough").touch()
+
+    async def stop(self) -> None:
+        """Stop all programs, the broker last."""
+        others = [program for name, program in self.programs.items() if name != "broker"]
+        await asyncio.gather(*(program.stop() for program in others))
+        if "broker" in self.programs:
+            await self.programs["broker"].stop()
+
+
+def lay_out(folder: Path, *, broker: str, rate: float, seed: int) -> Site:
+    """Write the configuration and say which programs there are. `rate` is samples a second of all gateways.
+
+    `broker` is `embedded`, `mosquitto`, `amqtt` or an address; a broker of somebody else's is never hit.
+    """
+    for name in ("logs", "ledgers", "crew"):
+        (folder / name).mkdir(parents=True, exist_ok=True)
+    port = _free_port()
+    own = broker in ("embedded", "mosquitto", "amqtt")
+    address = f"mqtt://127.0.0.1:{port}" if own else broker
+    # Each device has an excursion of a third of a second every twelve seconds: long enough for an order to end between.
+    per_device = rate / len(GATEWAYS) / DEVICES
+    gateways = "".join(
+        _GATEWAY.format(
+            name=name,
+            folder=folder,
+            devices=DEVICES,
+            rate=rate / len(GATEWAYS),
+            period=max(20, round(per_device * 12)),
+            excursion=max(5, round(per_device / 3)),
+        )
+        for name in GATEWAYS
+    )
+    file = folder / "prove.toml"
+    file.write_text(_CONFIGURATION.format(folder=folder, broker=address, gateways=gateways))
+    site = Site(folder, broker, port=port)
+    python = sys.executable
+
+    def add(name: str, *command: str) -> None:
+        site.programs[name] = Program(name, command, folder / "logs" / f"{name}.log")
+
+    if own:
+        prefer = "auto" if broker == "embedded" else broker
+        add("broker", python, "-m", "edgemesh.bus.embedded", f"--port={port}", f"--prefer={prefer}")
+    for name in (*GATEWAYS, *DETECTORS, "scheduler", "recorder", "registry"):
+        add(name, python, "-m", "edgemesh", "run", str(file), f"--agent={name}", "--log-level=warning")
+    people = [f"--person={name}:operator" for name in CREW]
+    add(
+        "crew", python, "-m", "firmware_sim", "crew", f"--broker={address}", "--site=prove", f"--seed={seed}",
+        *people, "--work-s=0.4", f"--state-dir={folder / 'crew'}", f"--ledger={folder / 'ledgers' / 'starts'}",
+    )  # fmt: skip
+    return site
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

@@ -1,0 +1,164 @@
+"""The intake: what stands between a gateway's drivers and its log."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import pytest
+
+from edgemesh.agents import intake as module
+from edgemesh.agents.gateway import GatewayCore
+from edgemesh.agents.intake import Intake
+from edgemesh.drivers.contract import Inlet, Settle
+from edgemesh.errors import DriverError, InputError
+from edgemesh.model.agents import Role
+from edgemesh.testing import make_sample
+from tests.unit.agents.site import SOURCE, Keeper, Site, client, running
+
+Until = Callable[..., Awaitable[None]]
+
+
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Waits between the attempts of a driver a hundred times as short."""
+    monkeypatch.setattr(module, "RETRY_S", (0.005, 0.02))
+
+
+def _gateway(site: Site) -> Intake:
+    runtime = site.add("gw", Role.GATEWAY, GatewayCore, readers=["recorder"])
+    return Intake(runtime, backlog_rows=5)
+
+
+class Script:
+    """A driver that does, at each run, the next thing it was told: raise an error, or put a value."""
+
+    def __init__(self, *steps: BaseException | float) -> None:
+        self.steps = list(steps)
+        self.runs = 0
+
+    async def run(self, inlet: Inlet) -> None:
+        self.runs += 1
+        while self.steps:
+            step = self.steps.pop(0)
+            if isinstance(step, BaseException):
+                raise step
+            inlet.put([make_sample(step, source=SOURCE)])
+            await asyncio.sleep(0)
+
+
+def test_a_device_that_is_gone_is_tried_again(tmp_path: Path, until: Until, caplog: pytest.LogCaptureFixture) -> None:
+    """After DriverError the driver is run again, with growing waits; it is said once per absence; nothing is lost."""
+
+    async def body() -> None:
+        async with running(tmp_path) as site:
+            intake = _gateway(site)
+            await site.start()
+            gone = DriverError("no answer")
+            driver = Script(1.0, gone, gone, gone, 2.0, gone, 3.0)
+            intake.start([("gw.script-1", driver)])
+            await intake.finished()
+            await until(lambda: site.agents["gw"].engine.stats.readings == 3)
+            assert (driver.runs, intake.stats.restarts, intake.stats.samples) == (5, 4, 3)
+
+    asyncio.run(body())
+    said = [record.getMessage() for record in caplog.records if "driver" in record.getMessage()]
+    assert said == ["driver gw.script-1: no answer; trying again"] * 2
+
+
+def test_data_that_cannot_be_read_ends_the_driver_and_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """InputError is for the person: the driver stays off, and who waits for it gets the error."""
+
+    async def body() -> None:
+        async with running(tmp_path) as site:
+            intake = _gateway(site)
+            await site.start()
+            intake.start([("gw.script-1", Script(InputError("no such file")))])
+            with pytest.raises(InputError):
+                await intake.finished()
+
+    asyncio.run(body())
+    assert "it stays off" in caplog.text
+
+
+def test_a_driver_with_a_fault_is_said_and_the_others_go_on(
+    tmp_path: Path, until: Until, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What a driver may not raise ends that driver, with its trace in the log; the other drivers read on."""
+
+    async def body() -> None:
+        async with running(tmp_path) as site:
+            intake = _gateway(site)
+            await site.start()
+            intake.start([("gw.bad-1", Script(KeyError("a fault"))), ("gw.good-2", Script(1.0, 2.0))])
+            await until(lambda: site.agents["gw"].engine.stats.readings == 2)
+            await until(lambda: "driver.gw.bad-1 has a fault and stays off" in caplog.text)
+            await intake.stop()
+
+    asyncio.run(body())
+    assert "KeyError" in caplog.text
+
+
+def test_settled_after_the_commit_only(tmp_path: Path, until: Until) -> None:
+    """A driver's message is settled once its samples are on the disk, not before."""
+    heads: list[int] = []
+
+    async def body() -> None:
+        async with running(tmp_path) as site:
+            intake = _gateway(site)
+            journal = site.agents["gw"].engine.journal
+            intake.put([make_sample(1.0, source=SOURCE)], lambda: heads.append(journal.head))
+            assert heads == []
+            await site.start()
+            await until(lambda: heads)
+            assert heads == [1]
+
+    asyncio.run(body())
+
+
+def test_room_waits_for_the_readers(tmp_path: Path, until: Until) -> None:
+    """A driver that could flood the gateway is held back while the readers are more than `backlog_rows` behind."""
+
+    async def body() -> None:
+        async with running(tmp_path) as site:
+            intake = _gateway(site)
+            site.broker.stop()
+            await site.start()
+            for value in range(10):
+                intake.put([make_sample(float(value), source=SOURCE)])
+                await until(lambda: not site.agents["gw"].waiting)
+            room = asyncio.create_task(intake.room())
+            await asyncio.sleep(0.05)
+            assert not room.done()
+            site.add("rec", Role.RECORDER, Keeper)
+            site.broker.start()
+            await site.start("rec")
+            await asyncio.wait_for(room, 5)
+
+    asyncio.run(body())
+
+
+def test_listening_and_refusing(tmp_path: Path, until: Until) -> None:
+    """A driver hears its topics once however often it is run again; what it refuses is in the quarantine."""
+    heard: list[bytes] = []
+
+    async def body() -> None:
+        async with running(tmp_path) as site, client(site) as device:
+            intake = _gateway(site)
+
+            def take(topic: str, payload: bytes, settle: Settle) -> None:
+                heard.append(payload)
+                settle()
+                intake.reject("bad_value", topic, payload, "no number")
+
+            intake.listen("hall/+/data", take)
+            intake.listen("hall/+/data", take)
+            await site.start()
+            await until(lambda: site.agents["gw"].bus.linked)
+            device.publish("hall/p1/data", b"x")
+            await until(lambda: site.peek("gw").rejections() == {"bad_value": 1})
+            assert heard == [b"x"]
+            assert site.peek("gw").quarantine(limit=1)[0].origin == "hall/p1/data"
+
+    asyncio.run(body())

@@ -1,0 +1,148 @@
+"""The reader: says how far it is, asks for what it lacks, follows the map of owners."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import NamedTuple
+
+import pytest
+
+from edgemesh.agents.reader import Reader
+from edgemesh.agents.roles import ROLES
+from edgemesh.log.journal import Cursor
+from edgemesh.model.agents import Card, Owners, Presence, Role, Watermark
+from edgemesh.testing import make_alert
+from edgemesh.wire import codec
+from tests.unit.agents.site import TOPICS
+
+EPOCH = "ab"
+
+
+class Said(NamedTuple):
+    agent: str
+    through: int
+    resend: bool
+
+
+class Line:
+    """A bus that keeps the watermarks that are published, and takes none while it is `full`."""
+
+    def __init__(self) -> None:
+        self.full = False
+        self.said: list[Said] = []
+
+    def publish(self, topic: str, payload: bytes, *, retain: bool = False, traceparent: str = "") -> bool:
+        if self.full:
+            return False
+        mark: Watermark = codec.decode_watermark(payload)
+        assert retain is not mark.resend, "a mark is retained, a wish is not"
+        self.said.append(Said(topic.split("/")[-2], mark.through, mark.resend))
+        return True
+
+
+def make(role: Role = Role.RECORDER, **cursors: int) -> tuple[Reader, Line]:
+    line = Line()
+    known = {name: Cursor(EPOCH, through) for name, through in cursors.items()}
+    return Reader(line, TOPICS, known, group=role.value, traits=ROLES[role]), line  # type: ignore[arg-type]
+
+
+def card(agent: str = "gw", head: int = 5, *, epoch: str = EPOCH, role: Role = Role.GATEWAY) -> Card:
+    return Card(agent=agent, role=role, state=Presence.UP, incarnation="i", epoch=epoch, head=head)
+
+
+def in_loop(test: Callable[[], None]) -> None:
+    async def body() -> None:
+        test()
+
+    asyncio.run(body())
+
+
+def test_cursors_that_moved_are_said() -> None:
+    """What is on the disk is published as a watermark."""
+    reader, line = make()
+    in_loop(lambda: reader.moved({"gw": Cursor(EPOCH, 3)}))
+    assert line.said == [Said("gw", 3, resend=False)]
+
+
+def test_a_watermark_without_room_is_said_later() -> None:
+    """When the bus took it not, the next heartbeat says it."""
+    reader, line = make()
+    line.full = True
+    in_loop(lambda: reader.moved({"gw": Cursor(EPOCH, 3)}))
+    line.full = False
+    reader.chase(1.0)
+    assert Said("gw", 3, resend=False) in line.said
+
+
+def test_the_same_wish_is_not_said_twice_at_once() -> None:
+    """Many packs after one gap are one ask; after half a second it is said again."""
+    reader, line = make(gw=3)
+    for _ in range(10):
+        reader.ask("gw", 10.0)
+    assert line.said == [Said("gw", 3, resend=True)]
+    reader.ask("gw", 10.6)
+    assert len(line.said) == 2
+
+
+def test_after_a_reconnect_everything_is_said_again() -> None:
+    """The broker may have forgotten it all: our cursors, and what we lack."""
+    reader, line = make(a=1, b=2)
+    reader.linked(1.0)
+    assert sorted(line.said) == [Said("a", 1, False), Said("a", 1, True), Said("b", 2, False), Said("b", 2, True)]
+
+
+def test_a_log_that_is_new_to_us_is_asked_for_at_once() -> None:
+    """The first card of a producer with rows, or with a new epoch, makes us ask."""
+    reader, line = make()
+    reader.saw(card(), 1.0)
+    reader.saw(card(), 1.1)
+    assert line.said == [Said("gw", 0, resend=True)]
+    reader.saw(card(epoch="cd"), 9.0)
+    assert len(line.said) == 2
+
+
+@pytest.mark.parametrize(("through", "asks"), [(4, 1), (5, 0)])
+def test_the_last_row_of_a_quiet_log_is_missed_too(through: int, asks: int) -> None:
+    """Behind the head that a card names, and nothing came between two heartbeats: ask."""
+    reader, line = make(gw=through)
+    reader.saw(card(), 1.0)
+    line.said.clear()
+    reader.chase(5.0)
+    reader.chase(6.0)
+    assert len([each for each in line.said if each.resend]) == asks
+
+
+def test_cards_of_roles_that_we_do_not_follow_are_nothing_to_us() -> None:
+    """A scheduler follows alerts, not readings."""
+    reader, line = make(Role.SCHEDULER)
+    reader.saw(card(), 1.0)
+    reader.chase(5.0)
+    reader.chase(6.0)
+    assert line.said == []
+
+
+def test_owners_are_followed_by_epoch() -> None:
+    """A newer map says what is gained and lost; an older one, or the same again, nothing."""
+    reader, _ = make(Role.DETECTOR)
+    assert reader.own(Owners(epoch=2, owners={"a": "me", "b": "you"}), "me") == (["a"], [])
+    assert reader.own(Owners(epoch=2, owners={}), "me") == ((), ())
+    assert reader.own(Owners(epoch=1, owners={"b": "me"}), "me") == ((), ())
+    assert reader.own(Owners(epoch=3, owners={"a": "you", "b": "me"}), "me") == (["b"], ["a"])
+
+
+def test_what_was_given_away_while_we_were_down_is_lost() -> None:
+    """Cursors on the disk tell what was ours; the first map says what of it still is."""
+    reader, _ = make(Role.DETECTOR, a=5, b=7)
+    assert reader.own(Owners(epoch=9, owners={"a": "me", "b": "you"}), "me") == (["a"], ["b"])
+
+
+def test_open_alerts_are_known_by_gateway() -> None:
+    """Alerts that stand on retained topics, until they are emptied."""
+    reader, _ = make(Role.DETECTOR)
+    alert = make_alert(gateway="gw")
+    reader.open_alert(alert.id, alert)
+    assert list(reader.open_alerts("gw")) == [alert]
+    assert list(reader.open_alerts("other")) == []
+    reader.open_alert(alert.id, None)
+    assert list(reader.open_alerts("gw")) == []
