@@ -112,6 +112,7 @@ class SchedulerCore:
                 priority=order.priority,
                 alert=order.alert,
                 state=order.state,
+                reopened=order.reopened,
                 deadline_at_ns=order.deadline_at_ns,
             )
             for order in self._desk.ledger.held(name)

@@ -89,7 +89,7 @@ class WorkOrder(Record, frozen=True, kw_only=True):
 
 
 class Dispatch(Record, frozen=True, kw_only=True):
-    """One order as its executor sees it."""
+    """One order as its executor sees it. Work is done once per order and `reopened` count, whatever the attempt."""
 
     order: Uuid
     attempt: int
@@ -100,6 +100,7 @@ class Dispatch(Record, frozen=True, kw_only=True):
     priority: Priority
     alert: Uuid
     state: OrderState
+    reopened: int = 0
     deadline_at_ns: At | None = None
 
 

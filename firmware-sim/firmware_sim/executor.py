@@ -2,7 +2,8 @@
 
 The retained dispatch list is the truth about what is to be done; answers are idempotent by (order, attempt, answer)
 and are sent again while the list is behind them. Two fences keep work from being done twice: lists of a lower epoch
-are ignored, and an order that was begun is never started again, whatever attempt number it carries.
+are ignored, and an order that was begun is never started again, whatever attempt number it carries; only one that was
+reopened, because the sensor did not agree, is work anew.
 """
 
 import json
@@ -182,7 +183,7 @@ class Executor:
         given = self._given.get(order.order)
         if order.rank >= ANSWER_RANK["done"] or (given is not None and given.mark.attempt >= order.attempt):
             return []
-        settled = self.memory.settled.get(order.order)
+        settled = self.memory.settled.get(order.key)
         if settled is not None:
             return [self._say(order, settled.answer, now, settled.at_ns, settled.note)]
         if self._job is not None:
@@ -207,10 +208,10 @@ class Executor:
         if (order.order, order.attempt) in self._ignored:
             return []
         effects: list[Effect] = []
-        if order.state == "in_progress" and order.order not in self.memory.begun:
-            self.memory.begun[order.order] = Mark("started", order.attempt, now.at_ns)
+        if order.state == "in_progress" and order.key not in self.memory.begun:
+            self.memory.begun[order.key] = Mark("started", order.attempt, now.at_ns)
             effects.append(self._save())
-        begun = self.memory.begun.get(order.order)
+        begun = self.memory.begun.get(order.key)
         rng = Random(f"{self.seed}:{self.name}:{order.order}:{order.attempt}")
         silent, refuses = rng.random() < self.habits.silence, rng.random() < self.habits.refusal
         if silent and begun is None:
@@ -249,10 +250,10 @@ class Executor:
     def _start(self, job: Job, now: Now) -> list[Effect]:
         """Begins the work, on record first; work begun before (a crash, a withdrawal) is only gone on with."""
         job.phase, job.due_s = Phase.WORKING, now.mono_s + job.work_s
-        begun = self.memory.begun.get(job.order.order)
+        begun = self.memory.begun.get(job.order.key)
         if begun is not None:
             return []
-        self.memory.begun[job.order.order] = Mark("started", job.order.attempt, now.at_ns)
+        self.memory.begun[job.order.key] = Mark("started", job.order.attempt, now.at_ns)
         return [self._save(), self._say(job.order, "started", now)]
 
     def _mend(self, job: Job, now: Now) -> list[Effect]:
@@ -278,7 +279,7 @@ class Executor:
 
     def _settle(self, job: Job, answer: str, note: str, now: Now) -> list[Effect]:
         self._job = None
-        self.memory.settle(job.order.order, Mark(answer, job.order.attempt, now.at_ns, note))
+        self.memory.settle(job.order.key, Mark(answer, job.order.attempt, now.at_ns, note))
         return [self._save(), self._say(job.order, answer, now, note=note)]
 
     def reconnected(self, now: Now) -> None:

@@ -20,7 +20,10 @@ class ListingError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """One order given to this executor: `attempt` counts how often it was given to anybody."""
+    """One order given to this executor.
+
+    `attempt` counts how often it was given to anybody, `reopened` how often the work that was done did not help.
+    """
 
     order: str
     attempt: int
@@ -30,6 +33,12 @@ class Order:
     cause: str = ""
     skills: tuple[str, ...] = ()
     priority: str = ""
+    reopened: int = 0
+
+    @property
+    def key(self) -> str:
+        """What must not be done twice: the order, and anew each time it was reopened."""
+        return f"{self.order}.{self.reopened}" if self.reopened else self.order
 
     @property
     def rank(self) -> int:
@@ -83,6 +92,7 @@ def _order(entry: Any) -> Order:
         cause=_text(entry, "cause", ""),
         skills=tuple(skills),
         priority=_text(entry, "priority", ""),
+        reopened=_whole({"reopened": 0, **entry}, "reopened"),
     )
 
 

@@ -319,3 +319,16 @@ class CrashingCrew(RuleBasedStateMachine):
 
 CrashingCrew.TestCase.settings = settings(max_examples=200, stateful_step_count=30, deadline=None)
 TestCrashingCrew = CrashingCrew.TestCase
+
+
+def test_a_reopened_order_is_work_anew() -> None:
+    """Done did not help: with a higher `reopened` it is worked on again, once; with the same one only said again."""
+    desk = Desk()
+    finish(desk)
+    desk.give(order(state="done"))
+    assert desk.give(order(attempt=2)) + desk.run(0.1) == ["done a/2"]
+    desk.give()
+    again = Order("a", 3, "pump-101", skills=("operator",), reopened=1)
+    said = desk.give(again) + desk.run(6.0)
+    assert said[0] == "accepted a/3"
+    assert [said.count(word) for word in ("mend pump-101", "done a/3")] == [1, 1]
