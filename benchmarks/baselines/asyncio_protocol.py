@@ -1,7 +1,7 @@
 """The threshold job as a bare asyncio protocol: `python asyncio_protocol.py` prints the port it listens on.
 
-Frames are a length (4 bytes, big-endian) and JSON. A device sends `{"device": ..., "value": ...}`; the order goes back on
-the same connection. No broker, no log, no acknowledgement: the least that the job can cost in Python.
+Frames are a length (4 bytes, big-endian) and JSON. A device sends `{"device": ..., "value": ...}`; the order goes back
+on the same connection. No broker, no log, no acknowledgement: the least that the job can cost in Python.
 """
 
 from __future__ import annotations

@@ -54,7 +54,8 @@ class Reader:
 
     def _say_again(self) -> None:
         self._saying = None
-        self.moved({})
+        if self._bus.linked:  # else it is said once the link is back
+            self.moved({})
 
     def ask(self, agent: str, now_s: float, *, force: bool = False) -> None:
         """Ask a producer for what follows our cursor; the same wish is not said again within half a second."""

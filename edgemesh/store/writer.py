@@ -26,11 +26,12 @@ _FLUSH_ROWS = 100_000
 class Memory:
     """What the writer remembers of the tables between two writes; true only for the state that was committed then.
 
-    `latest[series]` is a time in ns after which the series has no reading yet; `bound` is one for all series.
+    `latest_ns[series]` is a time in ns after which the series has no reading yet; `newest_minute` was the newest of all
+    series when the memory began.
     """
 
     writes: int = -1
-    bound_ns: int = -1
+    newest_minute: int = -1
     layouts: dict[tuple[str, str, str, tuple[str, ...], tuple[str, ...]], tuple[int, ...]] = field(default_factory=dict)
     latest_ns: dict[int, int] = field(default_factory=dict)
 
@@ -39,7 +40,7 @@ class Memory:
         self.layouts.clear()
         self.latest_ns.clear()
         (newest,) = connection.execute("SELECT max(minute) FROM reading").fetchone()
-        self.bound_ns = -1 if newest is None else (newest + 1) * MINUTE_NS - 1
+        self.newest_minute = -1 if newest is None else newest
 
 
 class ReadingWriter:
@@ -136,7 +137,8 @@ class ReadingWriter:
         stored: dict[int, Reading] = {
             row[0]: row
             for row in self._connection.execute(
-                "SELECT at_ns, value, quality FROM reading WHERE minute = ? AND series = ?", (minute, series)
+                "SELECT at_ns, value, quality FROM reading WHERE minute = ? AND series = ? AND at_ns BETWEEN ? AND ?",
+                (minute, series, min(fresh), max(fresh)),
             )
         }
         again = fresh.keys() & stored.keys()
@@ -175,7 +177,7 @@ class ReadingWriter:
         ).fetchone()
         if found:
             series = int(found[0])
-            self._memory.latest_ns.setdefault(series, self._memory.bound_ns)
+            self._memory.latest_ns.setdefault(series, self._latest_ns(series))
             return series
         made = self._connection.execute(
             "INSERT INTO series (gateway, device, asset, metric, unit) VALUES (?, ?, ?, ?, ?)", names
@@ -183,6 +185,14 @@ class ReadingWriter:
         assert made is not None
         self._memory.latest_ns[made] = -1
         return made
+
+    def _latest_ns(self, series: int) -> int:
+        """The newest reading of a series, or the end of the minute before the newest one."""
+        newest = self._memory.newest_minute
+        (latest,) = self._connection.execute(
+            "SELECT max(at_ns) FROM reading WHERE minute = ? AND series = ?", (newest, series)
+        ).fetchone()
+        return newest * MINUTE_NS - 1 if latest is None else int(latest)
 
 
 def _runs(times: tuple[int, ...]) -> list[tuple[int, int, int]]:
