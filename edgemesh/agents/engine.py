@@ -124,7 +124,8 @@ class Engine:
     def step(self, items: Sequence[Item]) -> Outcome:
         """Handle the items, commit, and say what follows. LogError: nothing happened, try the same items again.
 
-        Without items, time passes until now; with them, until the last of them came. An item for which the core raises three times goes into the quarantine, and the rest goes on.
+        Without items, time passes until now; with them, until the last of them came. An item for which the core raises
+        three times goes into the quarantine, and the rest goes on.
         """
         while True:
             try:

@@ -27,9 +27,9 @@ class PresenceTracker:
     A retained card alone is no sign of life; a card published now, or a beat that rises, is. An agent is dead when its
     beat has not risen for `dead_after_beats` of its own heartbeats. A last will only speeds that up, to WILL_S: a
     broker that is stopped says everybody's will, and what is killed is mostly started again at once. While an
-    incarnation is alive, cards of those before it are ignored, and so is any last will but its own. Times are seconds of one monotonic
-    clock. At most `max_agents` are followed: for one more, the agent that has been down the longest is forgotten, and
-    if none is down the new one is ignored.
+    incarnation is alive, cards of those before it are ignored, and so is any last will but its own. Times are seconds
+    of one monotonic clock. At most `max_agents` are followed: for one more, the agent that has been down the longest is
+    forgotten, and if none is down the new one is ignored.
     """
 
     def __init__(self, dead_after_beats: float = 2.5, max_agents: int = 20_000) -> None:

@@ -104,10 +104,9 @@ class Program:
         """`kill -9`, of its children before itself, and wait until it is gone."""
         if self.process is None:
             return
-        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
-        with contextlib.suppress(OSError):
-            for child in children.read_text().split():
-                os.kill(int(child), signal.SIGKILL)
+        for child in _children(self.process.pid):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(child, signal.SIGKILL)
         self.send(signal.SIGKILL)
         await self.process.wait()
 
@@ -221,6 +220,13 @@ def lay_out(folder: Path, *, broker: str, rate: float, seed: int) -> Site:
         *people, "--work-s=0.4", f"--state-dir={folder / 'crew'}", f"--ledger={folder / 'ledgers' / 'starts'}",
     )  # fmt: skip
     return site
+
+
+def _children(pid: int) -> list[int]:
+    try:
+        return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    except OSError:
+        return []
 
 
 def _free_port() -> int:

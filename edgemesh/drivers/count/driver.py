@@ -29,9 +29,10 @@ class Counter:
         self._latest_ns = 0
 
     async def run(self, inlet: Inlet) -> None:
-        """Count until `samples` are put, the file `until` is there, or for ever; the end is a calm sample of each device.
+        """Count until `samples` are put, the file `until` is there, or for ever; end with a calm sample per device.
 
-        DriverError when the ledger can't be written."""
+        DriverError when the ledger can't be written.
+        """
         settings, loop = self._settings, asyncio.get_running_loop()
         ledger = Ledger(settings.ledger)
         sample = next_sample(Path(settings.ledger)) if settings.ledger else 0

@@ -1,0 +1,143 @@
+"""A gateway's log changes hands: no alert is doubled, none is left behind."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from edgemesh.agents.detector import DetectorCore
+from edgemesh.detect.settings import DetectSettings, LimitRule
+from edgemesh.log.outbox import Cursor
+from edgemesh.model.alerts import Alert, AlertState
+from edgemesh.model.packs import Readings
+from edgemesh.model.samples import Batch
+from edgemesh.model.settings import Seconds
+
+S = 10**9
+CALM = (0.0,) * 8
+
+
+def make_core(hold_s: int = 0) -> DetectorCore:
+    rule = LimitRule(name="high", metric="level", above=0.5, clear=0.5, hold=Seconds(hold_s), clear_hold=Seconds(0))
+    return DetectorCore("det", "plant", DetectSettings(rule=(rule,)), {})
+
+
+def pack(seq: int, level: float) -> Readings:
+    batch = Batch(device="d", asset="a", metrics=("level",), units=("1",), at_ns=(seq * S,), values=((level,),))
+    return Readings(agent="gw", epoch="e1", seq=seq, lowest=1, at_ns=0, records=(batch,))
+
+
+def play(core: DetectorCore, levels: Sequence[float], first: int, last: int) -> list[Alert]:
+    """Handle packs `first` to `last`, one a second."""
+    alerts: list[Alert] = []
+    for seq in range(first, last + 1):
+        alerts += core.tick(seq * S)
+        alerts += core.handle(pack(seq, levels[seq - 1]))
+    return alerts
+
+
+def standing(alerts: Sequence[Alert]) -> dict[str, Alert]:
+    """The newest version of each alert; a cleared one stays cleared."""
+    newest: dict[str, Alert] = {}
+    for alert in alerts:
+        known = newest.get(alert.id)
+        if known is None or (alert.version > known.version and known.state is not AlertState.CLEARED):
+            newest[alert.id] = alert
+    return newest
+
+
+def open_alerts(alerts: Sequence[Alert]) -> list[Alert]:
+    return [alert for alert in standing(alerts).values() if alert.state is not AlertState.CLEARED]
+
+
+def hand_over(levels: Sequence[float], hold_s: int, taken: int, marked: int, known: int, met_after: int) -> list[Alert]:
+    """The first owner handles `taken` packs. The second is told of `marked`, and of the alerts as of pack `known`;
+    what the first leaves open comes to it after `met_after` packs. All alerts of both are returned.
+    """
+    old, new = make_core(hold_s), make_core(hold_s)
+    before = play(old, levels, 1, known)
+    told = open_alerts(before)
+    before += play(old, levels, known + 1, taken)
+    left = old.release("gw")
+    new.adopt("gw", told, Cursor("e1", marked))
+    after = play(new, levels, 1, met_after)
+    for alert in left:
+        after += new.meet(alert)
+    return before + after + play(new, levels, met_after + 1, len(levels))
+
+
+@st.composite
+def hand_overs(draw: st.DrawFn) -> tuple[tuple[float, ...], int, int, int, int, int]:
+    levels = tuple(draw(st.lists(st.sampled_from([0.0, 0.0, 1.0]), min_size=4, max_size=25)))
+    taken = draw(st.integers(1, len(levels)))
+    marked = draw(st.integers(0, taken))
+    return (
+        levels + CALM,
+        draw(st.sampled_from([0, 2])),
+        taken,
+        marked,
+        draw(st.integers(marked, taken)),
+        draw(st.integers(1, len(levels) + len(CALM) - 1)),
+    )
+
+
+@given(hand_overs())
+@example(((0.0, 1.0, 1.0, 0.0, *CALM), 0, 2, 1, 2, 3))
+@example(((0.0, 1.0, 0.0, 0.0, *CALM), 0, 2, 2, 1 + 1, 9))
+def test_each_excursion_is_one_alert(case: tuple[tuple[float, ...], int, int, int, int, int]) -> None:
+    """Whenever the log changes hands and whatever the newcomer was told by then: the alerts are those of one owner."""
+    levels, hold_s, *_ = case
+    alone = standing(play(make_core(hold_s), levels, 1, len(levels)))
+    together = standing(hand_over(*case))
+    assert {name: alert.state for name, alert in together.items()} == {
+        name: alert.state for name, alert in alone.items()
+    }
+    assert all(alert.state is AlertState.CLEARED for alert in together.values())
+
+
+def test_a_newcomer_says_nothing_twice() -> None:
+    """What the owner before has decided is learnt from in silence; what it left open goes on with id and version."""
+    levels = (0.0, 1.0, 0.0, 1.0, 1.0, *CALM)
+    old, new = make_core(), make_core()
+    alerts = play(old, levels, 1, 4)
+    (left,) = open_alerts(alerts)
+    new.adopt("gw", [left], Cursor("e1", 4))
+    assert play(new, levels, 1, 5) == []
+    (cleared,) = play(new, levels, 6, len(levels))
+    assert (cleared.id, cleared.version) == (left.id, left.version + 1)
+
+
+def test_a_rehearsal_ends_by_itself() -> None:
+    """A gateway that has fallen silent keeps nobody rehearsing: after 10 s what was learnt is said."""
+    old, new = make_core(), make_core()
+    new.adopt("gw", [], Cursor("e1", 99))
+    assert play(new, (0.0, 1.0), 1, 2) == []
+    found = [alert for second in range(3, 20) for alert in new.tick(second * S)]
+    assert [alert.id for alert in found] == [alert.id for alert in play(old, (0.0, 1.0), 1, 2)]
+
+
+def test_a_rehearsal_outlives_a_restart() -> None:
+    """A newcomer that is killed while it rehearses goes on rehearsing."""
+    levels = (0.0, 1.0, 1.0, *CALM)
+    old, new = make_core(), make_core()
+    (left,) = play(old, levels, 1, 3)
+    new.adopt("gw", [left], Cursor("e1", 3))
+    play(new, levels, 1, 2)
+    parts = {name: part for name, part in new.save().items() if part is not None}
+    again = make_core()
+    again.load(parts)
+    (cleared,) = play(again, levels, 3, len(levels))
+    assert (cleared.id, cleared.version, cleared.state) == (left.id, 2, AlertState.CLEARED)
+
+
+def test_the_echo_of_our_own_alert_is_no_news() -> None:
+    """What is heard of an alert that we made, or have closed, changes nothing."""
+    levels = (0.0, 1.0, 0.0, *CALM)
+    core = make_core()
+    (raised,) = play(core, levels, 1, 2)
+    assert core.meet(raised) == []
+    play(core, levels, 3, 5)
+    assert core.meet(raised) == []
+    assert play(core, levels, 6, len(levels)) == []
