@@ -13,7 +13,7 @@ from edgemesh.detect.settings import DetectSettings
 from edgemesh.detect.watch import Moment, Watch, WatchState
 from edgemesh.log.outbox import Cursor
 from edgemesh.model.agents import Asset
-from edgemesh.model.alerts import Alert, AlertState
+from edgemesh.model.alerts import Alert, AlertKind, AlertState
 from edgemesh.model.packs import Readings
 from edgemesh.model.samples import Batch, Record
 
@@ -103,6 +103,7 @@ class DetectorCore:
         self._cursors: dict[str, _Cursor] = {}
         self._rehearsals: dict[str, _Rehearsal] = {}
         self._dirty_rehearsals: set[str] = set()
+        self._later: dict[str, dict[str, Alert]] = {}
         self._watches: dict[str, Watch] = {}
         self._stale: set[str] = set()
         self._dirty: set[str] = set()
@@ -131,6 +132,8 @@ class DetectorCore:
         for asset, batches in batches_of.items():
             alerts += self._watch(asset, pack.agent).take(batches, moment)
             self._dirty.add(asset)
+            for alert in self._due(asset):
+                alerts += self.meet(alert)
         return self._counted([] if pack.agent in self._rehearsals else alerts)
 
     def tick(self, now_ns: int) -> list[Alert]:
@@ -223,7 +226,7 @@ class DetectorCore:
         news, gone = [], []
         for alert in rehearsal.alerts:
             watch = self._watches.get(alert.asset)
-            if watch is None or not watch.state.book.replace(alert):
+            if watch is None or not (watch.state.book.replace(alert) or self._put_off(alert, watch)):
                 gone.append(alert)
         self._adopt(gateway, gone)
         for asset, watch in self._watches.items():
@@ -243,6 +246,8 @@ class DetectorCore:
                 rehearsal.alerts.append(alert)
                 self._dirty_rehearsals.add(alert.gateway)
             return []
+        if self._put_off(alert, watch):
+            return []
         mine = next((open_.id for open_ in watch.state.book.alerts if open_.kind is alert.kind), None)
         if mine == alert.id or watch.state.book.has_closed(alert):
             return []
@@ -251,6 +256,21 @@ class DetectorCore:
             return self._counted([closed(alert, alert.at_ns)])
         self._adopt(alert.gateway, [alert])
         return []
+
+    def _put_off(self, alert: Alert, watch: Watch) -> bool:
+        """Whether we have not come to the time of the alert yet: first we see for ourselves what made it."""
+        early = alert.kind is not AlertKind.SILENT and alert.at_ns > watch.newest_ns
+        if early:
+            self._later.setdefault(alert.asset, {})[alert.id] = alert
+        return early
+
+    def _due(self, asset: str) -> list[Alert]:
+        """Alerts that we met before we had come to their time, and have come to now."""
+        later, newest_ns = self._later.get(asset, {}), self._watches[asset].newest_ns
+        due = [alert for alert in later.values() if alert.at_ns <= newest_ns]
+        for alert in due:
+            del later[alert.id]
+        return due
 
     def release(self, gateway: str) -> list[Alert]:
         """Forget the gateway's log and its assets: another detector owns it. Return the alerts that stand open."""
@@ -262,6 +282,7 @@ class DetectorCore:
         ]
         for asset in [asset for asset, watch in self._watches.items() if watch.state.gateway == gateway]:
             del self._watches[asset]
+            self._later.pop(asset, None)
             self._stale.discard(asset)
             self._dirty.discard(asset)
             self._gone.update(self._saved_keys.pop(asset, ()))

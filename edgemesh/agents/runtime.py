@@ -213,6 +213,9 @@ class Runtime:
             self.offer(Taken(gateway))
             self.reader.forget(gateway)
             self.offer(Given(gateway, self.reader.open_alerts(gateway), through))
+        else:
+            for alert in self.reader.open_alerts(gateway):
+                self.offer(Met(alert))
         self.bus.subscribe(self._topics.log("readings", gateway), self._hear_log)
         self.reader.ask(gateway, time.monotonic(), force=True)
 

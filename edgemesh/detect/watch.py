@@ -65,6 +65,11 @@ class Watch:
         self.learner = self._make_learner()
         self.due_ns = NEVER
 
+    @property
+    def newest_ns(self) -> int:
+        """The time of the newest sample of the asset; 0: none yet."""
+        return max((device.newest_ns for device in self.state.devices.values()), default=0)
+
     def take(self, batches: Sequence[Batch], moment: Moment) -> list[Alert]:
         """Take the asset's batches of one pack and return the new versions of its alerts."""
         columns = [part for batch in batches if (part := self._read(batch, moment.clock_ns)) is not None]

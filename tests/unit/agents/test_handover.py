@@ -17,6 +17,7 @@ from edgemesh.model.settings import Seconds
 
 S = 10**9
 CALM = (0.0,) * 8
+Case = tuple[tuple[float, ...], int, int, int, int, int, bool]
 
 
 def make_core(hold_s: int = 0) -> DetectorCore:
@@ -29,11 +30,11 @@ def pack(seq: int, level: float) -> Readings:
     return Readings(agent="gw", epoch="e1", seq=seq, lowest=1, at_ns=0, records=(batch,))
 
 
-def play(core: DetectorCore, levels: Sequence[float], first: int, last: int) -> list[Alert]:
-    """Handle packs `first` to `last`, one a second."""
+def play(core: DetectorCore, levels: Sequence[float], first: int, last: int, *, now: int = 0) -> list[Alert]:
+    """Handle packs `first` to `last`, one a second; those before `now` come all at once, at that second."""
     alerts: list[Alert] = []
     for seq in range(first, last + 1):
-        alerts += core.tick(seq * S)
+        alerts += core.tick(max(seq, now) * S)
         alerts += core.handle(pack(seq, levels[seq - 1]))
     return alerts
 
@@ -52,24 +53,28 @@ def open_alerts(alerts: Sequence[Alert]) -> list[Alert]:
     return [alert for alert in standing(alerts).values() if alert.state is not AlertState.CLEARED]
 
 
-def hand_over(levels: Sequence[float], hold_s: int, taken: int, marked: int, known: int, met_after: int) -> list[Alert]:
+def hand_over(
+    levels: Sequence[float], hold_s: int, taken: int, marked: int, known: int, met_after: int, late: bool
+) -> list[Alert]:
     """The first owner handles `taken` packs. The second is told of `marked`, and of the alerts as of pack `known`;
-    what the first leaves open comes to it after `met_after` packs. All alerts of both are returned.
+    what the first leaves open comes to it after `met_after` packs. All alerts of both are returned. `late`: the second
+    gets the old packs one a second, so that its rehearsal runs out.
     """
+    now = 0 if late else taken
     old, new = make_core(hold_s), make_core(hold_s)
     before = play(old, levels, 1, known)
     told = open_alerts(before)
     before += play(old, levels, known + 1, taken)
     left = old.release("gw")
     new.adopt("gw", told, Cursor("e1", marked))
-    after = play(new, levels, 1, met_after)
+    after = play(new, levels, 1, met_after, now=now)
     for alert in left:
         after += new.meet(alert)
-    return before + after + play(new, levels, met_after + 1, len(levels))
+    return before + after + play(new, levels, met_after + 1, len(levels), now=now)
 
 
 @st.composite
-def hand_overs(draw: st.DrawFn) -> tuple[tuple[float, ...], int, int, int, int, int]:
+def hand_overs(draw: st.DrawFn) -> Case:
     levels = tuple(draw(st.lists(st.sampled_from([0.0, 0.0, 1.0]), min_size=4, max_size=25)))
     taken = draw(st.integers(1, len(levels)))
     marked = draw(st.integers(0, taken))
@@ -80,13 +85,16 @@ def hand_overs(draw: st.DrawFn) -> tuple[tuple[float, ...], int, int, int, int, 
         marked,
         draw(st.integers(marked, taken)),
         draw(st.integers(1, len(levels) + len(CALM) - 1)),
+        draw(st.booleans()),
     )
 
 
 @given(hand_overs())
-@example(((0.0, 1.0, 1.0, 0.0, *CALM), 0, 2, 1, 2, 3))
-@example(((0.0, 1.0, 0.0, 0.0, *CALM), 0, 2, 2, 1 + 1, 9))
-def test_each_excursion_is_one_alert(case: tuple[tuple[float, ...], int, int, int, int, int]) -> None:
+@example(((0.0, 1.0, 1.0, 0.0, *CALM), 0, 2, 1, 2, 3, False))
+@example(((0.0, 1.0, 0.0, 0.0, *CALM), 0, 2, 2, 2, 9, False))
+@example(((0.0, 0.0, 0.0, 0.0, 1.0, *CALM), 0, 5, 0, 0, 1, False))
+@example(((*(0.0,) * 12, 1.0, *CALM), 0, 13, 0, 13, 1, True))
+def test_each_excursion_is_one_alert(case: Case) -> None:
     """Whenever the log changes hands and whatever the newcomer was told by then: the alerts are those of one owner."""
     levels, hold_s, *_ = case
     alone = standing(play(make_core(hold_s), levels, 1, len(levels)))

@@ -174,12 +174,14 @@ def test_a_retained_card_is_no_sign_of_life() -> None:
     ]
 
 
-def test_a_last_will_counts_at_once() -> None:
-    """A card that says `down` needs no waiting."""
+def test_a_last_will_counts_soon() -> None:
+    """An agent whose card says `down` is down unless it beats again within 1.5 s."""
     hall = Hall()
     hall.beat("detector-1")
     will = Card(agent="detector-1", role=Role.DETECTOR, state=Presence.DOWN, incarnation="first")
     hall.say(hall.topics.card("detector-1"), will)
+    assert hall.look().agents[0].presence == "up"
+    hall.now_s += 1.6
     assert hall.look().agents[0].presence == "down"
 
 

@@ -109,6 +109,7 @@ dispatches = st.builds(
     priority=st.sampled_from(Priority),
     alert=uuids,
     state=st.sampled_from(OrderState),
+    reopened=integers,
     deadline_at_ns=st.none() | at_ns,
 )
 dispatch_lists = st.builds(
