@@ -10,6 +10,7 @@ import msgspec
 from edgemesh.agents.core import Input
 from edgemesh.detect.book import closed
 from edgemesh.detect.settings import DetectSettings
+from edgemesh.detect.silence import NEVER
 from edgemesh.detect.watch import Moment, Watch, WatchState
 from edgemesh.log.outbox import Cursor
 from edgemesh.model.agents import Asset
@@ -103,6 +104,7 @@ class DetectorCore:
         self._cursors: dict[str, _Cursor] = {}
         self._rehearsals: dict[str, _Rehearsal] = {}
         self._dirty_rehearsals: set[str] = set()
+        self._due_ns = 0  # no watch has anything to say of silence before this; asked too early is no harm
         self._later: dict[str, dict[str, Alert]] = {}
         self._watches: dict[str, Watch] = {}
         self._stale: set[str] = set()
@@ -130,7 +132,9 @@ class DetectorCore:
         if rehearsal and not rehearsal.covers(pack):
             alerts += self._end_rehearsal(pack.agent)
         for asset, batches in batches_of.items():
-            alerts += self._watch(asset, pack.agent).take(batches, moment)
+            watch = self._watch(asset, pack.agent)
+            alerts += watch.take(batches, moment)
+            self._due_ns = min(self._due_ns, watch.due_ns)
             self._dirty.add(asset)
             for alert in self._due(asset):
                 alerts += self.meet(alert)
@@ -143,17 +147,25 @@ class DetectorCore:
         alerts = []
         for asset in sorted(self._stale):
             alerts += self._watches[asset].forget_unknown(moment)
+            self._due_ns = 0
             self._dirty.add(asset)
         self._stale.clear()
         for gateway, rehearsal in list(self._rehearsals.items()):
             if moment.clock_ns > rehearsal.until_ns:
                 alerts += self._end_rehearsal(gateway)
+        if moment.clock_ns > self._due_ns:
+            alerts += self._look_for_silence(moment)
+        return self._counted(alerts)
+
+    def _look_for_silence(self, moment: Moment) -> list[Alert]:
+        alerts = []
         for asset, watch in self._watches.items():
             if moment.clock_ns > watch.due_ns:
                 found = watch.look_for_silence(moment)
                 alerts += [] if watch.state.gateway in self._rehearsals else found
                 self._dirty.add(asset)
-        return self._counted(alerts)
+        self._due_ns = min((watch.due_ns for watch in self._watches.values()), default=NEVER)
+        return alerts
 
     def present(self, records: Sequence[Record] | None) -> dict[str, Record | None]:
         """One retained topic per alert that is not over; see `Core.present`."""
@@ -215,6 +227,7 @@ class DetectorCore:
     def _adopt(self, gateway: str, alerts: Sequence[Alert]) -> None:
         for alert in alerts:
             self._watch(alert.asset, gateway).adopt(alert, self._moment(""))
+            self._due_ns = 0
             self._stale.add(alert.asset)
             self._dirty.add(alert.asset)
 
@@ -319,6 +332,7 @@ class DetectorCore:
                 parts[name] for name in takewhile(parts.__contains__, map(f"{prefix}warmup/{{}}".format, count()))
             ]
             self._watch(asset, state.gateway).restore(state, chunks, parts.get(f"{prefix}model"))
+            self._due_ns = 0
             self._stale.add(asset)
 
     def _parts_of(self, asset: str, watch: Watch) -> dict[str, bytes | None]:
