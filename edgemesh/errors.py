@@ -72,7 +72,11 @@ class LogFull(LogError):
 
 
 class LogDamaged(LogError):
-    """A row or file of the log does not hold what was written."""
+    """A row or file of the log does not hold what was written; `seq` is the row, 0 where no single one is known."""
+
+    def __init__(self, problem: str, *, seq: int = 0) -> None:
+        self.seq = seq
+        super().__init__(problem)
 
 
 class StoreError(EdgemeshError):

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import logging
+import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 
 from edgemesh.bus.contract import Bus
+from edgemesh.errors import LogDamaged
 from edgemesh.log.feeder import Feeder
 from edgemesh.log.journal import Journal, Row
 from edgemesh.wire import codec
 from edgemesh.wire.topics import Topics
 
+logger = logging.getLogger(__name__)
+
 CACHE_ROWS = 1_024
 CACHE_BYTES = 8 * 1024 * 1024
 READ_ROWS = 256
+READ_BYTES = 4 * 1024 * 1024
 
 InWorker = Callable[[Callable[[], list[Row]]], Awaitable[list[Row]]]
 
@@ -43,6 +50,7 @@ class Feed:
         self._recent: OrderedDict[int, Row] = OrderedDict()
         self._recent_bytes = 0
         self.resent = 0
+        self.damaged = 0
 
     @property
     def feeder(self) -> Feeder:
@@ -83,8 +91,19 @@ class Feed:
         if all(seq in self._recent for seq in span):
             return [self._recent[seq] for seq in span]
         self.resent += len(span)
-        after, limit = span.start - 1, len(span)
-        return await self._in_worker(lambda: self._journal.rows(after, limit=limit, max_bytes=4 * 1024 * 1024))
+        return await self._in_worker(partial(self._read, span.start - 1, len(span)))
+
+    def _read(self, after: int, limit: int) -> list[Row]:
+        """Rows from the disk. One that is damaged is counted, said and given up: nobody can have it any more."""
+        while True:
+            try:
+                return self._journal.rows(after, limit=limit, max_bytes=READ_BYTES)
+            except LogDamaged as damage:
+                if not damage.seq:
+                    raise
+                logger.error("%s; it is given up and kept in the quarantine", damage)
+                self.damaged += 1
+                self._journal.mend(damage.seq, self._kind, at_ns=time.time_ns())
 
     def _publish(self, row: Row) -> bool:
         payload = codec.encode_pack(

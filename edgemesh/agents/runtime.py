@@ -339,7 +339,7 @@ class Runtime:
                 self.feed.committed(())
 
     def _card(self, state: Presence) -> bytes:
-        stats = {"waiting": float(self.waiting)}
+        stats = {"waiting": float(self.waiting), "damaged": float(self.feed.damaged if self.feed else 0)}
         return make_card(
             self.engine, self.role, state=state, incarnation=self._incarnation, beat=self._beat, stats=stats
         )

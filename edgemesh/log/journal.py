@@ -19,6 +19,8 @@ from edgemesh.log.transaction import Transaction
 __all__ = ["Cursor", "Journal", "JournalStats", "Quarantined", "Row", "Transaction"]
 
 BUSY_S = 5.0  # how long another process may keep the file locked
+EMPTY = b"[]"  # the body of a pack without records
+DAMAGED = "damaged_row"  # the reason under which a row that can't be read is kept
 PRUNE_ROWS = 1_000  # the most that one `prune` deletes, so that no commit waits long behind it
 WAL_BYTES = 8_000_000  # a longer write-ahead log is cut back after its checkpoint
 
@@ -145,8 +147,26 @@ class Journal:
                     rows.append(row)
                     due += 1
         except sqlite3.Error as error:
-            raise in_our_words(error, f"{self.path}, row {due}") from error
+            ours = in_our_words(error, f"{self.path}, row {due}")
+            if isinstance(ours, LogDamaged):
+                ours.seq = due
+            raise ours from error
         return rows
+
+    def mend(self, seq: int, kind: str, *, at_ns: int) -> None:
+        """Put an empty pack in the place of a row that can't be read; what is left of it goes into the quarantine.
+
+        So the rows after it keep their places, and no reader waits for what nobody can give.
+        """
+        with self.begin() as transaction:
+            connection = transaction.connection
+            found = connection.execute("SELECT CAST(body AS BLOB) FROM outbox WHERE seq = ?", (seq,)).fetchone()
+            payload = found[0] if found and isinstance(found[0], bytes) else b""
+            connection.execute(
+                "INSERT OR REPLACE INTO outbox (seq, crc, at_ns, kind, trace, body) VALUES (?, ?, ?, ?, '', ?)",
+                (seq, checksum(seq, kind, at_ns, "", EMPTY), at_ns, kind, EMPTY),
+            )
+            transaction.keep(Quarantined(at_ns, f"row {seq}", DAMAGED, "an outbox row was damaged", payload))
 
     def cursors(self) -> dict[str, Cursor]:
         """Return how far each followed agent's log has been taken in."""
@@ -204,9 +224,9 @@ class Journal:
     def _checked(self, due: int, columns: list[object], crc: object) -> Row:
         row = Row(*columns)  # type: ignore[arg-type]  # a damaged file may hold any type here
         if row.seq != due:
-            raise LogDamaged(f"{self.path}: row {due} is missing")
+            raise LogDamaged(f"{self.path}: row {due} is missing", seq=due)
         if not isinstance(row.body, bytes) or checksum(row.seq, row.kind, row.at_ns, row.trace, row.body) != crc:
-            raise LogDamaged(f"{self.path}: row {due} is not what was written")
+            raise LogDamaged(f"{self.path}: row {due} is not what was written", seq=due)
         return row
 
     def _last_before(self, before_ns: int, through: int) -> int:

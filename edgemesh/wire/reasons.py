@@ -28,6 +28,7 @@ class Reason(enum.StrEnum):
     BAD_VALUE = "bad_value"
     BAD_UNIT = "bad_unit"
     HANDLER_FAILED = "handler_failed"
+    DAMAGED_ROW = "damaged_row"
 
 
 SENTENCES: dict[Reason, str] = {
@@ -51,4 +52,5 @@ SENTENCES: dict[Reason, str] = {
     Reason.BAD_VALUE: "A value is no number where a number is needed.",
     Reason.BAD_UNIT: "The unit is unknown, or can't be converted into the metric's own.",
     Reason.HANDLER_FAILED: "The message was sound but its handler failed on it; that is a fault of this program.",
+    Reason.DAMAGED_ROW: "A row of an agent's own log is not what was written: the disk or a copy has damaged it.",
 }

@@ -127,3 +127,14 @@ def test_a_watermark_that_breaks_the_rules_changes_nothing(kit: Kit) -> None:
         kit.feed.heard("recorder", b"{", 1.0)
     kit.say(1_000)
     assert kit.feed.feeder.prunable == 0
+
+
+def test_a_damaged_row_stops_nobody(kit: Kit) -> None:
+    """A row that the disk has damaged goes out empty, counted and kept in the quarantine; those after it follow."""
+    kit.commit(4)
+    again = Kit(kit.journal, window=8)
+    kit.journal._connection.execute("UPDATE outbox SET body = X'79' || substr(body, 2) WHERE seq = 2")
+    assert again.pump() == [1, 2, 3, 4]
+    packs = [codec.decode_pack(payload, kind="readings", agent="gw") for _, payload in again.line.sent]
+    assert [len(pack.records) for pack in packs] == [1, 0, 1, 1]
+    assert (again.feed.damaged, kit.journal.rejections()) == (1, {"damaged_row": 1})

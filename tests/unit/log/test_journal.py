@@ -214,6 +214,22 @@ def test_a_damaged_row_is_noticed(path: Path, journal: Journal, harm: str) -> No
     assert seqs(journal, after=3) == [4, 5]
 
 
+@pytest.mark.parametrize(
+    "harm", ["UPDATE outbox SET body = X'79' || substr(body, 2) WHERE seq = 3", "DELETE FROM outbox WHERE seq = 3"]
+)
+def test_a_damaged_row_can_be_mended(path: Path, journal: Journal, harm: str) -> None:
+    """An empty pack takes its place, those after it keep theirs, and what is left of it is in the quarantine."""
+    append(journal, 5)
+    tamper(path, harm)
+    with pytest.raises(LogDamaged) as damage:
+        journal.rows(0, limit=9, max_bytes=10**6)
+    journal.mend(damage.value.seq, "readings", at_ns=7)
+    assert seqs(journal) == [1, 2, 3, 4, 5]
+    assert journal.rows(2, limit=1, max_bytes=10**6)[0].body == b"[]"
+    assert (journal.head, journal.rejections()) == (5, {"damaged_row": 1})
+    assert journal.quarantine(limit=1)[0].origin == "row 3"
+
+
 def test_a_missing_first_row_is_noticed_at_opening(path: Path, journal: Journal) -> None:
     """Rows that nobody pruned and that are gone nevertheless are damage, not pruning."""
     append(journal, 5)
