@@ -236,11 +236,16 @@ class DetectorCore:
         rehearsal = self._rehearsals.pop(gateway)
         self._dirty_rehearsals.add(gateway)
         known = {(alert.asset, alert.kind) for alert in rehearsal.alerts}
-        news, gone = [], []
-        for alert in rehearsal.alerts:
+        news, gone, taken = [], [], set()
+        for alert in sorted(rehearsal.alerts, key=lambda alert: alert.at_ns):
             watch = self._watches.get(alert.asset)
-            if watch is None or not (watch.state.book.replace(alert) or self._put_off(alert, watch)):
+            if watch is not None and self._put_off(alert, watch):
+                continue
+            if (alert.asset, alert.kind) in taken:
+                news.append(closed(alert, alert.at_ns))
+            elif watch is None or not watch.state.book.replace(alert):
                 gone.append(alert)
+            taken.add((alert.asset, alert.kind))
         self._adopt(gateway, gone)
         for asset, watch in self._watches.items():
             if watch.state.gateway == gateway:

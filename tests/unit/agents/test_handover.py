@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from edgemesh.agents.detector import DetectorCore
@@ -89,10 +89,12 @@ def hand_overs(draw: st.DrawFn) -> Case:
     )
 
 
+@settings(max_examples=400, deadline=None)
 @given(hand_overs())
 @example(((0.0, 1.0, 1.0, 0.0, *CALM), 0, 2, 1, 2, 3, False))
 @example(((0.0, 1.0, 0.0, 0.0, *CALM), 0, 2, 2, 2, 9, False))
 @example(((0.0, 0.0, 0.0, 0.0, 1.0, *CALM), 0, 5, 0, 0, 1, False))
+@example(((*(0.0,) * 10, 1.0, *(0.0,) * 4, 1.0, *CALM), 0, 16, 0, 11, 1, True))
 @example(((*(0.0,) * 12, 1.0, *CALM), 0, 13, 0, 13, 1, True))
 def test_each_excursion_is_one_alert(case: Case) -> None:
     """Whenever the log changes hands and whatever the newcomer was told by then: the alerts are those of one owner."""
