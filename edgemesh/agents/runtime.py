@@ -1,7 +1,7 @@
 """The one loop that every agent runs in: receive, hand over, commit, settle, publish, tell that it lives.
 
-Everything here is on the event loop; the engine's steps run in the agent's own worker thread, one at a time, so that
-what arrives during a commit forms the next group.
+Everything here is on the event loop. The engine's steps run one at a time, so that what arrives during a commit forms
+the next group: in the agent's own worker thread, or on the loop itself as long as they are short.
 """
 
 from __future__ import annotations
@@ -43,6 +43,10 @@ MAX_ITEMS = 1_000
 REST_S = 0.02
 """Between the commits of an agent without a log of its own: nobody waits for it, so larger groups cost nobody time."""
 RETRY_S = (0.1, 5.0)
+SHORT_S = 0.005
+SHORT_STEPS = 20
+"""After so many steps in a row that were shorter than SHORT_S, steps run on the event loop: it saves two changes of
+thread. One that is longer (a slow disk, a model that learns) sends the next ones back to the worker thread."""
 RETURN_S = 2.0
 """After a broker is back its clients come back within this; until then their silence says nothing."""
 
@@ -81,6 +85,8 @@ class Runtime:
         self._inbox: deque[Item] = deque()
         self._current: list[Item] = []
         self._wake = asyncio.Event()
+        self._engine_in_use = asyncio.Lock()
+        self._short_steps = 0
         self._stopping = False
         self._republish = False
         self._degraded = ""
@@ -124,8 +130,21 @@ class Runtime:
         self.engine.journal.close()
 
     async def in_worker(self, call: Callable[[], T]) -> T:
-        """Run a call in the agent's worker thread, after what is already under way there."""
-        return await asyncio.get_running_loop().run_in_executor(self._worker, call)
+        """Run a call on engine or journal in the agent's worker thread, after what is already under way."""
+        async with self._engine_in_use:
+            return await asyncio.get_running_loop().run_in_executor(self._worker, call)
+
+    async def _run_step(self) -> Outcome:
+        """Run the next step where it costs least: on the loop while steps are short, else in the worker thread."""
+        call = partial(self.engine.step, self._current)
+        began_s = time.perf_counter()
+        try:
+            if self._short_steps < SHORT_STEPS:
+                return await self.in_worker(call)
+            async with self._engine_in_use:
+                return call()
+        finally:
+            self._short_steps = self._short_steps + 1 if time.perf_counter() - began_s < SHORT_S else 0
 
     # -- what comes in ------------------------------------------------------------------------------------------------
 
@@ -274,7 +293,7 @@ class Runtime:
         wait_s = RETRY_S[0]
         while True:
             try:
-                outcome = await self.in_worker(partial(self.engine.step, self._current))
+                outcome = await self._run_step()
                 break
             except LogError as error:
                 if not self._degraded:
