@@ -1,6 +1,6 @@
 """The engine of an agent: what came in goes through the core and onto the disk in one transaction.
 
-No event loop and no network here: the runtime calls `step` from one worker thread and acts on the outcome.
+No event loop and no network here: the runtime calls `step`, one at a time, and acts on the outcome.
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ class Engine:
     """One agent's core between its logs.
 
     `make_core` builds a fresh core, which then loads what was saved. `writes` is the kind of the agent's own log, empty
-    for none. `clock` is asked in the worker thread only.
+    for none. `clock` moves with the items in replay.
     """
 
     def __init__(

@@ -55,7 +55,7 @@ class Runtime:
     """Runs one agent on one bus.
 
     `group` is the consumer group it reads for, `readers` the groups whose watermarks hold its own rows; `keep_s` is how
-    long rows stay after that for newcomers. `busy` tells whether work is waiting, `idle_for_s` for how long none came.
+    long rows stay after that for newcomers, `incarnation` the name of this start on its cards.
     """
 
     def __init__(
