@@ -19,7 +19,7 @@ from edgemesh.launch.report import Quantiles, quantiles
 from edgemesh.log.journal import Journal
 from edgemesh.prove.faults import Fault, How, Victim, plan
 from edgemesh.prove.judge import Verdict, judge
-from edgemesh.prove.site import DEVICES, GATEWAYS, Site, lay_out
+from edgemesh.prove.site import DETECTORS, DEVICES, GATEWAYS, Site, lay_out
 from edgemesh.store.history import History
 
 FREEZE_S = 5.0
@@ -108,12 +108,14 @@ class Trial:
         name = chance.choice(names)
         program = self.site.programs[name]
         program.check()
-        hit_ns, hit_s = time.time_ns(), time.monotonic()
+        hit_s = time.monotonic()
         if fault.how is How.KILL:
             await program.kill()
+            hit_ns = time.time_ns()  # what was under way while it died is no sign of recovery
             await program.start()
         else:
             program.send(signal.SIGSTOP)
+            hit_ns = time.time_ns()
             await asyncio.sleep(FREEZE_S)
             program.send(signal.SIGCONT)
         await self._until(lambda: self._effect_after(fault.victim, name, hit_ns), RECOVER_S, f"{fault.name} of {name}")
@@ -132,10 +134,11 @@ class Trial:
         """Whether something that came about after an instant has taken its way through what was hit."""
         data = self.site.folder / "data"
         try:
-            if victim is Victim.DETECTOR:
-                return self._newest_taken(data, name) > at_ns
+            if victim is Victim.DETECTOR:  # whoever owns the logs by then
+                taken = (max(_newest_source(data, each, (gateway,)) for each in DETECTORS) for gateway in GATEWAYS)
+                return min(taken) > at_ns
             if victim is Victim.SCHEDULER:
-                return self._newest_heard(data, name) > at_ns
+                return _newest_source(data, name, DETECTORS) > at_ns
             with History(journal_file(data, "recorder")) as history:
                 gateways = [name] if victim is Victim.GATEWAY else list(GATEWAYS)
                 return any(self._newest_kept(history, gateway, at_ns) for gateway in gateways)
@@ -146,13 +149,6 @@ class Trial:
     def _newest_kept(history: History, gateway: str, at_ns: int) -> bool:
         curve = history.readings(device=f"{gateway}-0", metric="count", start_ns=at_ns + 1, resolution="raw")
         return bool(curve.points)
-
-    def _newest_taken(self, data: Path, detector: str) -> int:
-        """When the newest pack that the detector has taken in was committed; now, where it owns no gateway."""
-        return _newest_source(data, detector, GATEWAYS)
-
-    def _newest_heard(self, data: Path, scheduler: str) -> int:
-        return _newest_source(data, scheduler, ("detector-1", "detector-2"))
 
     async def _rest(self) -> None:
         """Wait until all is counted, every order is over and nothing moves any more."""
