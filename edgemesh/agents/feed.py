@@ -28,7 +28,7 @@ InWorker = Callable[[Callable[[], list[Row]]], Awaitable[list[Row]]]
 class Feed:
     """Publishes rows in order, within the feeder's window; rows just committed come from memory, older ones from disk.
 
-    All methods run on the event loop; the disk is read by `in_worker`, in the agent's worker thread and never during a step.
+    All methods run on the event loop; `in_worker` reads the disk, in the agent's worker thread, never during a step.
     """
 
     def __init__(
