@@ -32,7 +32,7 @@ broker = "{broker}"
 roles = ["gateway", "detector", "scheduler", "recorder", "registry"]
 {gateways}
 [detector]
-agents = ["detector-1", "detector-2"]
+agents = [{detectors}]
 
 [[detection.rule]]
 kind = "limit"
@@ -59,7 +59,7 @@ skills = {{ operator = 0.5 }}
 
 [outbox]
 keep = "10s"
-"""
+{extra}"""
 _GATEWAY = """
 [[gateway]]
 id = "{name}"
@@ -78,19 +78,38 @@ ledger = "{folder}/ledgers/{name}"
 
 @dataclass(slots=True)
 class Program:
-    """A program that is started again whenever it was killed."""
+    """A program that is started again whenever it was killed: a Python module with its arguments.
+
+    `switches` are for `edgemesh.prove.broken`, which starts it with a guard off or to fail at a point; they hold for
+    every start while they stand. `prefix` goes before the interpreter (`ip netns exec …`, `faketime …`);
+    `environment` is added to ours.
+    """
 
     name: str
-    command: Sequence[str]
+    module: str
+    arguments: list[str]
     log: Path
+    switches: list[str] = field(default_factory=list)
+    prefix: list[str] = field(default_factory=list)
+    environment: dict[str, str] = field(default_factory=dict)
     process: asyncio.subprocess.Process | None = None
     starts: int = 0
+
+    @property
+    def command(self) -> list[str]:
+        """The command line of the next start."""
+        broken = ["edgemesh.prove.broken", *self.switches] if self.switches else []
+        return [*self.prefix, sys.executable, "-m", *broken, self.module, *self.arguments]
 
     async def start(self) -> None:
         """Start it; its output goes to its log."""
         with self.log.open("ab") as log:
             self.process = await asyncio.create_subprocess_exec(
-                *self.command, stdin=asyncio.subprocess.DEVNULL, stdout=log, stderr=log
+                *self.command,
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env=os.environ | self.environment,
             )
         self.starts += 1
 
@@ -129,19 +148,20 @@ class Program:
 
 @dataclass(slots=True)
 class Site:
-    """All programs of the proof. `port` is the broker's."""
+    """All programs of the proof. `port` is the broker's, where it is ours."""
 
     folder: Path
     broker_kind: str
     programs: dict[str, Program] = field(default_factory=dict)
     port: int = 0
+    detectors: tuple[str, ...] = DETECTORS
 
     def of(self, victim: Victim) -> list[str]:
         """The programs that a fault of this kind may hit."""
         return {
             Victim.BROKER: ["broker"] if "broker" in self.programs else [],
             Victim.GATEWAY: list(GATEWAYS),
-            Victim.DETECTOR: list(DETECTORS),
+            Victim.DETECTOR: list(self.detectors),
             Victim.SCHEDULER: ["scheduler"],
             Victim.RECORDER: ["recorder"],
         }[victim]
@@ -166,6 +186,11 @@ class Site:
             await asyncio.sleep(0.02)
         raise BusUnavailable(f"the {self.broker_kind} broker does not answer on port {self.port}", "see its log")
 
+    def weaken(self, guards: Sequence[str]) -> None:
+        """Have every program start with these guards off, to see that the proof notices."""
+        for program in self.programs.values():
+            program.switches += [f"--without={guard}" for guard in guards]
+
     def enough(self) -> None:
         """Have the devices count no further."""
         (self.folder / "enough").touch()
@@ -178,10 +203,13 @@ class Site:
             await self.programs["broker"].stop()
 
 
-def lay_out(folder: Path, *, broker: str, rate: float, seed: int) -> Site:
+def lay_out(
+    folder: Path, *, broker: str, rate: float, seed: int, detectors: Sequence[str] = DETECTORS, extra: str = ""
+) -> Site:
     """Write the configuration and say which programs there are. `rate` is samples a second of all gateways.
 
-    `broker` is `embedded`, `mosquitto`, `amqtt` or an address; a broker of somebody else's is never hit.
+    `broker` is `embedded`, `mosquitto`, `amqtt` or an address; a broker of somebody else's is never hit. `extra` is
+    TOML that goes on in the configuration's last table, `[outbox]`.
     """
     for name in ("logs", "ledgers", "crew"):
         (folder / name).mkdir(parents=True, exist_ok=True)
@@ -202,21 +230,23 @@ def lay_out(folder: Path, *, broker: str, rate: float, seed: int) -> Site:
         for name in GATEWAYS
     )
     file = folder / "prove.toml"
-    file.write_text(_CONFIGURATION.format(folder=folder, broker=address, gateways=gateways))
-    site = Site(folder, broker, port=port)
-    python = sys.executable
+    names = ", ".join(f'"{name}"' for name in detectors)
+    file.write_text(
+        _CONFIGURATION.format(folder=folder, broker=address, gateways=gateways, detectors=names, extra=extra)
+    )
+    site = Site(folder, broker, port=port, detectors=tuple(detectors))
 
-    def add(name: str, *command: str) -> None:
-        site.programs[name] = Program(name, command, folder / "logs" / f"{name}.log")
+    def add(name: str, module: str, *arguments: str) -> None:
+        site.programs[name] = Program(name, module, list(arguments), folder / "logs" / f"{name}.log")
 
     if own:
         prefer = "auto" if broker == "embedded" else broker
-        add("broker", python, "-m", "edgemesh.bus.embedded", f"--port={port}", f"--prefer={prefer}")
-    for name in (*GATEWAYS, *DETECTORS, "scheduler", "recorder", "registry"):
-        add(name, python, "-m", "edgemesh", "run", str(file), f"--agent={name}", "--log-level=warning")
+        add("broker", "edgemesh.bus.embedded", f"--port={port}", f"--prefer={prefer}")
+    for name in (*GATEWAYS, *detectors, "scheduler", "recorder", "registry"):
+        add(name, "edgemesh", "run", str(file), f"--agent={name}", "--log-level=warning")
     people = [f"--person={name}:operator" for name in CREW]
     add(
-        "crew", python, "-m", "firmware_sim", "crew", f"--broker={address}", "--site=prove", f"--seed={seed}",
+        "crew", "firmware_sim", "crew", f"--broker={address}", "--site=prove", f"--seed={seed}",
         *people, "--work-s=0.4", f"--state-dir={folder / 'crew'}", f"--ledger={folder / 'ledgers' / 'starts'}",
     )  # fmt: skip
     return site
