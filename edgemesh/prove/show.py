@@ -20,7 +20,6 @@ from edgemesh.prove.drill import Drill, Figure, Finding, Ground
 from edgemesh.prove.faults import FAULTS, Fault, choose
 from edgemesh.prove.trial import Recovery, TrialOptions, TrialReport, prepare
 
-
 if TYPE_CHECKING:
     from click._termui_impl import ProgressBar  # click names it nowhere else
 

@@ -8,12 +8,14 @@ from pathlib import Path
 import pytest
 
 from edgemesh.drivers.count.ledger import Ledger, Span, next_sample, read_ledger
+from edgemesh.errors import InputError
 from edgemesh.model.alerts import Alert, AlertKind, AlertState, Severity
 from edgemesh.model.orders import OrderState, Priority, WorkOrder
 from edgemesh.model.packs import Alerts, Orders, Pack, Readings
 from edgemesh.model.samples import Batch
 from edgemesh.prove.faults import FAULTS, choose, plan
 from edgemesh.prove.judge import Excursion, Verdict, count_alerts, find_excursions, judge
+from edgemesh.prove.show import choose_or_refuse
 from edgemesh.store.history import HistorySink
 
 S = 10**9
@@ -160,5 +162,5 @@ def test_a_plan_follows_from_its_seed() -> None:
     counts = {fault.name: plan(standard, 60, 1).count(fault) for fault in standard}
     assert counts == {fault.name: fault.share for fault in FAULTS if fault.share}
     assert [fault.name for fault in choose(["F3", "broker_killed"])] == ["broker_killed", "detector_killed"]
-    with pytest.raises(ValueError, match="F99"):
-        choose(["F99"])
+    with pytest.raises(InputError, match="F99"):
+        choose_or_refuse("F1,F99")
