@@ -349,12 +349,17 @@ def prove(broker: str, kills: int, readings: int, rate: float, seed: int, only: 
     accepted and what took effect is held together from ledgers outside of them. Exit status 0 only with no loss and no
     double. Faults that want a set-up of their own (networks, disks, clocks) are drills, run when they are asked for.
     """
+    from edgemesh.prove import guards
     from edgemesh.prove.show import Plan, choose_or_refuse, listing, play, table
 
     _log("error")
     if only == "F0":
         click.echo("\n".join(listing()))
         return
+    if without == ("none",):
+        click.echo("\n".join(guards.listing()))
+        return
+    guards.refuse_unknown(without)
     faults, drills = choose_or_refuse(only, everything=everything)
     plan = Plan(
         faults=faults, drills=drills, broker=broker, kills=kills, readings=readings, rate=rate, seed=seed, short=short,

@@ -277,16 +277,20 @@ class Engine:
         for at_ns, records in step.written if self.writes else ():
             for body in _bodies(records):
                 step.outcome.rows.append(transaction.append(self.writes, body, at_ns=self.clock.stamp(at_ns)))
+        if step.packs:
+            for sink in self._sinks:
+                sink.write(transaction.connection, step.packs)
+        for quarantined in step.spoiled:
+            transaction.keep(quarantined)
+        self._place(transaction, step, parts)
+
+    def _place(self, transaction: Transaction, step: _Step, parts: Mapping[str, bytes | None]) -> None:
+        """Note how far we are now that all effects are written: cursors, and the state of the core."""
         for agent, cursor in step.outcome.marks.items():
             transaction.set_cursor(agent, cursor)
         for agent in step.released:
             transaction.drop_cursor(agent)
         transaction.put_parts(parts)
-        for quarantined in step.spoiled:
-            transaction.keep(quarantined)
-        if step.packs:
-            for sink in self._sinks:
-                sink.write(transaction.connection, step.packs)
 
     def _count(self, step: _Step, records: Sequence[Record]) -> None:
         stats = self.stats
