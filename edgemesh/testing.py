@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
+from edgemesh.agents.clock import ClockState, Turn
 from edgemesh.agents.core import Core, Input
 from edgemesh.model.agents import Card, Presence, Role
 from edgemesh.model.alerts import Alert, AlertKind, AlertState, Evidence, Severity
@@ -26,6 +27,9 @@ EPOCH = "e0"
 
 class FixedClock:
     """A clock (`edgemesh.agents.clock.Clock`) that stands still until it is told to go on."""
+
+    doubt = 0
+    state: ClockState | None = None
 
     def __init__(self, now_ns: int = START_NS) -> None:
         self._now_ns = now_ns
@@ -46,6 +50,14 @@ class FixedClock:
     def stamp(self, at_ns: int) -> int:
         """The time that was set."""
         return self._now_ns
+
+    def check(self) -> Turn | None:
+        """Nobody else sets it."""
+        return None
+
+    def resume(self, state: ClockState) -> bool:
+        """It begins where it was told to."""
+        return False
 
 
 def at(seconds: float) -> int:

@@ -107,7 +107,7 @@ class Feed:
 
     def _publish(self, row: Row) -> bool:
         payload = codec.encode_pack(
-            self._kind,
+            row.kind,
             agent=self._journal.agent,
             epoch=self._journal.epoch,
             seq=row.seq,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 
 from edgemesh.model.ids import Id, Uuid
-from edgemesh.model.samples import At, Record, Unit
+from edgemesh.model.samples import At, Doubt, Record, Unit
 
 
 class AlertState(enum.StrEnum):
@@ -67,7 +67,8 @@ class Alert(Record, frozen=True, kw_only=True):
     `id` is derived from site, asset, kind and onset, so that a replay gives the same one. Instants: `onset_at_ns`
     first sample that broke a rule, `raised_at_ns` the sample at which it was decided, `at_ns` the sample (or tick)
     that made this version, `cleared_at_ns` the end. `cause` is a line for people; `model` names the detector
-    version; `origin` is the pack (`agent/epoch/seq`) whose reading raised it.
+    version; `origin` is the pack (`agent/epoch/seq`) whose reading raised it. `clock` names the gateway's clock that
+    gave the instants, as in `Batch`, while it can't be believed.
     """
 
     id: Uuid
@@ -87,3 +88,4 @@ class Alert(Record, frozen=True, kw_only=True):
     model: str = ""
     origin: str = ""
     by: str = ""
+    clock: Doubt = 0

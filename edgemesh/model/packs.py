@@ -11,7 +11,7 @@ from edgemesh.model.agents import Card, Epoch
 from edgemesh.model.alerts import Alert
 from edgemesh.model.ids import Id
 from edgemesh.model.orders import Answer, WorkOrder
-from edgemesh.model.samples import At, Batch, Record
+from edgemesh.model.samples import At, Batch, Record, Retimed
 
 Sequence = Annotated[int, Meta(ge=1, le=2**63 - 1)]
 
@@ -33,9 +33,10 @@ class Header(Record, frozen=True, kw_only=True):
 
 
 class Readings(Header, frozen=True, kw_only=True, tag_field="kind", tag="readings"):
-    """A pack of a gateway's log."""
+    """A pack of a gateway's log: batches, or what is now known about the times of batches before it."""
 
     records: tuple[Batch, ...]
+    retimed: tuple[Retimed, ...] = ()
 
 
 class Alerts(Header, frozen=True, kw_only=True, tag_field="kind", tag="alerts"):

@@ -38,16 +38,19 @@ class Source(msgspec.Struct, frozen=True):
 class Sample(msgspec.Struct, frozen=True):
     """What one read of a device yields. `values[k]` belongs to `source.metrics[k]`; None: no value this time.
 
-    `at_ns` is UTC in integer nanoseconds. `quality` holds one entry per metric, or None when all are good.
+    `at_ns` is UTC in integer nanoseconds: the gateway's clock at the moment it is put, or with `own_time` what the
+    device itself says. `quality` holds one entry per metric, or None when all are good.
     """
 
     source: Source
     at_ns: int
     values: tuple[float | None, ...]
     quality: tuple[Quality, ...] | None = None
+    own_time: bool = False
 
 
 At = Annotated[int, Meta(ge=0, le=2**63 - 1, description="UTC, integer nanoseconds since 1970")]
+Doubt = Annotated[int, Meta(ge=0, le=2**63 - 1, description="a gateway's clock that can't be believed; 0: it can")]
 Unit = Annotated[str, Meta(max_length=32, description="UCUM code, `1` for a pure number")]
 
 
@@ -55,7 +58,8 @@ class Batch(Record, frozen=True, kw_only=True):
     """Consecutive samples of one device as columns.
 
     `at_ns` has n entries; `values` has one column of n entries per metric, null where a sample had no value.
-    `quality`, if given, has the same shape as `values`; absent means that every reading is good.
+    `quality`, if given, has the same shape as `values`; absent means that every reading is good. `clock` names the
+    gateway's clock that gave `at_ns` while it can't be believed: a `Retimed` will say by how much it was off.
     """
 
     device: Id
@@ -65,6 +69,7 @@ class Batch(Record, frozen=True, kw_only=True):
     at_ns: Annotated[tuple[At, ...], Meta(min_length=1, max_length=MAX_SAMPLES)]
     values: Annotated[tuple[tuple[float | None, ...], ...], Meta(min_length=1, max_length=MAX_METRICS)]
     quality: tuple[tuple[Quality, ...], ...] | None = None
+    clock: Doubt = 0
 
     def __post_init__(self) -> None:
         m, n = len(self.metrics), len(self.at_ns)
@@ -81,3 +86,19 @@ class Batch(Record, frozen=True, kw_only=True):
     def readings(self) -> int:
         """How many readings (values that are there) the batch holds."""
         return sum(len(column) - column.count(None) for column in self.values)
+
+
+class Retimed(Record, frozen=True, kw_only=True):
+    """The gateway's clock is right now: `by_ns` has to be added to what its doubtful `clock` gave, for good.
+
+    Those times lie from `from_ns` to `until_ns`; 0 for `by_ns` says that they were right.
+    """
+
+    clock: Annotated[int, Meta(ge=1, le=2**63 - 1)]
+    from_ns: At
+    until_ns: At
+    by_ns: Annotated[int, Meta(ge=-(2**63) + 1, le=2**63 - 1)]
+
+    def at(self, at_ns: int) -> int:
+        """An instant of the doubtful clock as it was in truth; one that it can't have given stays as it is."""
+        return min(max(at_ns + self.by_ns, 0), 2**63 - 1) if self.from_ns <= at_ns <= self.until_ns else at_ns

@@ -18,13 +18,14 @@ from edgemesh.model.agents import Card, Owners, Watermark
 from edgemesh.model.alerts import Alert
 from edgemesh.model.orders import Answer, DispatchList, WorkOrder
 from edgemesh.model.packs import Alerts, Header, Orders, Pack, Readings
-from edgemesh.model.samples import Batch, Record
+from edgemesh.model.samples import Batch, Record, Retimed
 from edgemesh.wire.reasons import Reason
 from edgemesh.wire.strict import MAX_BYTES, check_bytes, decode_json, parse_checked, shorten
 
 __all__ = [
     "MAX_BYTES",
     "MAX_RECORDS",
+    "RETIMED",
     "VERSION",
     "decode_alert",
     "decode_answer",
@@ -42,16 +43,21 @@ __all__ = [
 ]
 
 VERSION = 1
+RETIMED = "retimed"
+"""The kind of an outbox row that holds `Retimed`; it goes out as a pack of readings."""
 MAX_RECORDS = 10_000
 
 T = TypeVar("T")
 _encode = Encoder().encode
 _PACKS: dict[str, type[Pack]] = {"readings": Readings, "alerts": Alerts, "orders": Orders}
 _HEADS = {kind: f'{{"v":{VERSION},"kind":"{kind}",'.encode() for kind in _PACKS}
+_BODY = b',"records":'
+_RETIMED = b',"records":[],"retimed":'
 _VERSION_FIRST = f'{{"v":{VERSION},'.encode()
 
 _PACK: Decoder[Pack] = Decoder(Pack)
 _BATCHES: Decoder[tuple[Batch, ...]] = Decoder(tuple[Batch, ...])
+_TIMINGS = Decoder(tuple[Retimed, ...])
 _ALERTS = Decoder(tuple[Alert, ...])
 _ORDERS = Decoder(tuple[WorkOrder, ...])
 _CARD = Decoder(Card)
@@ -82,10 +88,13 @@ def encode_pack(
 ) -> bytes:
     """A pack around a body that `encode_records` made, without touching the body again.
 
-    `kind` is readings, alerts or orders (else KeyError); the other fields are those of `model.packs.Header`.
+    `kind` is readings, alerts, orders, or RETIMED for a pack of readings that holds only what it says of their times
+    (else KeyError); the other fields are those of `model.packs.Header`.
     """
     header = _encode(Header(agent=agent, epoch=epoch, seq=seq, lowest=lowest, at_ns=at_ns, trace=trace))
-    return b"".join((_HEADS[kind], header[1:-1], b',"records":', body, b"}"))
+    if kind == RETIMED:
+        return b"".join((_HEADS["readings"], header[1:-1], _RETIMED, body, b"}"))
+    return b"".join((_HEADS[kind], header[1:-1], _BODY, body, b"}"))
 
 
 def decode_pack(payload: bytes, *, kind: str, agent: str) -> Pack:
@@ -102,7 +111,7 @@ def decode_pack(payload: bytes, *, kind: str, agent: str) -> Pack:
 
 
 def decode_body(kind: str, body: bytes) -> tuple[Record, ...]:
-    """The records of an outbox row of that kind (readings, alerts, orders, else KeyError)."""
+    """The records of an outbox row of that kind (readings, alerts, orders, RETIMED, else KeyError)."""
     return _BODIES[kind](body)
 
 
@@ -122,6 +131,7 @@ _BODIES: dict[str, Callable[[bytes], tuple[Record, ...]]] = {
     "readings": _decode_batches,
     "alerts": lambda body: _decode_small(_ALERTS, body),
     "orders": lambda body: _decode_small(_ORDERS, body),
+    RETIMED: lambda body: _decode_small(_TIMINGS, body),
 }
 
 
@@ -177,7 +187,7 @@ def _match(said: str, topic: str) -> None:
 
 def _count_keys(batches: tuple[Batch, ...]) -> int:
     """How many keys the batches surely spell out."""
-    return _BATCH_KEYS * len(batches) + sum(batch.quality is not None for batch in batches)
+    return _BATCH_KEYS * len(batches) + sum((batch.quality is not None) + (batch.clock != 0) for batch in batches)
 
 
 def _decode_readings(payload: bytes) -> Readings | None:

@@ -10,7 +10,7 @@ from edgemesh.model.agents import Card, Owners, Presence, Role, Watermark
 from edgemesh.model.alerts import Alert, AlertKind, AlertState, Evidence, Severity
 from edgemesh.model.orders import Answer, AnswerKind, Dispatch, DispatchList, OrderState, Priority, WorkOrder
 from edgemesh.model.packs import Alerts, Orders, Pack, Readings
-from edgemesh.model.samples import Batch, Quality
+from edgemesh.model.samples import Batch, Quality, Retimed
 
 INT64 = 2**63 - 1
 ids = st.text("ABCXYZabcxyz0123456789_-", min_size=1, max_size=64)
@@ -44,7 +44,13 @@ def batches(draw: st.DrawFn) -> Batch:
         at_ns=tuple(draw(st.lists(at_ns, min_size=n, max_size=n))),
         values=draw(columns(st.none() | numbers)),
         quality=draw(st.none() | columns(st.sampled_from(Quality))),
+        clock=draw(st.just(0) | st.integers(1, INT64)),
     )
+
+
+retimed = st.builds(
+    Retimed, clock=st.integers(1, INT64), from_ns=at_ns, until_ns=at_ns, by_ns=st.integers(-INT64, INT64)
+)
 
 
 evidence = st.builds(
@@ -69,6 +75,7 @@ alerts = st.builds(
     model=texts,
     origin=texts,
     by=texts,
+    clock=counts,
 )
 orders = st.builds(
     WorkOrder,
@@ -144,7 +151,9 @@ watermarks = st.builds(Watermark, epoch=st.text("0123456789abcdef", max_size=32)
 owners = st.builds(Owners, epoch=counts, owners=st.dictionaries(ids, ids, max_size=4))
 
 
-def _packs(kind: type[Pack], records: st.SearchStrategy[Any]) -> st.SearchStrategy[Pack]:
+def _packs(
+    kind: type[Pack], records: st.SearchStrategy[Any], most: int = 3, **more: st.SearchStrategy[Any]
+) -> st.SearchStrategy[Pack]:
     return st.builds(
         kind,
         agent=ids,
@@ -153,8 +162,10 @@ def _packs(kind: type[Pack], records: st.SearchStrategy[Any]) -> st.SearchStrate
         lowest=sequences,
         at_ns=at_ns,
         trace=texts,
-        records=st.lists(records, max_size=3).map(tuple),
+        records=st.lists(records, max_size=most).map(tuple),
+        **more,
     )
 
 
-packs = st.one_of(_packs(Readings, batches()), _packs(Alerts, alerts), _packs(Orders, orders))
+timings = _packs(Readings, batches(), 0, retimed=st.lists(retimed, min_size=1, max_size=3).map(tuple))
+packs = st.one_of(_packs(Readings, batches()), _packs(Alerts, alerts), _packs(Orders, orders), timings)
