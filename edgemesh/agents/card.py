@@ -33,6 +33,7 @@ def make_card(
                 "rejected": float(counted.rejected),
                 "gaps": float(counted.gaps),
                 "lost": float(counted.lost),
+                "given_up": float(counted.given_up),
                 "outbox_rows": float(journal.head - journal.lowest + 1),
                 **stats,
             },

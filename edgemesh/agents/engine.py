@@ -8,10 +8,14 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
+from typing import TypeVar
 
 from edgemesh.agents.clock import Clock
 from edgemesh.agents.core import Core, Input, OwnerCore, Samples
 from edgemesh.agents.items import Given, Heard, Item, Met, Noticed, Offered, Outcome, Spoiled, Taken
+from edgemesh.agents.patience import MAX_TRIES, Patience, Poisoned
+from edgemesh.agents.unread import Fate, Unread
 from edgemesh.errors import Rejected
 from edgemesh.log.follower import Follower
 from edgemesh.log.journal import Journal, Transaction
@@ -23,18 +27,23 @@ from edgemesh.wire import codec
 from edgemesh.wire.reasons import Reason
 
 logger = logging.getLogger(__name__)
+T = TypeVar("T")
 
 MAX_BODY_BYTES = 200 * 1024
-MAX_TRIES = 3
 PRUNE_STEPS = 100
 """Steps of pruning (1,000 rows each) at a time, so that an outbox shrinks faster than it can grow."""
 TICK_NS = 100_000_000
 """While work is waiting, time passes for the core in steps of this length between one item and the next."""
+MUTE_NS = 10_000_000_000
+"""A core whose `tick` raises three times is told no time for this long, so that what comes in goes on."""
 
 
 @dataclass(slots=True)
 class EngineStats:
-    """Counters since the start; they only grow. `readings` are those accepted (gateway) or taken in (readers)."""
+    """Counters since the start; they only grow. `readings` are those accepted (gateway) or taken in (readers).
+
+    `lost` are rows that are gone for good, `given_up` those among them that came but could not be read.
+    """
 
     packs: int = 0
     readings: int = 0
@@ -42,6 +51,7 @@ class EngineStats:
     skipped: int = 0
     gaps: int = 0
     lost: int = 0
+    given_up: int = 0
     rejected: int = 0
     commits: int = 0
     rebuilds: int = 0
@@ -63,6 +73,8 @@ class _Step:
     left: list[Record] = field(default_factory=list)
     skipped: int = 0
     lost: int = 0
+    given_up: int = 0
+    mute: bool = False
 
     def write(self, records: Sequence[Record]) -> None:
         """Add records that came about now."""
@@ -74,14 +86,6 @@ class _Step:
     def records(self) -> list[Record]:
         """All records, in order."""
         return [record for _, records in self.written for record in records]
-
-
-class _Poisoned(Exception):
-    """The core raised for this item; the step starts again without believing what the core holds."""
-
-    def __init__(self, item: Item) -> None:
-        self.item = item
-        super().__init__()
 
 
 class Engine:
@@ -106,8 +110,9 @@ class Engine:
         self.stats = EngineStats()
         self._make_core = make_core
         self._sinks = sinks
-        self._tries: dict[Item, int] = {}
-        self._ticked_ns = 0
+        self.unread = Unread(journal.agent)
+        self._patience = Patience(self._step, self._undo)
+        self._ticked_ns = self._mute_until_ns = 0
         self._rebuild()
         for sink in sinks:
             with journal.begin() as transaction:
@@ -124,23 +129,15 @@ class Engine:
     def step(self, items: Sequence[Item]) -> Outcome:
         """Handle the items, commit, and say what follows. LogError: nothing happened, try the same items again.
 
-        Without items, time passes until now; with them, until the last of them came. An item for which the core raises
-        three times goes into the quarantine, and the rest goes on.
+        Without items, time passes until now; with them, until the last of them came. An item of any kind that makes
+        core or sink fail three times goes into the quarantine, and the rest goes on (`Patience`).
         """
-        while True:
-            try:
-                outcome = self._step(items)
-            except _Poisoned as poisoned:
-                self._tries[poisoned.item] = self._tries.get(poisoned.item, 0) + 1
-                self.stats.rebuilds += 1
-                self._rebuild()
-            except BaseException:
-                self.stats.rebuilds += 1
-                self._rebuild()
-                raise
-            else:
-                self._tries.clear()
-                return outcome
+        return self._patience.step(items)
+
+    def _undo(self) -> None:
+        self.stats.rebuilds += 1
+        self.unread.undo()
+        self._rebuild()
 
     def present(self) -> dict[str, bytes | None]:
         """All retained topics that stand now."""
@@ -187,40 +184,70 @@ class Engine:
             step.write(self._handle(step, item, item.cards))
         elif isinstance(item, Spoiled):
             step.spoiled.append(item.quarantined)
-        elif isinstance(item, Met):
-            if isinstance(self.core, OwnerCore):
-                step.write(self.core.meet(item.alert))
-        elif isinstance(item, Given):
-            if isinstance(self.core, OwnerCore):
-                self.core.adopt(item.gateway, item.alerts, item.through)
+            step.outcome.settles += [item.settle] if item.settle else []
         else:
+            self._move(step, item)
+
+    def _move(self, step: _Step, item: Given | Taken | Met) -> None:
+        """Tell a core that owns gateways what is its own now, and what stands open there."""
+        if isinstance(item, Taken):
             step.released.append(item.gateway)
             self._followers.pop(item.gateway, None)
-            if isinstance(self.core, OwnerCore):
-                step.left += self.core.release(item.gateway)
+        core = self.core
+        if not isinstance(core, OwnerCore):
+            return
+        if isinstance(item, Met):
+            step.write(self._ask(step, item, partial(core.meet, item.alert)))
+        elif isinstance(item, Given):
+            self._ask(step, item, partial(core.adopt, item.gateway, item.alerts, item.through))
+        else:
+            step.left += self._ask(step, item, partial(core.release, item.gateway))
 
     def _hear(self, step: _Step, item: Heard) -> None:
         if item.kind == "answers":
             step.write(self._handle(step, item, Answers((codec.decode_answer(item.payload, executor=item.agent),))))
             return
-        pack = codec.decode_pack(item.payload, kind=item.kind, agent=item.agent)
+        try:
+            pack = codec.decode_pack(item.payload, kind=item.kind, agent=item.agent)
+        except Rejected:
+            if self._go_on_without(step, item):
+                raise
+            return
         follower = self._followers.setdefault(item.agent, Follower(None))
         verdict = follower.receive(pack.epoch, pack.seq, pack.lowest)
         step.lost += verdict.lost
         if verdict.ask:
             step.outcome.asks[item.agent] = follower.position
         if verdict.take:
+            self.unread.read(item.agent)
             self._pass(step, _newest(pack))
-            step.packs.append(pack)
             step.write(self._handle(step, item, pack))
+            if not self._patience.spent(item):
+                step.packs.append(pack)
         elif not verdict.ask:
             step.skipped += 1
         if follower.position is not None and not verdict.ask:  # said again for what we had: our word may be lost
             step.outcome.marks[item.agent] = follower.position
 
+    def _go_on_without(self, step: _Step, item: Heard) -> bool:
+        """Say what becomes of a log after a pack that can't be read; False: this one was counted before."""
+        follower = self._followers.get(item.agent) or Follower(None)
+        fate, place = self.unread.judge(item.agent, item.payload, follower)
+        if fate is Fate.HALTED_AGAIN:
+            step.skipped += 1
+        elif fate is Fate.ASK and follower.position is not None:
+            step.outcome.asks[item.agent] = follower.position
+        elif fate is Fate.GIVEN_UP and place is not None:
+            self._followers[item.agent] = follower
+            step.lost += follower.receive(place.epoch, place.seq, place.lowest).lost + 1
+            step.given_up += 1
+            step.outcome.marks |= {item.agent: follower.position} if follower.position else {}
+            logger.error("%s: row %d of %s is broken, given up and lost", self.journal.agent, place.seq, item.agent)
+        return fate is not Fate.HALTED_AGAIN
+
     def _accept(self, step: _Step, offered: Sequence[Offered]) -> None:
         """Hand all samples over together; where the data is the clock, those of one time after the other."""
-        alone = bool(self._tries)  # something failed: each by itself, so that only the one to blame is given up
+        alone = self._patience.suspicious  # something failed: each by itself, so that only the one to blame is given up
         group: list[Sample] = []
         owner = offered[0]
         for item in offered:
@@ -242,22 +269,26 @@ class Engine:
 
     def _tick(self, step: _Step, now_ns: int) -> None:
         self._ticked_ns = step.now_ns = max(now_ns, self._ticked_ns)
-        step.write(self.core.tick(step.now_ns))
+        if self._patience.spent(None) and not step.mute:
+            step.mute = True
+            step.spoiled.append(_given_up(step.now_ns, None))
+            self._mute_until_ns = step.now_ns + MUTE_NS
+        if step.now_ns >= self._mute_until_ns:
+            step.write(self._ask(step, None, partial(self.core.tick, step.now_ns)))
 
     def _handle(self, step: _Step, item: Item, pack: Input) -> Sequence[Record]:
-        if self._tries.get(item, 0) >= MAX_TRIES:
-            self._give_up(step, item)
+        return self._ask(step, item, partial(self.core.handle, pack))
+
+    def _ask(self, step: _Step, item: Item | None, call: Callable[[], Sequence[T] | None]) -> Sequence[T]:
+        """Ask the core something because of an item (None: because time passes), unless it was asked too often."""
+        if self._patience.spent(item):
+            step.spoiled.append(_given_up(step.now_ns, item))
             return ()
         try:
-            return self.core.handle(pack)
+            return call() or ()
         except Exception as error:
-            logger.exception("%s: the core failed on %s", self.journal.agent, getattr(item, "topic", type(item)))
-            raise _Poisoned(item) from error
-
-    def _give_up(self, step: _Step, item: Item) -> None:
-        topic, payload = (item.topic, item.payload) if isinstance(item, Heard) else (type(item).__name__, b"")
-        problem = f"the core raised {MAX_TRIES} times, see the log"
-        step.spoiled.append(Quarantined(step.now_ns, topic, Reason.HANDLER_FAILED, problem, payload))
+            logger.exception("%s: the core failed on %s", self.journal.agent, _name(item))
+            raise Poisoned(item) from error
 
     # -- onto the disk ------------------------------------------------------------------------------------------------
 
@@ -300,7 +331,30 @@ class Engine:
         stats.skipped += step.skipped
         stats.gaps += len(step.outcome.asks)
         stats.lost += step.lost
+        stats.given_up += step.given_up
         stats.rejected += len(step.spoiled)
+        self.unread.keep()
+
+
+def _name(item: Item | None) -> str:
+    return item.topic if isinstance(item, Heard) else "time" if item is None else type(item).__name__.lower()
+
+
+def _given_up(at_ns: int, item: Item | None) -> Quarantined:
+    """What is kept of an item that makes us fail: its bytes, or what it holds as JSON."""
+    payload = b""
+    if isinstance(item, Heard):
+        payload = item.payload
+    elif isinstance(item, Met):
+        payload = codec.encode(item.alert)
+    elif isinstance(item, Noticed):
+        payload = codec.encode_records(item.cards.records)
+    elif isinstance(item, Given | Taken):
+        payload = item.gateway.encode()
+    elif isinstance(item, Offered):
+        payload = repr(item.samples[:10]).encode(errors="replace")
+    problem = f"failed {MAX_TRIES} times, see the log"
+    return Quarantined(at_ns, _name(item), Reason.HANDLER_FAILED, problem, payload)
 
 
 def _bodies(records: Sequence[Record]) -> list[bytes]:

@@ -49,9 +49,10 @@ class Noticed(Arrival):
 
 @dataclass(slots=True, eq=False)
 class Spoiled(Arrival):
-    """Input that was refused before it came here; to be kept in the quarantine."""
+    """Input that was refused before it came here; to be kept in the quarantine. `settle` (if any) waits for that."""
 
     quarantined: Quarantined
+    settle: Settle | None = None
 
 
 @dataclass(slots=True, eq=False)
@@ -93,3 +94,11 @@ class Outcome:
     asks: dict[str, Cursor | None] = field(default_factory=dict)
     present: dict[str, bytes | None] = field(default_factory=dict)
     settles: list[Settle] = field(default_factory=list)
+
+    def add(self, later: Outcome) -> None:
+        """Take over what a later step asks for."""
+        self.rows += later.rows
+        self.marks |= later.marks
+        self.asks |= later.asks
+        self.present |= later.present
+        self.settles += later.settles

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 
 from edgemesh.agents.roles import WRITER_OF, RoleTraits
 from edgemesh.bus.contract import Bus
@@ -89,13 +89,16 @@ class Reader:
         if new and card.head and self._reads(card.agent):
             self.ask(card.agent, now_s)
 
-    def chase(self, now_s: float) -> None:
-        """Say what the bus had no room for, and ask for rows that we lack where nothing came since the last chase."""
+    def chase(self, now_s: float, *, but: Container[str] = ()) -> None:
+        """Say what the bus had no room for, and ask for rows that we lack where nothing came since the last chase.
+
+        The logs `but` are left alone: what comes of them can't be read, and their producers ask for themselves.
+        """
         self.say()
         for agent, (epoch, head) in self._heads.items():
             cursor = self._positions.get(agent, NO_CURSOR)
             behind = head > 0 and (cursor.epoch != epoch or cursor.through < head)
-            if behind and self._reads(agent) and self._chased.get(agent) == cursor:
+            if behind and agent not in but and self._reads(agent) and self._chased.get(agent) == cursor:
                 self.ask(agent, now_s)
             self._chased[agent] = cursor
 

@@ -20,13 +20,13 @@ from typing import TypeVar
 from edgemesh.agents.card import HEARTBEAT_S, make_card
 from edgemesh.agents.engine import Engine
 from edgemesh.agents.feed import Feed
-from edgemesh.agents.items import Given, Heard, Item, Met, Noticed, Outcome, Spoiled, Taken
+from edgemesh.agents.items import Given, Heard, Item, Met, Noticed, Outcome, Settle, Spoiled, Taken
 from edgemesh.agents.presence import PresenceTracker
 from edgemesh.agents.reader import Reader
 from edgemesh.agents.roles import ROLES
 from edgemesh.bus.contract import Bus, Message
 from edgemesh.errors import LogError, Rejected
-from edgemesh.log.quarantine import Quarantined
+from edgemesh.log.quarantine import PAYLOAD, TEXT, Quarantined
 from edgemesh.model.agents import Card, Presence, Role
 from edgemesh.model.packs import Cards
 from edgemesh.wire import codec
@@ -187,6 +187,9 @@ class Runtime:
 
     def _hear_watermark(self, message: Message) -> None:
         assert self.feed is not None
+        if not message.payload:
+            message.settle()
+            return
         with self._refusing(message):
             self.feed.heard(parse(message.topic).second, message.payload, time.monotonic())
             message.settle()
@@ -250,16 +253,16 @@ class Runtime:
 
     @contextlib.contextmanager
     def _refusing(self, message: Message) -> Iterator[None]:
-        """Turn a message that breaks the rules into a counted refusal; it is settled then."""
+        """Turn a message that breaks the rules into a counted refusal; it is settled once that is on the disk."""
         try:
             yield
         except Rejected as rejected:
-            message.settle()
-            self.refuse(rejected.reason, message.topic, message.payload, rejected.detail)
+            self.refuse(rejected.reason, message.topic, message.payload, rejected.detail, message.settle)
 
-    def refuse(self, reason: str, origin: str, payload: bytes, detail: str = "") -> None:
-        """Keep input that breaks the rules in the quarantine, counted under its reason."""
-        self.offer(Spoiled(Quarantined(self._clock.now_ns(), origin, reason, detail, payload)))
+    def refuse(self, reason: str, origin: str, payload: bytes, detail: str = "", settle: Settle | None = None) -> None:
+        """Keep input that breaks the rules in the quarantine, counted under its reason; `settle` it then."""
+        kept = Quarantined(self._clock.now_ns(), origin[:TEXT], reason, detail, payload[:PAYLOAD])
+        self.offer(Spoiled(kept, settle))
 
     # -- the loop -----------------------------------------------------------------------------------------------------
 
@@ -343,7 +346,7 @@ class Runtime:
             self._beat += 1
             self.bus.publish(self._topics.card(self.name), self._card(Presence.UP), retain=True)
             now_s = time.monotonic()
-            self.reader.chase(now_s)
+            self.reader.chase(now_s, but=self.engine.unread.halted)
             if self.feed:
                 self.feed.feeder.tick(now_s)
                 self._wake.set()
@@ -359,6 +362,7 @@ class Runtime:
 
     def _card(self, state: Presence) -> bytes:
         stats = {"waiting": float(self.waiting), "damaged": float(self.feed.damaged if self.feed else 0)}
+        stats["halted"] = float(len(self.engine.unread.halted))
         return make_card(
             self.engine, self.role, state=state, incarnation=self._incarnation, beat=self._beat, stats=stats
         )

@@ -263,9 +263,10 @@ def _presence() -> None:
 
 
 def _quarantine() -> None:
-    from edgemesh.agents import engine
+    from edgemesh.agents import patience, unread
 
-    swap(engine, "MAX_TRIES", lambda _: 2**40)
+    for module in (patience, unread):
+        swap(module, "MAX_TRIES", lambda _: 2**40)
 
 
 # -- the executors -----------------------------------------------------------------------------------------------------
