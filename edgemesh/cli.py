@@ -182,16 +182,31 @@ def demo(
     show_default=True,
     help="The least level that is logged.",
 )
+@click.option(
+    "--watched",
+    is_flag=True,
+    help="Run them in a child process that is ended when it says nothing for 3 s, and is started again.",
+)
 @_errors
-def run(config: Path, roles: tuple[str, ...], agents: tuple[str, ...], log_level: str) -> None:
-    """Run the agents of CONFIG in this process until Ctrl-C or SIGTERM."""
+def run(config: Path, roles: tuple[str, ...], agents: tuple[str, ...], log_level: str, watched: bool) -> None:
+    """Run the agents of CONFIG in this process until Ctrl-C or SIGTERM.
+
+    With --watched a light parent process ends agents that froze (kill -9 after 3 s without a beat) and starts them
+    again, with pauses that grow up to 30 s; a configuration that can't be used (exit status 2) is left alone. A systemd
+    unit with WatchdogSec does the same without it: NOTIFY_SOCKET and WATCHDOG_USEC are honoured.
+    """
+    _log(log_level)
+    watched_on = None
+    if watched:
+        from edgemesh.launch.watchdog import stand_guard
+
+        watched_on = stand_guard()  # before anything heavy is loaded
     from edgemesh.configuration.loading import load
     from edgemesh.launch.run import run as launch
     from edgemesh.launch.run import select
 
-    _log(log_level)
     configuration = load(config)
-    asyncio.run(launch(configuration, names=select(configuration, roles, agents)))
+    asyncio.run(launch(configuration, names=select(configuration, roles, agents), watched_on=watched_on))
 
 
 @main.command()

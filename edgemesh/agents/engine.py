@@ -92,7 +92,8 @@ class Engine:
     """One agent's core between its logs.
 
     `make_core` builds a fresh core, which then loads what was saved. `writes` is the kind of the agent's own log, empty
-    for none. `clock` moves with the items in replay.
+    for none. `clock` moves with the items in replay. `progress` rises with every item, for whoever looks on from another
+    thread.
     """
 
     def __init__(
@@ -108,6 +109,7 @@ class Engine:
         self.clock = clock
         self.writes = writes
         self.stats = EngineStats()
+        self.progress = 0
         self._make_core = make_core
         self._sinks = sinks
         self.unread = Unread(journal.agent)
@@ -147,6 +149,7 @@ class Engine:
         """Prune rows that every reader has (`through`) and that are older than `keep_s`; trim the sinks."""
         now_ns = self.clock.now_ns()
         for _ in range(PRUNE_STEPS):
+            self.progress += 1
             if not self.journal.prune(through, before_ns=now_ns - int(keep_s * 1e9)):
                 break
         for sink in self._sinks:
@@ -160,6 +163,7 @@ class Engine:
         self._tick(step, items[0].at_ns if items else self.clock.now_ns())
         offered: list[Offered] = []
         for item in items:
+            self.progress += 1
             if item.at_ns - step.now_ns >= TICK_NS:
                 self._tick(step, item.at_ns)
             if isinstance(item, Offered):

@@ -159,6 +159,16 @@ class Runtime:
         """Items that no step has finished yet."""
         return len(self._inbox) + len(self._current)
 
+    @property
+    def busy(self) -> bool:
+        """Whether engine or journal are at work now; may be asked in any thread."""
+        return self._engine_in_use.locked()
+
+    @property
+    def progress(self) -> int:
+        """Rises while the engine gets on: a step that takes long is no step that is stuck."""
+        return self.engine.progress
+
     def _subscribe(self) -> None:
         topics, traits = self._topics, self._traits
         if self.feed:

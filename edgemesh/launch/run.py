@@ -10,6 +10,7 @@ from edgemesh.configuration.loading import Configuration
 from edgemesh.errors import ConfigError
 from edgemesh.launch.observer import Observer
 from edgemesh.launch.plant import build
+from edgemesh.launch.pulse import Pulse, Vitals
 from edgemesh.launch.signals import stopping_on_signals
 from edgemesh.model.agents import Role
 
@@ -34,11 +35,17 @@ def select(configuration: Configuration, roles: Sequence[str], agents: Sequence[
     return frozenset(name for role, name in there if role in roles or name in agents)
 
 
-async def run(configuration: Configuration, *, names: frozenset[str] | None = None) -> None:
-    """Run the agents of these names until a signal comes; without names all, and the page of the `[console]`."""
+async def run(
+    configuration: Configuration, *, names: frozenset[str] | None = None, watched_on: int | None = None
+) -> None:
+    """Run the agents of these names until a signal comes; without names all, and the page of the `[console]`.
+
+    `watched_on` is the pipe of the watchdog, if there is one.
+    """
     plant = await build(configuration, names=names)
     console = configuration.settings.console if names is None else None
     observer = Observer(plant, "page", page=console) if console else None
+    pulse = Pulse(Vitals(plant.agents.values()), watched_on)
     stopping = asyncio.Event()
     with stopping_on_signals(stopping):
         try:
@@ -50,9 +57,12 @@ async def run(configuration: Configuration, *, names: frozenset[str] | None = No
             if observer:
                 await observer.start()
                 logger.info("page: %s", observer.url)
+            pulse.start()
             await stopping.wait()
+            pulse.leave()
             logger.info("stopping")
         finally:
             if observer:
                 await observer.stop()
             await plant.stop()
+            pulse.stop()
