@@ -1,15 +1,18 @@
-"""What SQLite says about the disk, in the words of the tree of errors."""
+"""What SQLite and the system say about the disk, in the words of the tree of errors and in bytes."""
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from edgemesh.errors import LogDamaged, LogError, LogFull
 
 _DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 _BUSY = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
+_READ_ONLY = {sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN}
 
 
 def in_our_words(error: sqlite3.Error, where: str) -> LogError:
@@ -22,6 +25,8 @@ def in_our_words(error: sqlite3.Error, where: str) -> LogError:
         return LogDamaged(f"{where}: {error}")
     if primary in _BUSY:
         return LogError(f"{where}: another process keeps the file locked")
+    if primary in _READ_ONLY:
+        return LogError(f"{where}: can't be written ({error}); is the disk read-only, or the file another user's?")
     return LogError(f"{where}: {error}")
 
 
@@ -32,3 +37,31 @@ def renaming(where: str) -> Iterator[None]:
         yield
     except sqlite3.Error as error:
         raise in_our_words(error, where) from error
+    except UnicodeDecodeError as error:  # a message of SQLite that quotes what was damaged
+        raise LogDamaged(f"{where}: {error}") from error
+
+
+def free_bytes(folder: Path) -> int:
+    """What a program without privileges can still write on the disk of the folder. LogError when nobody can tell."""
+    try:
+        disk = os.statvfs(folder)
+    except OSError as error:
+        raise LogError(f"{folder}: {error.strerror}") from error
+    return disk.f_bavail * disk.f_frsize
+
+
+def written_bytes() -> int | None:
+    """What this process has had written to disks since it started, in whole pages; None where nobody counts (Linux
+    does). Pages that were changed again before they reached the disk count once.
+    """
+    try:
+        counters = Path("/proc/self/io").read_text()
+    except OSError:
+        return None
+    found = dict(line.split(": ") for line in counters.splitlines())
+    return int(found["write_bytes"])
+
+
+def size_of(file: Path) -> int:
+    """Bytes in the file; 0 when there is none."""
+    return file.stat().st_size if file.exists() else 0

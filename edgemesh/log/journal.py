@@ -11,18 +11,20 @@ from pathlib import Path
 
 from edgemesh.errors import LogDamaged, LogError
 from edgemesh.log import quarantine, schema
-from edgemesh.log.disk import in_our_words, renaming
+from edgemesh.log.disk import in_our_words, renaming, size_of
+from edgemesh.log.opening import ROLLED_BACK, connect, open_to_write
 from edgemesh.log.outbox import Cursor, Row, checksum
 from edgemesh.log.quarantine import Quarantined
+from edgemesh.log.room import Room
 from edgemesh.log.transaction import Transaction
+from edgemesh.log.witness import Sighting, Witness
 
 __all__ = ["Cursor", "Journal", "JournalStats", "Quarantined", "Row", "Transaction"]
 
-BUSY_S = 5.0  # how long another process may keep the file locked
 EMPTY = b"[]"  # the body of a pack without records
 DAMAGED = "damaged_row"  # the reason under which a row that can't be read is kept
 PRUNE_ROWS = 1_000  # the most that one `prune` deletes, so that no commit waits long behind it
-WAL_BYTES = 8_000_000  # a longer write-ahead log is cut back after its checkpoint
+DROPPED = "readings_dropped"  # the reason under which readings are counted that gave way for want of room
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,37 +45,42 @@ class Journal:
     Every method raises LogError when the disk fails, LogDamaged when what is read is not what was written.
     """
 
-    def __init__(self, connection: sqlite3.Connection, path: Path, writer: str) -> None:
+    def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
         self.path = path
+        self.found: list[str] = []
         self._connection = connection
         self.agent, self.epoch, self._pruned, self._head = schema.identity(connection, str(path))
-        self._writer = writer
+        self._writer = ""
+        self._witness = Witness(path)
+        self._anew = False
         self._others = -1
         self._commits = 0
         self._commit_s = 0.0
+        self.room = Room(connection, path, None, 0)
 
     @classmethod
-    def open(cls, path: Path, agent: str, *, max_bytes: int | None = None) -> Journal:
+    def open(
+        cls, path: Path, agent: str, *, max_bytes: int | None = None, reserve_bytes: int = 0, anew: bool = False
+    ) -> Journal:
         """Open the agent's journal, and make it and its folders where they are missing.
 
-        With `max_bytes` the file stays below that budget, and a transaction that needs more raises LogFull. Raises
-        LogError for the file of another agent or of a newer edgemesh, or when it stays locked for 5 s; LogDamaged for
-        a file that is no database.
+        With `max_bytes` the file stays below that budget, and a transaction that needs more raises LogFull; with
+        `reserve_bytes` it goes on when the disk is full (see `Room`). A log that was deleted, or an older copy that was
+        put back, goes on under a new epoch. A damaged file raises LogDamaged; with `anew` it is moved aside, and what
+        can still be read of its outbox goes on in a new one. `found` says all that. Raises LogError for the file of
+        another agent, program, or newer edgemesh, or when it stays locked for 5 s.
         """
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise LogError(f"{path.parent}: {error.strerror}") from error
+        witness = Witness(path)
+        opening = open_to_write(path, agent, witness, anew=anew)
         with renaming(str(path)):
-            connection = _connect(path, "mode=rwc")
-            try:
-                if not schema.is_empty(connection):
-                    schema.check(connection, str(path))  # before anything in a stranger's file is changed
-                _set_up(connection, max_bytes)
-                return cls(connection, path, schema.prepare(connection, agent, str(path)))
-            except BaseException:
-                connection.close()
-                raise
+            journal = cls(opening.connection, path)
+            journal._begin_writing(opening.writer, opening.found, witness, anew)
+            journal.room = Room(opening.connection, path, max_bytes, reserve_bytes)
+        return journal
+
+    def _begin_writing(self, writer: str, found: list[str], witness: Witness, anew: bool) -> None:
+        self._writer, self.found, self._witness, self._anew = writer, found, witness, anew
+        self._others = -1
 
     @classmethod
     def peek(cls, path: Path) -> Journal:
@@ -84,10 +91,10 @@ class Journal:
         # Without a log beside it nobody writes, and SQLite would make one, perhaps with rights that lock the agent out.
         alone = not _beside(path).exists()
         with renaming(str(path)):
-            connection = _connect(path, "mode=ro&immutable=1" if alone else "mode=ro")
+            connection = connect(path, "mode=ro&immutable=1" if alone else "mode=ro")
             try:
                 schema.check(connection, str(path))
-                return cls(connection, path, "")
+                return cls(connection, path)
             except BaseException:
                 connection.close()
                 raise
@@ -124,9 +131,11 @@ class Journal:
                 raise
             finally:
                 transaction.end()
-        self._head = transaction.head
         self._commits += 1
         self._commit_s += time.perf_counter() - started
+        if transaction.head != self._head:
+            self._head = transaction.head
+            self._witness.write(self._sighting())
 
     def rows(self, after: int, *, limit: int, max_bytes: int) -> list[Row]:
         """Return the rows held with `seq > after`, in order: at most `limit`, with bodies of at most `max_bytes`.
@@ -197,10 +206,47 @@ class Journal:
         count = last - self._pruned
         if count > 0:
             with self.begin() as transaction:
-                transaction.connection.execute("DELETE FROM outbox WHERE seq <= ?", (last,))
-                transaction.connection.execute("UPDATE identity SET pruned = ?", (last,))
+                transaction.discard(last)
             self._pruned = last
         return max(count, 0)
+
+    def drop(self, through: int, *, lost: int) -> None:
+        """Delete the oldest rows up to `through`, whoever has them: they give way to newer ones.
+
+        `lost` readings of them are counted as dropped.
+        """
+        with self.begin() as transaction:
+            transaction.discard(through)
+            transaction.count(DROPPED, lost)
+        self._pruned = through
+
+    def renew(self, why: str) -> None:
+        """Go on under a new epoch: consumers have rows of this one that are not in the file, so its numbers are used.
+
+        All rows held stay, and go out again under the new epoch.
+        """
+        epoch = schema.new_epoch()
+        with self.begin() as transaction:
+            transaction.connection.execute("UPDATE identity SET epoch = ?", (epoch,))
+            transaction.keep(Quarantined(time.time_ns(), self.path.name, ROLLED_BACK, why, b""))
+        self.epoch = epoch
+        self._witness.write(self._sighting(), durable=True)
+
+    def start_over(self, damage: LogDamaged) -> None:
+        """Move the damaged file aside and go on in a new one with what can still be read of the outbox, as `open` does.
+
+        Cursors and parts begin anew. Raises LogDamaged where `open` was not told that this may be done.
+        """
+        if not self._anew:
+            raise damage
+        max_bytes, reserve_bytes = self.room.max_bytes, self.room.reserve_bytes
+        self._connection.close()
+        opening = open_to_write(self.path, self.agent, self._witness, anew=True, broken=str(damage))
+        with renaming(str(self.path)):
+            self._connection = opening.connection
+            self.agent, self.epoch, self._pruned, self._head = schema.identity(opening.connection, str(self.path))
+            self._begin_writing(opening.writer, opening.found, self._witness, self._anew)
+            self.room = Room(opening.connection, self.path, max_bytes, reserve_bytes)
 
     def quarantine(self, *, limit: int) -> list[Quarantined]:
         """Return at most `limit` of what was rejected and is still kept, newest first."""
@@ -214,12 +260,16 @@ class Journal:
 
     def stats(self) -> JournalStats:
         """Return the health of the journal."""
-        file_bytes, wal_bytes = _size(self.path), _size(_beside(self.path))
+        file_bytes, wal_bytes = size_of(self.path), size_of(_beside(self.path))
         return JournalStats(self._head - self._pruned, file_bytes, wal_bytes, self._commits, self._commit_s)
 
     def close(self) -> None:
         """Close the file; what was committed stays. Closing twice is once."""
         self._connection.close()
+        self._witness.close()
+
+    def _sighting(self) -> Sighting:
+        return Sighting(self.agent, self.epoch, self._head, (self._writer,))
 
     def _checked(self, due: int, columns: list[object], crc: object) -> Row:
         row = Row(*columns)  # type: ignore[arg-type]  # a damaged file may hold any type here
@@ -249,26 +299,5 @@ class Journal:
             self._others = others
 
 
-def _connect(path: Path, options: str) -> sqlite3.Connection:
-    address = f"{path.absolute().as_uri()}?{options}"
-    return sqlite3.connect(address, uri=True, timeout=BUSY_S, isolation_level=None, check_same_thread=False)
-
-
 def _beside(path: Path) -> Path:
     return Path(f"{path}-wal")
-
-
-def _size(file: Path) -> int:
-    return file.stat().st_size if file.exists() else 0
-
-
-def _set_up(connection: sqlite3.Connection, max_bytes: int | None) -> None:
-    if connection.execute("PRAGMA journal_mode = WAL").fetchone()[0] != "wal":
-        raise LogError("the file system of the log can't do write-ahead logging; choose a local folder")
-    connection.execute("PRAGMA synchronous = FULL")
-    connection.execute(f"PRAGMA journal_size_limit = {WAL_BYTES}")
-    # Some distributions build SQLite so that pruned rows are overwritten with zeros: twice the wear on an SD card.
-    connection.execute("PRAGMA secure_delete = OFF")
-    if max_bytes is not None:
-        page = int(connection.execute("PRAGMA page_size").fetchone()[0])
-        connection.execute(f"PRAGMA max_page_count = {max(max_bytes // page, 1)}")

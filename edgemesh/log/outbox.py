@@ -32,3 +32,11 @@ class Cursor:
 def checksum(seq: int, kind: str, at_ns: int, trace: str, body: bytes) -> int:
     """CRC-32 over everything that a row holds."""
     return zlib.crc32(body, zlib.crc32(f"{seq}\x1f{kind}\x1f{at_ns}\x1f{trace}".encode()))
+
+
+def checksum_of(*pieces: bytes) -> int:
+    """CRC-32 over the pieces in their order."""
+    crc = 0
+    for piece in pieces:
+        crc = zlib.crc32(piece, crc)
+    return crc

@@ -28,14 +28,19 @@ class Quarantined:
 def keep(connection: sqlite3.Connection, item: Quarantined) -> None:
     """Count it by its reason, and keep the first `PAYLOAD` bytes of it until `ROWS` newer ones have come."""
     reason = _cut(item.reason)
-    connection.execute(
-        "INSERT INTO rejection VALUES (?, 1) ON CONFLICT (reason) DO UPDATE SET count = count + 1", (reason,)
-    )
+    count(connection, reason, 1)
     kept = connection.execute(
         "INSERT INTO quarantine (at_ns, origin, reason, detail, payload) VALUES (?, ?, ?, ?, ?)",
         (item.at_ns, _cut(item.origin), reason, _cut(item.detail), item.payload[:PAYLOAD]),
     )
     connection.execute("DELETE FROM quarantine WHERE id <= ?", ((kept.lastrowid or 0) - ROWS,))
+
+
+def count(connection: sqlite3.Connection, reason: str, many: int) -> None:
+    """Add so many to those ever rejected for the reason."""
+    connection.execute(
+        "INSERT INTO rejection VALUES (?1, ?2) ON CONFLICT (reason) DO UPDATE SET count = count + ?2", (reason, many)
+    )
 
 
 def newest(connection: sqlite3.Connection, limit: int) -> list[Quarantined]:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import secrets
 import sqlite3
+from collections.abc import Iterator
 
 from edgemesh.errors import LogDamaged, LogError
+from edgemesh.log.outbox import checksum_of
 
-VERSION = 1
+VERSION = 2
 APPLICATION = 0x656D6C67  # "emlg" in the file's header: `file` and we know what it is
 
 _TABLES = f"""
@@ -15,10 +17,11 @@ CREATE TABLE identity (agent TEXT NOT NULL, epoch TEXT NOT NULL, pruned INTEGER 
 CREATE TABLE outbox (
     seq INTEGER PRIMARY KEY, crc INTEGER NOT NULL, at_ns INTEGER NOT NULL,
     kind TEXT NOT NULL, trace TEXT NOT NULL, body BLOB NOT NULL);
-CREATE TABLE cursor (agent TEXT PRIMARY KEY, epoch TEXT NOT NULL, through INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE cursor (
+    agent TEXT PRIMARY KEY, epoch TEXT NOT NULL, through INTEGER NOT NULL, crc INTEGER) WITHOUT ROWID;
 CREATE TABLE past_cursor (
     id INTEGER PRIMARY KEY, agent TEXT NOT NULL, epoch TEXT NOT NULL, through INTEGER NOT NULL, UNIQUE (agent, epoch));
-CREATE TABLE part (name TEXT PRIMARY KEY, value BLOB NOT NULL);
+CREATE TABLE part (name TEXT PRIMARY KEY, value BLOB NOT NULL, crc INTEGER);
 CREATE TABLE quarantine (
     id INTEGER PRIMARY KEY, at_ns INTEGER NOT NULL, origin TEXT NOT NULL, reason TEXT NOT NULL,
     detail TEXT NOT NULL, payload BLOB NOT NULL);
@@ -26,31 +29,50 @@ CREATE TABLE rejection (reason TEXT PRIMARY KEY, count INTEGER NOT NULL) WITHOUT
 PRAGMA application_id = {APPLICATION};
 PRAGMA user_version = {VERSION};
 """
+_SINCE_2 = ("ALTER TABLE part ADD COLUMN crc INTEGER", "ALTER TABLE cursor ADD COLUMN crc INTEGER")
 
 
-def prepare(connection: sqlite3.Connection, agent: str, where: str) -> str:
-    """Open the file for writing: make an empty one the journal of the agent, and become its one writer.
+def prepare(connection: sqlite3.Connection, agent: str, where: str) -> None:
+    """Make an empty file the journal of the agent, and one of an older edgemesh one of this. In a transaction.
 
-    Whoever had it open for writing can't commit any more. Returns the proof for `is_writer`. Raises LogError for the
-    file of another agent, of a newer edgemesh, or of another program.
+    Raises LogError for the file of another agent, of a newer edgemesh, or of another program.
     """
-    writer = secrets.token_hex(8)
-    connection.execute("BEGIN IMMEDIATE")
-    try:
-        if is_empty(connection):
-            for statement in _TABLES.split(";"):
-                connection.execute(statement)
-            connection.execute("INSERT INTO identity VALUES (?, ?, 0, '')", (agent, secrets.token_hex(8)))
-        check(connection, where)
-        owner = identity(connection, where)[0]
-        if owner != agent:
-            raise LogError(f"{where}: this is the log of agent `{owner}`, not of `{agent}`")
-        connection.execute("UPDATE identity SET writer = ?", (writer,))
-        connection.execute("COMMIT")
-    finally:
-        if connection.in_transaction:
-            connection.execute("ROLLBACK")
-    return writer
+    if is_empty(connection):
+        for statement in _TABLES.split(";"):
+            connection.execute(statement)
+        connection.execute("INSERT INTO identity VALUES (?, ?, 0, '')", (agent, new_epoch()))
+    check(connection, where)
+    owner = identity(connection, where)[0]
+    if owner != agent:
+        raise LogError(f"{where}: this is the log of agent `{owner}`, not of `{agent}`; choose another data folder")
+    if _number(connection, "user_version") < VERSION:
+        for statement in _SINCE_2:
+            connection.execute(statement)
+        connection.execute(f"PRAGMA user_version = {VERSION}")
+
+
+def new_epoch() -> str:
+    """A name that no epoch of any log has had."""
+    return secrets.token_hex(8)
+
+
+def damaged(connection: sqlite3.Connection) -> Iterator[tuple[str, str, bytes]]:
+    """Cursors and parts that are not what was written: table, name, and what is left of a part.
+
+    Those of an older edgemesh have no checksum and are believed.
+    """
+    for agent, epoch, through, crc in connection.execute("SELECT agent, epoch, through, crc FROM cursor"):
+        if crc is not None and crc != checksum_of(f"{agent}\x1f{epoch}\x1f{through}".encode()):
+            yield "cursor", agent, b""
+    for name, value, crc in connection.execute("SELECT name, value, crc FROM part"):
+        if crc is not None and (not isinstance(value, bytes) or crc != checksum_of(name.encode(), value)):
+            yield "part", name, value if isinstance(value, bytes) else b""
+
+
+def problem(connection: sqlite3.Connection) -> str:
+    """What SQLite finds wrong with the file as a whole; empty: nothing. Reads all of it."""
+    found = connection.execute("PRAGMA quick_check(1)").fetchone()
+    return "" if found is None or found[0] == "ok" else str(found[0])
 
 
 def is_empty(connection: sqlite3.Connection) -> bool:
@@ -61,10 +83,14 @@ def is_empty(connection: sqlite3.Connection) -> bool:
 def check(connection: sqlite3.Connection, where: str) -> None:
     """Raise LogError if the file is no journal, or one of a newer edgemesh."""
     if _number(connection, "application_id") != APPLICATION:
-        raise LogError(f"{where}: this is not a log of edgemesh")
-    version = _number(connection, "user_version")
-    if version > VERSION:
-        raise LogError(f"{where}: written by a newer edgemesh (schema {version}, this one knows {VERSION})")
+        raise LogError(f"{where}: this is not a log of edgemesh; move the file away, or choose another data folder")
+    if is_newer(connection):
+        raise LogError(f"{where}: written by a newer edgemesh, with tables that this one (schema {VERSION}) can't know")
+
+
+def is_newer(connection: sqlite3.Connection) -> bool:
+    """Whether the tables are those of an edgemesh to come."""
+    return _number(connection, "user_version") > VERSION
 
 
 def identity(connection: sqlite3.Connection, where: str) -> tuple[str, str, int, int]:
@@ -73,10 +99,17 @@ def identity(connection: sqlite3.Connection, where: str) -> tuple[str, str, int,
     if len(found) != 1:
         raise LogDamaged(f"{where}: the file does not say whose log it is")
     agent, epoch, pruned = found[0]
+    if not (isinstance(agent, str) and isinstance(epoch, str) and isinstance(pruned, int)):
+        raise LogDamaged(f"{where}: the file does not say whose log it is")
     first, last = connection.execute("SELECT (SELECT min(seq) FROM outbox), (SELECT max(seq) FROM outbox)").fetchone()
     if first is not None and first != pruned + 1:
         raise LogDamaged(f"{where}: row {pruned + 1} is missing")
     return agent, epoch, pruned, pruned if last is None else last
+
+
+def last_writer(connection: sqlite3.Connection) -> str:
+    """The proof of whoever opened the file for writing last."""
+    return str(connection.execute("SELECT writer FROM identity").fetchone()[0])
 
 
 def is_writer(connection: sqlite3.Connection, writer: str) -> bool:

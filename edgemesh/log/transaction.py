@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from edgemesh.errors import LogError
 from edgemesh.log import quarantine
-from edgemesh.log.outbox import Cursor, Row, checksum
+from edgemesh.log.outbox import Cursor, Row, checksum, checksum_of
 from edgemesh.log.quarantine import Quarantined
 
 PAST_EPOCHS = 16  # of each followed agent, the newest are remembered
@@ -57,9 +57,8 @@ class Transaction:
                 (agent, cursor.epoch, PAST_EPOCHS),
             )
         connection.execute(
-            "INSERT INTO cursor VALUES (?, ?, ?)"
-            " ON CONFLICT (agent) DO UPDATE SET epoch = excluded.epoch, through = excluded.through",
-            (agent, cursor.epoch, cursor.through),
+            "INSERT OR REPLACE INTO cursor (agent, epoch, through, crc) VALUES (?, ?, ?, ?)",
+            (agent, cursor.epoch, cursor.through, _cursor_checksum(agent, cursor)),
         )
 
     def drop_cursor(self, agent: str) -> None:
@@ -70,13 +69,27 @@ class Transaction:
     def put_parts(self, parts: Mapping[str, bytes | None]) -> None:
         """Replace these parts of the checkpoint; None: the part is gone. The others stay."""
         gone = [(name,) for name, value in parts.items() if value is None]
-        changed = [(name, value) for name, value in parts.items() if value is not None]
+        changed = [
+            (name, value, checksum_of(name.encode(), value)) for name, value in parts.items() if value is not None
+        ]
         if gone:
             self.connection.executemany("DELETE FROM part WHERE name = ?", gone)
         if changed:
             self.connection.executemany(
-                "INSERT INTO part VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value", changed
+                "INSERT INTO part (name, value, crc) VALUES (?, ?, ?)"
+                " ON CONFLICT (name) DO UPDATE SET value = excluded.value, crc = excluded.crc",
+                changed,
             )
+
+    def discard(self, through: int) -> None:
+        """Delete the rows of the outbox up to `through`, whoever has them."""
+        self.connection.execute("DELETE FROM outbox WHERE seq <= ?", (through,))
+        self.connection.execute("UPDATE identity SET pruned = ?", (through,))
+
+    def count(self, reason: str, many: int) -> None:
+        """Count what is not kept, under a reason code."""
+        if many:
+            quarantine.count(self.connection, reason, many)
 
     def keep(self, quarantined: Quarantined) -> None:
         """Count what was rejected and keep it, capped, in the quarantine."""
@@ -85,3 +98,7 @@ class Transaction:
     def end(self) -> None:
         """Make the transaction unusable."""
         self._open = False
+
+
+def _cursor_checksum(agent: str, cursor: Cursor) -> int:
+    return checksum_of(f"{agent}\x1f{cursor.epoch}\x1f{cursor.through}".encode())
