@@ -37,7 +37,9 @@ class Core(Protocol):
         ...
 
     def tick(self, now_ns: int) -> Sequence[Record]:
-        """Take note of the time (UTC, never going back) and return the records that time itself brings about.
+        """Take note of the time (UTC) and return the records that time itself brings about.
+
+        It never goes back, but for what `TimedCore.retime` says.
 
         The runtime ticks before each group of packs and at least four times a second.
         """
@@ -59,6 +61,18 @@ class Core(Protocol):
 
     def load(self, parts: Mapping[str, bytes]) -> None:
         """Go on from all parts that were ever saved and not gone, as if never stopped."""
+        ...
+
+
+@runtime_checkable
+class TimedCore(Core, Protocol):
+    """A core that remembers instants, and must not take a clock that was set for time that has passed."""
+
+    def retime(self, by_ns: int, doubt: int) -> Sequence[Record]:
+        """The agent's clock says `by_ns` more from now on (less where negative), and no time has passed between.
+
+        `doubt` names the clock while its times can't be believed; 0: they can. The same again changes nothing.
+        """
         ...
 
 

@@ -16,7 +16,7 @@ from edgemesh.log.outbox import Cursor
 from edgemesh.model.agents import Asset
 from edgemesh.model.alerts import Alert, AlertKind, AlertState
 from edgemesh.model.packs import Readings
-from edgemesh.model.samples import Batch, Record
+from edgemesh.model.samples import Batch, Record, Retimed
 
 _EPOCHS_KEPT = 4
 _LONGEST_TICK_NS = 5 * 10**9
@@ -87,7 +87,7 @@ class _Clock(msgspec.Struct):
         """Go on to `now_ns` and return the seconds that do not count as watched."""
         elapsed = max(0, now_ns - self.now_ns) if self.now_ns else 0
         counted = min(elapsed, _LONGEST_TICK_NS)
-        self.now_ns, self.watched_ns = max(now_ns, self.now_ns), self.watched_ns + counted
+        self.now_ns, self.watched_ns = now_ns, self.watched_ns + counted
         return (elapsed - counted) / 1e9
 
 
@@ -128,7 +128,7 @@ class DetectorCore:
             self.stats["readings"] += batch.readings
         moment = self._moment(f"{pack.agent}/{pack.epoch}/{pack.seq}")
         rehearsal = self._rehearsals.get(pack.agent)
-        alerts = []
+        alerts = [alert for retimed in pack.retimed for alert in self._put_right(pack.agent, retimed)]
         if rehearsal and not rehearsal.covers(pack):
             alerts += self._end_rehearsal(pack.agent)
         for asset, batches in batches_of.items():
@@ -156,6 +156,28 @@ class DetectorCore:
         if moment.clock_ns > self._due_ns:
             alerts += self._look_for_silence(moment)
         return self._counted(alerts)
+
+    def retime(self, by_ns: int, doubt: int) -> list[Alert]:
+        """Our own clock was set: nothing was unwatched meanwhile; see `TimedCore.retime`."""
+        self._clock.now_ns = max(0, self._clock.now_ns + by_ns) if self._clock.now_ns else 0
+        self._clock_saved_ns = 0
+        return []
+
+    def _put_right(self, gateway: str, retimed: Retimed) -> list[Alert]:
+        """A gateway's clock is known now: give all that came with its times their true ones."""
+        moved = []
+        rehearsal = self._rehearsals.get(gateway)
+        if rehearsal:
+            rehearsal.alerts = [a.put_right(retimed) if a.clock == retimed.clock else a for a in rehearsal.alerts]
+            self._dirty_rehearsals.add(gateway)
+        for asset, watch in self._watches.items():
+            if watch.state.gateway == gateway:
+                moved += watch.put_right(retimed)
+                self._dirty.add(asset)
+                for later in self._later.get(asset, {}).values():
+                    if later.clock == retimed.clock:
+                        self._later[asset][later.id] = later.put_right(retimed)
+        return moved
 
     def _look_for_silence(self, moment: Moment) -> list[Alert]:
         alerts = []

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 import msgspec
 
 from edgemesh.agents.core import Input
-from edgemesh.dispatch.desk import Desk
+from edgemesh.dispatch.desk import Desk, Line
 from edgemesh.dispatch.ledger import Entry
 from edgemesh.dispatch.memory import Seen
 from edgemesh.dispatch.roster import Executor
@@ -23,6 +23,7 @@ _encode = msgspec.json.Encoder(order="deterministic").encode
 _entry = msgspec.json.Decoder(Entry)
 _seen = msgspec.json.Decoder(Seen)
 _epoch = msgspec.json.Decoder(int)
+_line = msgspec.json.Decoder(Line)
 _executor = msgspec.json.Decoder(Executor)
 
 
@@ -39,6 +40,7 @@ class SchedulerCore:
     ) -> None:
         self.agent, self.site, self.epoch = agent, site, epoch
         self._saved_epoch = 0
+        self._saved_line = _encode(Line())
         self.stats: Counter[str] = Counter()
         self._desk = Desk(site, settings, assets, epoch=epoch, stats=self.stats)
 
@@ -56,6 +58,11 @@ class SchedulerCore:
         """Take note of the time and return what is due by it."""
         return self._desk.time(now_ns)
 
+    def retime(self, by_ns: int, doubt: int) -> Sequence[Record]:
+        """Our clock was set: deadlines move along, so that none comes sooner or later; see `TimedCore.retime`."""
+        self._desk.retime(by_ns, doubt)
+        return []
+
     def present(self, records: Sequence[Record] | None) -> Mapping[str, Record | None]:
         """`state/order/{id}` and `dispatch/{executor}` of these orders; None: of all, those to be emptied included."""
         ledger = self._desk.ledger
@@ -72,12 +79,15 @@ class SchedulerCore:
         return topics
 
     def save(self) -> Mapping[str, bytes | None]:
-        """Parts `epoch`, `order/{id}`, `alert/{id}` and `executor/{name}` that changed."""
+        """Parts `epoch`, `clock`, `order/{id}`, `alert/{id}` and `executor/{name}` that changed."""
         desk = self._desk
         parts: dict[str, bytes | None] = {}
         if self.epoch != self._saved_epoch:
             parts["epoch"] = _encode(self.epoch)
             self._saved_epoch = self.epoch
+        line = _encode(desk.line)
+        if line != self._saved_line:
+            parts["clock"] = self._saved_line = line
         _collect(parts, "order", desk.ledger.entries, desk.ledger.dirty)
         _collect(parts, "alert", desk.memory.seen, desk.memory.dirty)
         _collect(parts, "executor", desk.roster.executors, desk.roster.dirty)
@@ -91,6 +101,8 @@ class SchedulerCore:
                 if kind == "epoch":
                     self._saved_epoch = _epoch.decode(part)
                     self.epoch = self._desk.handover.epoch = max(self.epoch, self._saved_epoch)
+                elif kind == "clock":
+                    self._desk.line, self._saved_line = _line.decode(part), part
                 elif kind == "order":
                     self._desk.handover.restore(_entry.decode(part))
                 elif kind == "alert":

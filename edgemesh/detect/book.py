@@ -9,6 +9,7 @@ import msgspec
 from edgemesh.detect.signals import Signal
 from edgemesh.model.alerts import Alert, AlertKind, AlertState, Evidence, Severity
 from edgemesh.model.ids import derive_id
+from edgemesh.model.samples import Retimed
 
 _MOST_EVIDENCE = 16
 _CLOSED_KEPT = 8
@@ -38,17 +39,36 @@ class Book(msgspec.Struct):
         """The alerts that stand."""
         return [entry.alert for entry in self.entries.values()]
 
-    def apply(self, signal: Signal, *, site: str, asset: str, gateway: str, origin: str) -> Alert | None:
-        """Take a signal; return the alert's new version, or None when nothing changes for others."""
+    def apply(
+        self, signal: Signal, *, site: str, asset: str, gateway: str, origin: str, clock: int = 0
+    ) -> Alert | None:
+        """Take a signal; return the alert's new version, or None when nothing changes for others.
+
+        `clock` is the gateway's that gave the times, while it can't be believed.
+        """
         entry = self.entries.get(signal.kind)
+        if entry is not None and clock and not entry.alert.clock:
+            entry.alert = msgspec.structs.replace(entry.alert, clock=clock)
         if not signal.firing:
             return self._release(entry, [signal.source], signal.at_ns) if entry else None
         if entry is None:
-            entry = self._open(signal, site, asset, gateway, origin)
+            entry = self._open(signal, site, asset, gateway, origin, clock)
             return entry.alert
         if signal.source not in entry.sources:
             entry.sources.append(signal.source)
         return _strengthen(entry, signal)
+
+    def put_right(self, retimed: Retimed) -> list[Alert]:
+        """Give alerts of a clock that is known now their true times; return the new versions of those that moved."""
+        moved = []
+        self.closed_at_ns = {kind: retimed.at(at_ns) for kind, at_ns in self.closed_at_ns.items()}
+        for entry in self.entries.values():
+            if entry.alert.clock == retimed.clock:
+                entry.alert = entry.alert.put_right(retimed)
+                if retimed.by_ns:
+                    entry.alert = msgspec.structs.replace(entry.alert, version=entry.alert.version + 1)
+                    moved.append(entry.alert)
+        return moved
 
     def keep_only(self, sources: Iterable[str], at_ns: int) -> list[Alert]:
         """Release every source that is not among these: its rule is gone, or over without a word."""
@@ -74,7 +94,7 @@ class Book(msgspec.Struct):
         """Whether this very alert is over here: then what still says that it stands is an echo."""
         return alert.id in self.closed_ids
 
-    def _open(self, signal: Signal, site: str, asset: str, gateway: str, origin: str) -> OpenAlert:
+    def _open(self, signal: Signal, site: str, asset: str, gateway: str, origin: str, clock: int) -> OpenAlert:
         onset = max(signal.onset_at_ns, self.closed_at_ns.get(signal.kind, -1) + 1)
         at_ns = max(signal.at_ns, onset)
         alert = Alert(
@@ -93,6 +113,7 @@ class Book(msgspec.Struct):
             confidence=signal.confidence,
             model=signal.model,
             origin=origin,
+            clock=clock,
         )
         self.entries[signal.kind] = entry = OpenAlert(alert, [signal.source])
         return entry

@@ -8,7 +8,7 @@ from itertools import pairwise
 
 import msgspec
 
-from edgemesh.model.samples import Batch, Quality
+from edgemesh.model.samples import Batch, Quality, Retimed
 
 NOT_BELIEVED = float("nan")
 Values = tuple[float | None, ...]
@@ -36,13 +36,31 @@ class Columns:
 
 
 class StreamState(msgspec.Struct, omit_defaults=True):
-    """The clock of one stream: the samples of one device that hold the same metrics."""
+    """The clock of one stream: the samples of one device that hold the same metrics.
+
+    `clock` names the gateway's clock that gave the newest times, while it can't be believed.
+    """
 
     newest_ns: int = -1
     period_ns: int = 0
     late_run: int = 0
     late_newest_ns: int = -1
     late_clock_ns: int = 0
+    clock: int = 0
+
+    def begin(self, batch: Batch) -> bool:
+        """Take note of whose times are next; True: another clock in doubt, which is behind, so time begins anew."""
+        anew = 0 != batch.clock != self.clock and batch.at_ns[0] <= self.newest_ns
+        if anew:
+            self.newest_ns, self.late_run = -1, 0
+        self.clock = batch.clock
+        return anew
+
+    def put_right(self, retimed: Retimed) -> None:
+        """The clock is known now: go on as if it had been right all the time."""
+        self.newest_ns = retimed.at(self.newest_ns)
+        self.late_newest_ns = retimed.at(self.late_newest_ns)
+        self.clock = 0
 
 
 class DeviceState(msgspec.Struct, omit_defaults=True):
@@ -67,6 +85,20 @@ class DeviceState(msgspec.Struct, omit_defaults=True):
                 del self.streams[next(iter(self.streams))]
             self.streams[name] = StreamState()
         return self.streams[name]
+
+    @property
+    def clock(self) -> int:
+        """The clock in doubt that gave the newest times of one of the streams; 0: none did."""
+        return max((stream.clock for stream in self.streams.values()), default=0)
+
+    def put_right(self, retimed: Retimed) -> bool:
+        """Go on as if the clock had been right all the time; False: it gave none of the times here."""
+        streams = [stream for stream in self.streams.values() if stream.clock == retimed.clock]
+        for stream in streams:
+            stream.put_right(retimed)
+        if streams:
+            self.newest_ns = retimed.at(self.newest_ns)
+        return bool(streams)
 
     @property
     def period_ns(self) -> int:

@@ -6,6 +6,8 @@ import enum
 
 import msgspec
 
+from edgemesh.model.samples import Retimed
+
 
 class Seen(enum.IntEnum):
     """Where one value lies: beyond the level, between clear level and level, or within the clear level."""
@@ -66,6 +68,10 @@ class Switch(msgspec.Struct, omit_defaults=True):
             self.spent = 0
             return self.firing
         return None
+
+    def put_right(self, retimed: Retimed) -> None:
+        """The clock is known now: go on as if it had been right all the time."""
+        self.last_ns, self.onset_at_ns = retimed.at(self.last_ns), retimed.at(self.onset_at_ns)
 
     def lose_sight(self) -> None:
         """Hold everything as it is: nothing counts until the next observation."""

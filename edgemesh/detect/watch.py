@@ -22,7 +22,7 @@ from edgemesh.detect.stuck import StuckState, scan_stuck
 from edgemesh.detect.windows import Window
 from edgemesh.model.agents import Asset
 from edgemesh.model.alerts import Alert, AlertKind, Evidence
-from edgemesh.model.samples import Batch
+from edgemesh.model.samples import Batch, Retimed
 
 if TYPE_CHECKING:
     from edgemesh.detect.learner import Learner
@@ -98,6 +98,23 @@ class Watch:
         self._set_due()
         return self._apply(signals, moment)
 
+    def put_right(self, retimed: Retimed) -> list[Alert]:
+        """The gateway's clock is known now: go on as if it had been right; return new versions of alerts that moved."""
+        state = self.state
+        devices = {name for name, device in state.devices.items() if device.put_right(retimed)}
+        if not devices:
+            return []
+        for source, switch in state.switches.items():
+            if split_source(source)[2] in devices:
+                switch.put_right(retimed)
+        for source, stuck in state.stuck.items():
+            if split_source(source)[2] in devices:
+                stuck.since_ns = retimed.at(stuck.since_ns)
+        for gate in state.gates.values():
+            gate.since_ns = None if gate.since_ns is None else retimed.at(gate.since_ns)
+        state.learner.switch.put_right(retimed)
+        return state.book.put_right(retimed)
+
     def adopt(self, alert: Alert, moment: Moment) -> None:
         """Go on with an open alert of another detector: its sources fire until they are found calm here."""
         sources = [self._adopt_source(alert, evidence, moment) for evidence in alert.evidence]
@@ -159,7 +176,10 @@ class Watch:
     def _read(self, batch: Batch, clock_ns: int) -> Columns | None:
         device = self.state.devices.setdefault(batch.device, DeviceState())
         heard = heard_samples(batch)
-        columns = read_columns(batch, device.stream(batch.metrics), clock_ns, self.stats)
+        stream = device.stream(batch.metrics)
+        if stream.begin(batch):
+            device.newest_ns = -1
+        columns = read_columns(batch, stream, clock_ns, self.stats)
         if heard:
             news = sum(at > device.newest_ns for at in columns.at_ns) if columns else 0
             note_heard(device, min(heard, news), clock_ns)
@@ -235,8 +255,19 @@ class Watch:
     def _apply(self, signals: Sequence[Signal], moment: Moment) -> list[Alert]:
         alerts = [
             self.state.book.apply(
-                signal, site=self.site, asset=self.asset.id, gateway=self.state.gateway, origin=moment.origin
+                signal,
+                site=self.site,
+                asset=self.asset.id,
+                gateway=self.state.gateway,
+                origin=moment.origin,
+                clock=self._clock_of(signal),
             )
             for signal in signals
         ]
         return [alert for alert in alerts if alert is not None]
+
+    def _clock_of(self, signal: Signal) -> int:
+        """The clock in doubt that gave the signal's times; 0: none did."""
+        name, devices = split_source(signal.source)[2], self.state.devices
+        chosen = [devices[name]] if name in devices else devices.values()
+        return max((device.clock for device in chosen), default=0)

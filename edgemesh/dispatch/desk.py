@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping
 
+import msgspec
+
 from edgemesh.dispatch import moves
 from edgemesh.dispatch.handover import Handover
 from edgemesh.dispatch.ledger import Entry
@@ -16,6 +18,17 @@ from edgemesh.model.agents import Asset, Card, Presence, Role
 from edgemesh.model.alerts import Alert, AlertState, Severity
 from edgemesh.model.ids import derive_id
 from edgemesh.model.orders import Answer, AnswerKind, OrderState, WorkOrder
+from edgemesh.model.samples import Retimed, move
+
+
+class Line(msgspec.Struct):
+    """The clock that times are from now: its name while it can't be believed (else 0), when that began, and its newest
+    time; 0: none yet.
+    """
+
+    clock: int = 0
+    from_ns: int = 0
+    until_ns: int = 0
 
 
 class Desk:
@@ -27,6 +40,7 @@ class Desk:
         self.handover = Handover(settings, epoch, stats)
         self.memory = Memory()
         self.ledger, self.roster = self.handover.ledger, self.handover.roster
+        self.line = Line()
         self._site, self._settings, self._assets, self._stats = site, settings, assets, stats
 
     def alerts(self, alerts: Iterable[Alert]) -> list[WorkOrder]:
@@ -79,6 +93,8 @@ class Desk:
     def time(self, now_ns: int) -> list[WorkOrder]:
         """Let pass what is due: deadlines, verification, retries, forgetting."""
         now_ns = self.handover.now_ns = max(self.handover.now_ns, now_ns)
+        if self.line.clock:
+            self.line.from_ns, self.line.until_ns = self.line.from_ns or now_ns, now_ns
         for entry in self.ledger.due(now_ns):
             self._expire(entry)
             self.handover.offer_freed()
@@ -86,6 +102,20 @@ class Desk:
         self.ledger.forget(horizon_ns)
         self.memory.forget(horizon_ns)
         return self.handover.take()
+
+    def retime(self, by_ns: int, doubt: int) -> None:
+        """The clock was set by so much, and no time has passed; see `TimedCore.retime`."""
+        handover, line = self.handover, self.line
+        if by_ns:
+            until_ns = handover.now_ns or line.until_ns
+            from_ns = line.from_ns if line.clock else until_ns + 1
+            known = Retimed(clock=max(line.clock, 1), from_ns=from_ns, until_ns=until_ns, by_ns=by_ns)
+            self.ledger.put_right(known)
+            self.memory.put_right(known)
+            handover.now_ns = move(handover.now_ns, by_ns) if handover.now_ns else 0
+            line.from_ns, line.until_ns = move(line.from_ns, by_ns), move(line.until_ns, by_ns)
+        if doubt != line.clock:
+            line.clock, line.from_ns, line.until_ns = doubt, handover.now_ns, handover.now_ns
 
     def _fire(self, alert: Alert) -> None:
         """An alert stands: it opens an order, or belongs to the one of its asset and kind."""
@@ -101,10 +131,18 @@ class Desk:
         self.memory.put(alert, entry.order.id, self.handover.now_ns)
         if seen is None:
             entry.alerts.append(alert.id)
+        if alert.id == entry.order.alert and not entry.order.state.final:
+            self._note_times(entry, alert)
         if alert.severity is not Severity.INFO:
             self._replan(entry, plan)
         if entry.calm_at_ns is not None:
             self.handover.reopen(entry, "the alert came back after the work was done")
+
+    def _note_times(self, entry: Entry, alert: Alert) -> None:
+        """The times of the alert that opened the order, where they were put right since."""
+        times = {"occurred_at_ns": alert.onset_at_ns, "detected_at_ns": alert.raised_at_ns}
+        if any(getattr(entry.order, name) != at_ns for name, at_ns in times.items()):
+            self.handover.put(entry, moves.amend(entry.order, self.handover.now_ns, **times), entry.due_ns)
 
     def _open(self, alert: Alert, plan: Plan) -> None:
         order_id = derive_id(self._site, alert.id)

@@ -6,12 +6,14 @@ from collections.abc import Iterator
 
 import msgspec
 
+from edgemesh.dispatch import moves
 from edgemesh.dispatch.deadlines import Deadlines
 from edgemesh.dispatch.moves import holder
 from edgemesh.dispatch.triage import Plan
 from edgemesh.dispatch.waiting import Waiting
 from edgemesh.model.alerts import AlertKind
 from edgemesh.model.orders import OrderState, WorkOrder
+from edgemesh.model.samples import Retimed, move
 
 Key = tuple[str, AlertKind]
 """An asset and a kind of alert: at most one open order."""
@@ -97,6 +99,15 @@ class Ledger:
         newest = before is None or (before.at_ns, before.id) < (order.at_ns, order.id)
         if order.state is OrderState.VERIFIED and newest:
             self.verified[entry.key] = order.id
+
+    def put_right(self, known: Retimed) -> None:
+        """The clock was set: what is due comes as much later as it would have, what has been gets its true time."""
+        for entry in self.entries.values():
+            entry.order = moves.retimed(entry.order, known)
+            entry.calm_at_ns = None if entry.calm_at_ns is None else known.at(entry.calm_at_ns)
+            entry.due_ns = None if entry.due_ns is None else move(entry.due_ns, known.by_ns)
+            self.restore(entry)
+            self.dirty.add(entry.order.id)
 
     def held(self, executor: str) -> list[WorkOrder]:
         """What an executor has now, most urgent first."""

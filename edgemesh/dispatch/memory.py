@@ -6,6 +6,7 @@ import msgspec
 
 from edgemesh.dispatch.deadlines import Deadlines
 from edgemesh.model.alerts import Alert, AlertState
+from edgemesh.model.samples import Retimed
 
 MAX_CLEARED = 20_000
 
@@ -53,6 +54,14 @@ class Memory:
         self.seen[seen.alert] = seen
         if seen.cleared:
             self._cleared.put(seen.alert, seen.at_ns)
+
+    def put_right(self, known: Retimed) -> None:
+        """The clock was set: what was seen by the one before gets its true time."""
+        for seen in list(self.seen.values()):
+            at_ns = known.at(seen.at_ns)
+            if at_ns != seen.at_ns:
+                self.restore(msgspec.structs.replace(seen, at_ns=at_ns))
+                self.dirty.add(seen.alert)
 
     def forget(self, before_ns: int) -> None:
         """Drop alerts that cleared before `before_ns`, and the oldest beyond a limit."""

@@ -9,6 +9,8 @@ import msgspec
 from edgemesh.dispatch.triage import Plan
 from edgemesh.model.alerts import Alert
 from edgemesh.model.orders import ORDER_MOVES, Answer, AnswerKind, OrderState, WorkOrder
+from edgemesh.model.samples import Retimed
+from edgemesh.model.samples import move as shift
 
 _S = OrderState
 HELD = frozenset({_S.DISPATCHED, _S.ACCEPTED, _S.IN_PROGRESS})
@@ -29,6 +31,8 @@ _LATER = {
     AnswerKind.STARTED: {_S.IN_PROGRESS, _S.DONE, _S.VERIFIED},
     AnswerKind.DONE: {_S.DONE, _S.VERIFIED},
 }
+
+_PAST = ("at_ns", "opened_at_ns", "dispatched_at_ns", "begun_at_ns", "repaired_at_ns", "back_at_ns")
 
 
 class IllegalMove(ValueError):
@@ -58,6 +62,14 @@ def move(order: WorkOrder, state: OrderState, at_ns: int, **changes: Any) -> Wor
     if state not in ORDER_MOVES[order.state]:
         raise IllegalMove(f"an order can't go from {order.state} to {state}")
     return amend(order, at_ns, state=state, **changes)
+
+
+def retimed(order: WorkOrder, known: Retimed) -> WorkOrder:
+    """The same version with the times that it has in truth, now that the scheduler's clock is known."""
+    changes: dict[str, Any] = {name: known.at(at_ns) for name in _PAST if (at_ns := getattr(order, name)) is not None}
+    if order.deadline_at_ns is not None:
+        changes["deadline_at_ns"] = shift(order.deadline_at_ns, known.by_ns)
+    return msgspec.structs.replace(order, **changes)
 
 
 def amend(order: WorkOrder, at_ns: int, **changes: Any) -> WorkOrder:

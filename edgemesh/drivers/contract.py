@@ -25,7 +25,9 @@ class Inlet(Protocol):
     def put(self, samples: Sequence[Sample], settle: Settle | None = None) -> None:
         """Take the samples over, in order; `settle` is called once they are committed. Never blocks.
 
-        All samples of one call are committed together. Call it on the event loop only.
+        All samples of one call are committed together. Call it on the event loop only, and at once after `now_ns`
+        gave a sample its time: should the gateway's clock be wrong, that is what is put right later. A sample with a
+        time of the device's own (`Sample.own_time`) is left alone.
         """
         ...
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import enum
 
+import msgspec
+
 from edgemesh.model.ids import Id, Uuid
-from edgemesh.model.samples import At, Doubt, Record, Unit
+from edgemesh.model.samples import At, Doubt, Record, Retimed, Unit
 
 
 class AlertState(enum.StrEnum):
@@ -89,3 +91,15 @@ class Alert(Record, frozen=True, kw_only=True):
     origin: str = ""
     by: str = ""
     clock: Doubt = 0
+
+    def put_right(self, retimed: Retimed) -> Alert:
+        """The same alert with the times that it has in truth, now that its clock is known."""
+        raised_at_ns = retimed.at(self.raised_at_ns)
+        return msgspec.structs.replace(
+            self,
+            onset_at_ns=min(retimed.at(self.onset_at_ns), raised_at_ns),
+            raised_at_ns=raised_at_ns,
+            at_ns=retimed.at(self.at_ns),
+            cleared_at_ns=None if self.cleared_at_ns is None else retimed.at(self.cleared_at_ns),
+            clock=0,
+        )

@@ -101,4 +101,9 @@ class Retimed(Record, frozen=True, kw_only=True):
 
     def at(self, at_ns: int) -> int:
         """An instant of the doubtful clock as it was in truth; one that it can't have given stays as it is."""
-        return min(max(at_ns + self.by_ns, 0), 2**63 - 1) if self.from_ns <= at_ns <= self.until_ns else at_ns
+        return move(at_ns, self.by_ns) if self.from_ns <= at_ns <= self.until_ns else at_ns
+
+
+def move(at_ns: int, by_ns: int) -> int:
+    """An instant so much later, within what an instant can be."""
+    return min(max(at_ns + by_ns, 0), 2**63 - 1)

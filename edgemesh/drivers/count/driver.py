@@ -7,12 +7,13 @@ from functools import partial
 from pathlib import Path
 
 from edgemesh.drivers.contract import Driver, Inlet
-from edgemesh.drivers.count.ledger import Ledger, Span, next_sample
+from edgemesh.drivers.count.ledger import Ledger, Span, next_sample, steady_ns
 from edgemesh.drivers.count.settings import Settings
 from edgemesh.model.samples import Sample, Source
 
 METRICS = ("count", "level")
 PACE_S = 0.005
+TOO_CLOSE_NS = 1_000_000
 GROUP = 200
 """Samples that are put at once at most."""
 
@@ -59,13 +60,15 @@ class Counter:
         return bool(self._settings.samples) and sample >= self._settings.samples
 
     def _put(self, inlet: Inlet, ledger: Ledger, first: int, count: int, *, calm: bool = False) -> None:
-        ledger.write(Span(first, count, accepted=False))
+        ledger.write(Span(first, count, False, steady_ns()))
         samples = [self._sample(number, inlet.now_ns(), calm=calm) for number in range(first, first + count)]
-        inlet.put(samples, partial(ledger.write, Span(first, count, accepted=True)))
+        inlet.put(samples, partial(ledger.write, Span(first, count, True, steady_ns())))
 
     def _sample(self, number: int, now_ns: int, *, calm: bool) -> Sample:
         index, device = divmod(number, self._settings.devices)
-        self._latest_ns = max(now_ns, self._latest_ns + 1)  # no two samples of a device have one time
+        if 0 <= self._latest_ns - now_ns < TOO_CLOSE_NS:
+            now_ns = self._latest_ns + 1  # no two samples of a device have one time
+        self._latest_ns = now_ns
         level = 0.0 if calm else level_of(index, device, self._settings)
         return Sample(self._sources[device], self._latest_ns, (float(index), level))
 

@@ -1,12 +1,14 @@
 """The ledger of a counting source: what it put into the gateway, and what the gateway accepted.
 
 One line per group, appended as it happens and in the operating system's hands at once, so that a killed process leaves
-it whole: `put FIRST COUNT` before the gateway has the samples, `accepted FIRST COUNT` once it has committed them.
+it whole: `put FIRST COUNT STEADY` before the gateway has the samples, `accepted FIRST COUNT STEADY` once it has
+committed them. STEADY is when they were put, in ns of a clock that nobody sets: so their true time can be told.
 """
 
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -15,11 +17,17 @@ from edgemesh.errors import DriverError
 
 
 class Span(NamedTuple):
-    """Samples `first` to `first + size - 1`; `accepted` False: only put."""
+    """Samples `first` to `first + size - 1`; `accepted` False: only put. `steady_ns`: when, 0 if nobody said."""
 
     first: int
     size: int
     accepted: bool
+    steady_ns: int = 0
+
+
+def steady_ns() -> int:
+    """Now, by the clock of the machine that nobody sets."""
+    return time.clock_gettime_ns(time.CLOCK_MONOTONIC)
 
 
 class Ledger:
@@ -37,7 +45,8 @@ class Ledger:
     def write(self, span: Span) -> None:
         """Append one line."""
         if self._file >= 0:
-            os.write(self._file, f"{'accepted' if span.accepted else 'put'} {span.first} {span.size}\n".encode())
+            word = "accepted" if span.accepted else "put"
+            os.write(self._file, f"{word} {span.first} {span.size} {span.steady_ns}\n".encode())
 
     def close(self) -> None:
         """Let go of the file."""
@@ -51,10 +60,10 @@ def read_ledger(path: Path) -> Iterator[Span]:
     if not path.exists():
         return
     for line in path.read_text().splitlines():
-        word, _, rest = line.partition(" ")
-        first, _, count = rest.partition(" ")
-        if word in ("put", "accepted") and first.isdigit() and count.isdigit():
-            yield Span(int(first), int(count), word == "accepted")
+        word, *numbers = line.split(" ")
+        if word in ("put", "accepted") and len(numbers) in (2, 3) and all(map(str.isdigit, numbers)):
+            first, size, *steady = map(int, numbers)
+            yield Span(first, size, word == "accepted", *steady)
 
 
 def next_sample(path: Path) -> int:

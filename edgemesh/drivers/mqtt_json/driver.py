@@ -62,8 +62,8 @@ class MqttJson:
             inlet.reject(problem.reason, topic, payload, problem.detail)
         if all(value is None for value in values):
             raise Rejected(Reason.NO_VALUES)
-        at_ns, quality = self._instant(document, inlet.now_ns(), len(values))
-        return Sample(self._source(device, asset, metrics), at_ns, values, quality)
+        at_ns, quality, own_time = self._instant(document, inlet.now_ns(), len(values))
+        return Sample(self._source(device, asset, metrics), at_ns, values, quality, own_time)
 
     # -- who -----------------------------------------------------------------------------------------------------------
 
@@ -96,17 +96,20 @@ class MqttJson:
 
     # -- when ----------------------------------------------------------------------------------------------------------
 
-    def _instant(self, document: object, now_ns: int, width: int) -> tuple[int, tuple[Quality, ...] | None]:
-        """The device's time if it can be believed, else the gateway's; then every reading is uncertain."""
+    def _instant(self, document: object, now_ns: int, width: int) -> tuple[int, tuple[Quality, ...] | None, bool]:
+        """The device's time (True) if it can be believed, else the gateway's; then every reading is uncertain.
+
+        A gateway whose own clock was never set can't tell what lies ahead.
+        """
         if self._time_path is None:
-            return now_ns, None
+            return now_ns, None, False
         try:
             at_ns = instant_of(follow(document, self._time_path), self._settings.time_format)
         except ValueError:
             at_ns = 0
-        if EARLIEST_NS <= at_ns <= now_ns + AHEAD_NS:
-            return at_ns, None
-        return now_ns, (Quality.UNCERTAIN,) * width
+        if at_ns >= EARLIEST_NS and (at_ns <= now_ns + AHEAD_NS or now_ns < EARLIEST_NS):
+            return at_ns, None, True
+        return now_ns, (Quality.UNCERTAIN,) * width, False
 
     # -- what ----------------------------------------------------------------------------------------------------------
 

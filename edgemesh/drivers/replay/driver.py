@@ -33,7 +33,7 @@ class Replay:
     async def _pour(self, recording: Recording, inlet: Inlet) -> None:
         block: list[Sample] = []
         for at_ns, values, _ in recording.rows(inlet.reject):
-            block.append(Sample(recording.source, at_ns, values))
+            block.append(Sample(recording.source, at_ns, values, own_time=True))
             if len(block) == self.settings.rows_per_batch:
                 await _put(inlet, block)
                 block = []
@@ -56,7 +56,7 @@ class Replay:
                 await _put(inlet, block)
                 block = []
                 await asyncio.sleep(due - clock())
-            block.append(Sample(recording.source, at_ns, values))
+            block.append(Sample(recording.source, at_ns, values, own_time=True))
         await _put(inlet, block)
 
 
