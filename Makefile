@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 ARGS ?=
 
-.PHONY: help install install-dev demo test check format coverage schema bench bench-quick arm-wheels clean
+.PHONY: help install install-dev demo test check format coverage schema bench bench-quick prove faults arm-wheels clean
 
 help:  ## show what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -54,6 +54,12 @@ bench-quick: .venv/.installed  ## speed and latency of the whole chain, under a 
 
 bench: bench-quick  ## all benchmarks
 	@for each in bus log wire store detect dispatch; do echo "== $$each"; $(BIN)/python benchmarks/$$each.py || exit 1; done
+
+prove: .venv/.installed  ## throw faults at a real site; nothing may be lost or done twice
+	@$(BIN)/edgemesh prove $(ARGS)
+
+faults: .venv/.installed  ## the whole catalogue of faults, as a table; ARGS="--short" takes minutes instead of an hour
+	@$(BIN)/edgemesh prove --all $(ARGS)
 
 arm-wheels: .venv/.installed  ## check that every pinned dependency has a wheel for 64-bit ARM
 	@for version in 3.11 3.12 3.13; do $(BIN)/python -m pip install -q --disable-pip-version-check --dry-run --no-deps \

@@ -11,11 +11,13 @@ import argparse
 import asyncio
 import contextlib
 import functools
+import importlib.util
 import itertools
 import json
 import os
 import platform
 import signal
+import socket
 import statistics
 import struct
 import subprocess
@@ -477,6 +479,45 @@ async def measure_asyncio(options: Options) -> Result:
     return result
 
 
+async def measure_autogen(options: Options) -> Result:
+    """An agent framework's distributed runtime: a host, a detector and a scheduler, each a process of its own."""
+    sys.path.insert(0, str(BASELINES))
+    import autogen_grpc as rival
+
+    result = Result("AutoGen's gRPC runtime")
+    async with scene(options, broker=False) as (processes, _):
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            address = f"127.0.0.1:{probe.getsockname()[1]}"
+        script = str(BASELINES / "autogen_grpc.py")
+        processes.start("host", script, "host", address)
+        await until(lambda: answers(address), "AutoGen's host does not answer")
+        for role in ("detector", "scheduler"):
+            processes.start(role, script, role, address)
+        under_way: set[asyncio.Task[None]] = set()
+
+        def send(device: str, value: float, metrics: int) -> bool:
+            task = asyncio.create_task(runtime.say(device, [value, *(3.125 * k for k in range(1, metrics))]))
+            under_way.add(task)
+            task.add_done_callback(under_way.discard)
+            return True
+
+        load = Load(send)
+        runtime = await rival.play_executor(address, lambda asset: load.heard(json.dumps({"orders": [{"asset": asset}]}).encode()))
+        try:
+            await warm_up(load, processes, options)
+            await result.take_steady(load, processes, options.seconds / 2, options.metrics)
+        finally:
+            await runtime.stop()
+    return result
+
+
+def answers(address: str) -> bool:
+    host, _, port = address.partition(":")
+    with socket.socket() as probe:
+        return probe.connect_ex((host, int(port))) == 0
+
+
 async def measure_baseline(result: Result, load: Load, processes: Processes, options: Options) -> None:
     await warm_up(load, processes, options)
 
@@ -505,16 +546,19 @@ def fsync_ms(folder: Path) -> float:
 
 
 async def measure(options: Options) -> list[Result]:
-    return [
-        await measure_chain(options, split=True),
-        await measure_chain(options, split=False),
-        await measure_paho(options),
-        await measure_asyncio(options),
+    measures = [
+        functools.partial(measure_chain, split=True),
+        functools.partial(measure_chain, split=False),
+        measure_paho,
+        measure_asyncio,
     ]
+    if importlib.util.find_spec("autogen_ext"):
+        measures.append(measure_autogen)
+    return [await measure(options) for measure in measures]
 
 
 def show(results: list[Result], disk_ms: float, options: Options) -> None:
-    split, _, paho, _ = results
+    split, _, paho = results[:3]
     print(
         f"{RATE} readings/s in messages of {options.metrics}; {os.cpu_count()} cores, Python"
         f" {platform.python_version()}, broker {options.broker}, fdatasync {disk_ms} ms"

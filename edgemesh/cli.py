@@ -350,6 +350,7 @@ def tap(
 @click.option("--only", default="", metavar="F1,F2", help="These faults only, by number or name; F0 lists them.")
 @click.option("--all", "everything", is_flag=True, help="The trial and every drill of the catalogue.")
 @click.option("--short", is_flag=True, help="Drills of seconds instead of minutes.")
+@click.option("--soak", default=0.0, metavar="MINUTES", help="Faults of all kinds for so long, instead of --kills.")
 @click.option(
     "--without", multiple=True, metavar="GUARD", help="Leave a guard off, to see it noticed; 'none' lists them."
 )
@@ -357,7 +358,7 @@ def tap(
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object on standard output.")
 @_errors
 def prove(broker: str, kills: int, readings: int, rate: float, seed: int, only: str, everything: bool, short: bool,
-          without: tuple[str, ...], keep: Path | None, as_json: bool) -> None:  # fmt: skip
+          soak: float, without: tuple[str, ...], keep: Path | None, as_json: bool) -> None:  # fmt: skip
     """Throw faults at a real site and check that nothing was lost and nothing done twice.
 
     Gateways, detectors, scheduler, recorder and crew run as processes around a broker without persistence. What was
@@ -378,7 +379,7 @@ def prove(broker: str, kills: int, readings: int, rate: float, seed: int, only: 
     faults, drills = choose_or_refuse(only, everything=everything)
     plan = Plan(
         faults=faults, drills=drills, broker=broker, kills=kills, readings=readings, rate=rate, seed=seed, short=short,
-        without=without,
+        without=without, soak_s=soak * 60,
     )  # fmt: skip
     report = play(plan, keep)
     if as_json:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 import random
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 
@@ -65,3 +65,12 @@ def plan(faults: Sequence[Fault], count: int, seed: int) -> list[Fault]:
         deck.append(faults[len(deck) % len(faults)])
     random.Random(f"{seed}:faults").shuffle(deck)
     return deck[:count]
+
+
+def endless(seed: int) -> Iterator[Fault]:
+    """All faults of the table for ever, in rounds shuffled by the seed; what the mix leaves out comes once a round."""
+    chance = random.Random(f"{seed}:soak")
+    while True:
+        deck = [fault for fault in FAULTS for _ in range(max(1, fault.share // 6))]
+        chance.shuffle(deck)
+        yield from deck

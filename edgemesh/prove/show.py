@@ -36,6 +36,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     seed: int
     short: bool = False
     without: tuple[str, ...] = ()
+    soak_s: float = 0.0
 
 
 class DrillReport(msgspec.Struct, frozen=True, kw_only=True):
@@ -130,6 +131,7 @@ def _trial(plan: Plan, folder: Path) -> TrialReport:
         seed=plan.seed,
         faults=plan.faults,
         without=plan.without,
+        soak_s=plan.soak_s,
     )
     with _bar("faults", plan.kills) as bar:
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import msgspec
 
 from edgemesh.launch.report import Quantiles, quantiles
-from edgemesh.prove.faults import Fault, How, Victim, plan
+from edgemesh.prove.faults import Fault, How, Victim, endless, plan
 from edgemesh.prove.judge import Verdict
 from edgemesh.prove.site import GATEWAYS, lay_out
 from edgemesh.prove.stand import DRAIN_S, RECOVER_S, Stand, newest_source
@@ -33,7 +33,10 @@ class Recovery(Quantiles, frozen=True):
 
 
 class TrialOptions(msgspec.Struct, frozen=True, kw_only=True):
-    """What the person asked for. `rate` is readings a second of the whole site, `without` guards that are left off."""
+    """What the person asked for. `rate` is readings a second of the whole site, `without` guards that are left off.
+
+    With `soak_s` faults of all kinds come for so many seconds, and `kills`, `readings` and `faults` say nothing.
+    """
 
     folder: Path
     broker: str = "embedded"
@@ -43,6 +46,7 @@ class TrialOptions(msgspec.Struct, frozen=True, kw_only=True):
     seed: int = 1
     faults: tuple[Fault, ...] = ()
     without: tuple[str, ...] = ()
+    soak_s: float = 0.0
 
 
 class TrialReport(msgspec.Struct, frozen=True, kw_only=True):
@@ -68,18 +72,33 @@ class Trial:
         chance = random.Random(f"{self.options.seed}:trial")
         progress("starting", 0, self.options.kills)
         async with self.stand:
-            for number, fault in enumerate(plan(self.options.faults, self.options.kills, self.options.seed)):
-                progress(fault.name, number, self.options.kills)
-                await asyncio.sleep(chance.uniform(0.1, 0.9))
-                await self._hit(fault, chance)
-            progress("counting on", self.options.kills, self.options.kills)
-            wanted_s = self.options.readings / self.options.rate
-            enough = self.options.readings
-            await self.stand.until(lambda: self.stand.pending()[0] >= enough, wanted_s * 3, "the rest is missing")
+            if self.options.soak_s:
+                await self._soak(chance, progress)
+            else:
+                await self._throw(chance, progress)
             progress("coming to rest", self.options.kills, self.options.kills)
-            await self.stand.rest(DRAIN_S + wanted_s)
+            await self.stand.rest(DRAIN_S + self.options.readings / self.options.rate)
         verdict = await asyncio.to_thread(self.stand.verdict)
         return self._report(verdict)
+
+    async def _throw(self, chance: random.Random, progress: Progress) -> None:
+        for number, fault in enumerate(plan(self.options.faults, self.options.kills, self.options.seed)):
+            progress(fault.name, number, self.options.kills)
+            await asyncio.sleep(chance.uniform(0.1, 0.9))
+            await self._hit(fault, chance)
+        progress("counting on", self.options.kills, self.options.kills)
+        enough, wanted_s = self.options.readings, self.options.readings / self.options.rate
+        await self.stand.until(lambda: self.stand.pending()[0] >= enough, wanted_s * 3, "the rest is missing")
+
+    async def _soak(self, chance: random.Random, progress: Progress) -> None:
+        began_s, soak_s = time.monotonic(), self.options.soak_s
+        for fault in endless(self.options.seed):
+            passed_s = time.monotonic() - began_s
+            if passed_s > soak_s:
+                return
+            progress(fault.name, int(self.options.kills * passed_s / soak_s), self.options.kills)
+            await asyncio.sleep(chance.uniform(0.1, 0.9))
+            await self._hit(fault, chance)
 
     async def _hit(self, fault: Fault, chance: random.Random) -> None:
         site = self.stand.site
