@@ -3,5 +3,6 @@
 from __future__ import annotations
 
 from edgemesh.prove.drill import Drill
+from edgemesh.prove.drills import failpoints, watchdog
 
-DRILLS: tuple[Drill, ...] = ()
+DRILLS: tuple[Drill, ...] = (*failpoints.DRILLS, *watchdog.DRILLS)

@@ -269,6 +269,12 @@ def _quarantine() -> None:
         swap(module, "MAX_TRIES", lambda _: 2**40)
 
 
+def _watchdog() -> None:
+    from edgemesh.launch import watchdog
+
+    swap(watchdog, "SILENT_S", lambda _: 2.0**40)
+
+
 # -- the executors -----------------------------------------------------------------------------------------------------
 
 
@@ -308,6 +314,7 @@ GUARDS = {
     "rehearsal": Guard("a detector that takes a log over says nothing that was said already", _rehearsal),
     "presence": Guard("a retained card alone is no sign of life", _presence),
     "quarantine": Guard("what the core can't take three times is put away, and the rest goes on", _quarantine),
+    "watchdog": Guard("an agent that says nothing any more is ended and started again", _watchdog),
     "fence": Guard("an executor does an order once, whatever attempt or epoch it comes under", _fence, FIRMWARE),
 }
 """By the names that `--without` takes."""

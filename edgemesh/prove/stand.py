@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from edgemesh.errors import EdgemeshError, StoreError
+from edgemesh.errors import EdgemeshError, LogError, StoreError
 from edgemesh.launch.plant import journal_file
 from edgemesh.log.journal import Journal
 from edgemesh.prove.faults import Victim
@@ -71,7 +71,7 @@ class Stand:
             with History(journal_file(data, "recorder")) as history:
                 gateways = [name] if victim is Victim.GATEWAY else list(GATEWAYS)
                 return any(_newest_kept(history, gateway, at_ns) for gateway in gateways)
-        except (StoreError, OSError):
+        except (StoreError, LogError, OSError):
             return False
 
     def pending(self) -> tuple[int, int]:

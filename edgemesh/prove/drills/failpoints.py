@@ -1,0 +1,147 @@
+"""Agents killed at the worst instants: inside a transaction, between commit and settle, between publish and settle."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from edgemesh.errors import LogError
+from edgemesh.launch.report import quantiles
+from edgemesh.prove.drill import Drill, Finding, Ground, broken_by
+from edgemesh.prove.faults import Victim
+from edgemesh.prove.site import GATEWAYS, Program
+from edgemesh.prove.stand import RECOVER_S, Stand, StuckError, newest_source
+
+ROUNDS = 8
+"""How often each point is gone through; once when it has to be short."""
+POINTS = ("effect.before-cursor", "commit.before", "commit.after", "publish.after", "settle.before")
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Whom to kill, and at which points. `effects`: the last of them before its death is one of so many."""
+
+    victim: Victim
+    effects: int
+    points: Sequence[str] = POINTS
+
+
+GATEWAY = Target(Victim.GATEWAY, 60)
+DETECTOR = Target(Victim.DETECTOR, 4)
+SCHEDULER = Target(Victim.SCHEDULER, 10)
+RECORDER = Target(Victim.RECORDER, 40, tuple(point for point in POINTS if point != "publish.after"))
+
+
+@dataclass(slots=True)
+class Siege:
+    """One site whose agents die at points.
+
+    `felt` is seconds from a death to the next effect; `died` the death that no effect has followed yet: seconds of the
+    monotonic clock, and UTC in ns.
+    """
+
+    stand: Stand
+    target: Target
+    chance: random.Random
+    kills: Counter[str] = field(default_factory=Counter)
+    felt: list[float] = field(default_factory=list)
+    died: tuple[float, int] | None = None
+
+    async def lay(self, rounds: int) -> None:
+        """Go through all points so many times. What has died at one point is started to die at the next."""
+        for _ in range(rounds):
+            program = self._choose()
+            whole = list(program.switches)
+            await program.kill()
+            for point in self.target.points:
+                program.switches = [*whole, f"--fail={point}:{self.chance.randint(1, self.target.effects)}:kill"]
+                await program.start()
+                await self._back(program)
+                await self._death(program, point)
+            program.switches = whole
+            await program.start()
+            await self._back(program)
+
+    def _choose(self) -> Program:
+        site = self.stand.site
+        names = site.of(self.target.victim)
+        if self.target.victim is Victim.DETECTOR:
+            names = [name for name in names if self._owns(name)] or names
+        return site.programs[self.chance.choice(names)]
+
+    def _owns(self, detector: str) -> bool:
+        """Whether a detector has something to do."""
+        try:
+            return newest_source(self.stand.site.folder / "data", detector, GATEWAYS) > 0
+        except LogError:  # it has not begun
+            return False
+
+    async def _back(self, program: Program) -> None:
+        """Wait for its next effect, or until it is dead once more: then it was not back since the death before."""
+        if self.died is None or program.process is None:
+            return
+        died_s, died_ns = self.died
+        process = program.process
+
+        def back() -> bool:
+            return self.stand.effect_after(self.target.victim, program.name, died_ns)
+
+        await self.stand.until(lambda: process.returncode is not None or back(), RECOVER_S, program.name)
+        if process.returncode is None:
+            self.felt.append(time.monotonic() - died_s)
+            self.died = None
+
+    async def _death(self, program: Program, point: str) -> None:
+        assert program.process is not None
+        try:
+            await asyncio.wait_for(program.process.wait(), RECOVER_S)
+        except TimeoutError:
+            raise StuckError(f"{program.name} does not come to {point}") from None
+        self.kills[point] += 1
+        self.died = self.died or (time.monotonic(), time.time_ns())
+
+
+async def run_at_points(ground: Ground, target: Target) -> Finding:
+    """Kill at every point, once or often, and judge by the ledgers."""
+    stand = ground.stand(rate=600.0 if ground.short else 1_000.0)
+    siege = Siege(stand, target, random.Random(f"{ground.seed}:{target.victim}"))
+    async with stand:
+        ground.say("killing")
+        await siege.lay(1 if ground.short else ROUNDS)
+        ground.say("coming to rest")
+        await stand.rest()
+    verdict = await asyncio.to_thread(stand.verdict)
+    spread = quantiles(siege.felt)
+    return Finding(
+        broken=tuple(broken_by(verdict)),
+        figures={
+            "kills": sum(siege.kills.values()),
+            "accepted": verdict.readings["accepted"],
+            "lost": verdict.readings["lost"] + verdict.alerts["lost"] + verdict.orders["lost"],
+            "doubled": verdict.readings["doubled"] + verdict.alerts["doubled"] + verdict.orders["started_twice"],
+            "alerts": verdict.alerts["expected"],
+            "orders": verdict.orders["opened"],
+            "recovery_p50_s": spread.p50 or 0.0,
+            "recovery_max_s": round(max(siege.felt), 3),
+        },
+    )
+
+
+def _drill(number: str, target: Target, holds: str, guards: tuple[str, ...]) -> Drill:
+    async def run(ground: Ground) -> Finding:
+        return await run_at_points(ground, target)
+
+    how = "killed between effect and cursor, before and after commit, publish and settle"
+    return Drill(number, f"{target.victim}_at_points", how, holds, run, guards)
+
+
+DRILLS = (
+    _drill("F2", GATEWAY, "each committed reading arrives once", ("commit", "settle-after-commit")),
+    _drill("F3", DETECTOR, "no alert lost or doubled; state goes on", ("checkpoint", "commit")),
+    _drill("F4", SCHEDULER, "every order comes to its end, no work is begun twice", ("checkpoint", "commit")),
+    _drill("F5", RECORDER, "history complete, no row twice", ("transaction", "cursor", "watermark", "gap", "commit")),
+)
