@@ -62,6 +62,13 @@ _QUERIES: dict[Resolution, tuple[str, int]] = {
 }
 
 
+_UNTIMED = """
+SELECT at_ns + coalesce(by_ns, 0) AS time, 1, value, value, value, value, max(quality, 1)
+FROM untimed_clock CROSS JOIN untimed ON untimed.clock = untimed_clock.id
+WHERE series = :series AND time >= :start AND time < :end LIMIT :limit"""
+"""Raw readings whose time is not known yet, or not written down yet: of uncertain quality at best."""
+
+
 def read_points(
     connection: sqlite3.Connection,
     series: Sequence[int],
@@ -69,29 +76,30 @@ def read_points(
     start_ns: int,
     end_ns: int,
     limit: int | None,
+    *,
+    untimed: bool = False,
 ) -> list[Point]:
     """The points of these series from `start_ns` up to `end_ns`, in the order of time; buckets that overlap are whole.
 
-    No more than `limit` of each series (None: all).
+    No more than `limit` of each series (None: all). With `untimed` raw points come with those that have no sure time.
     """
     query, width_ns = _QUERIES[resolution]
     points: list[Point] = []
     if start_ns >= end_ns:
         return points
     for each in series:
-        rows = connection.execute(
-            query,
-            {
-                "series": each,
-                "first": start_ns // width_ns,
-                "last": (end_ns - 1) // width_ns,
-                "start": start_ns,
-                "end": end_ns,
-                "limit": -1 if limit is None else limit,
-            },
-        )
-        points.extend(map(Point._make, rows))
-    if len(series) > 1:
+        values = {
+            "series": each,
+            "first": start_ns // width_ns,
+            "last": (end_ns - 1) // width_ns,
+            "start": start_ns,
+            "end": end_ns,
+            "limit": -1 if limit is None else limit,
+        }
+        points.extend(map(Point._make, connection.execute(query, values)))
+        if untimed and resolution == "raw":
+            points.extend(map(Point._make, connection.execute(_UNTIMED, values)))
+    if len(series) > 1 or untimed:
         points.sort(key=lambda point: point.at_ns)
     return points
 

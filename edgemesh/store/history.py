@@ -60,7 +60,8 @@ class Counts(NamedTuple):
     """What came to the recorder since the history began, trimmed or not.
 
     `readings` counts every reading, `duplicates` those of them that replaced one, `unusable` those that were not
-    finite; `alerts` and `orders` are counted by their present state.
+    finite; `alerts` and `orders` are counted by their present state. `untimed` readings wait until the clock that gave
+    their time is right, `retimed` ones were given their true time.
     """
 
     packs: int
@@ -70,6 +71,8 @@ class Counts(NamedTuple):
     series: int
     alerts: dict[str, int]
     orders: dict[str, int]
+    untimed: int = 0
+    retimed: int = 0
 
 
 class History:
@@ -128,7 +131,8 @@ class History:
         """The readings of one series, or of all series of a device's metric as one, from `start_ns` up to `end_ns`.
 
         `auto` takes the finest resolution that is still kept for the whole range and gives at most `max_points`. What
-        is more than `max_points` anyway is merged further, so that least and greatest values stay (None: never).
+        is more than `max_points` anyway is merged further, so that least and greatest values stay (None: never). What
+        has no time yet that can be believed is of uncertain quality and not in the roll-ups.
         """
         if series is not None:
             ids = [series]
@@ -136,11 +140,12 @@ class History:
             ids = [each.id for each in self.series(device=device, metric=metric)]
         else:
             raise ValueError("name a series, or a device and a metric")
+        untimed = self._state().get("untimed", 0) > 0
         choices: Sequence[Resolution] = self._kept(start_ns) if resolution == "auto" else (resolution,)
         for choice in choices:
             limit = None if choice == choices[-1] or max_points is None else max_points + 1
             try:
-                points = read_points(self._connection, ids, choice, start_ns, end_ns, limit)
+                points = read_points(self._connection, ids, choice, start_ns, end_ns, limit, untimed=untimed)
             except sqlite3.Error as error:
                 raise self._renamed(error) from error
             if limit is None or len(points) < limit:
@@ -184,6 +189,8 @@ class History:
             series=self._ask("SELECT count(*) FROM series")[0][0],
             alerts=dict(self._ask("SELECT state, count(*) FROM alert GROUP BY state")),
             orders=dict(self._ask("SELECT state, count(*) FROM workorder GROUP BY state")),
+            untimed=state.get("untimed", 0),
+            retimed=state.get("retimed", 0),
         )
 
     def latencies(self) -> list[Latency]:

@@ -28,6 +28,15 @@ TABLES = (
     PRIMARY KEY (minute, series, at_ns)) WITHOUT ROWID""",
     _ROLLUP.format(name="rollup_1min"),
     _ROLLUP.format(name="rollup_10min"),
+    """CREATE TABLE IF NOT EXISTS untimed_clock (
+    id INTEGER PRIMARY KEY, gateway TEXT NOT NULL, clock INTEGER NOT NULL, newest_ns INTEGER NOT NULL,
+    from_ns INTEGER, until_ns INTEGER, by_ns INTEGER, UNIQUE (gateway, clock))""",
+    """CREATE TABLE IF NOT EXISTS untimed (
+    clock INTEGER NOT NULL, at_ns INTEGER NOT NULL, series INTEGER NOT NULL, value REAL NOT NULL,
+    quality INTEGER NOT NULL, PRIMARY KEY (clock, at_ns, series)) WITHOUT ROWID""",
+    """CREATE TABLE IF NOT EXISTS untimed_alert (
+    clock INTEGER NOT NULL, id TEXT NOT NULL, version INTEGER NOT NULL,
+    PRIMARY KEY (clock, id, version)) WITHOUT ROWID""",
     """CREATE TABLE IF NOT EXISTS alert (
     id TEXT PRIMARY KEY, version INTEGER NOT NULL, state TEXT NOT NULL, asset TEXT NOT NULL,
     raised_at_ns INTEGER NOT NULL, body BLOB NOT NULL)""",
@@ -50,6 +59,7 @@ State = dict[str, int]
 """Small numbers of the history as a whole.
 
 `schema`; `writes` counts calls of the sink; `packs`, `readings`, `duplicates` and `unusable` count what came;
+`untimed` readings wait for their time to be known, `retimed` ones have got it since;
 `raw_from` and `minutes_from` are the first minutes of which nothing was trimmed yet.
 """
 
@@ -60,6 +70,8 @@ _FRESH: State = {
     "readings": 0,
     "duplicates": 0,
     "unusable": 0,
+    "untimed": 0,
+    "retimed": 0,
     "raw_from": 0,
     "minutes_from": 0,
 }

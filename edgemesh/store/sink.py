@@ -7,11 +7,15 @@ from collections.abc import Sequence
 
 import msgspec
 
+from edgemesh.model.alerts import Alert
 from edgemesh.model.packs import Alerts, Orders, Pack, Readings
 from edgemesh.store import retention
 from edgemesh.store.schema import create, read_state, write_state
+from edgemesh.store.untimed import Untimed, trim_untimed
 from edgemesh.store.writer import Memory, ReadingWriter
 
+RELEASE_ROWS = 5_000
+"""Readings that get their true time in one write, beside what came; the rest in the next ones."""
 _encode = msgspec.json.Encoder().encode
 
 _PUT_ALERT = """INSERT INTO alert VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET version = excluded.version,
@@ -28,6 +32,8 @@ class HistorySink:
     Raw readings live `raw_s`, 1-minute roll-ups `minute_s`, 10-minute roll-ups `ten_minutes_s`; alerts and orders stay.
     A time of a series that comes again replaces the reading that was there, so a pack that comes twice changes nothing;
     once its raw readings were trimmed that can't be known any more. Bad readings are kept but not in the roll-ups.
+    Readings of a clock in doubt wait until their time is known (`untimed`). What is too old is forgotten no faster than
+    time passes, whatever somebody sets a clock to (`retention.Pace`).
     """
 
     def __init__(
@@ -40,6 +46,7 @@ class HistorySink:
     ) -> None:
         self._ages = {"raw_s": raw_s, "minute_s": minute_s, "ten_minutes_s": ten_minutes_s}
         self._step_rows = step_rows
+        self._pace = retention.Pace()
         self._memory = Memory()
 
     def prepare(self, connection: sqlite3.Connection) -> None:
@@ -49,20 +56,36 @@ class HistorySink:
 
     def write(self, connection: sqlite3.Connection, packs: Sequence[Pack]) -> None:
         """Write the packs inside the open transaction; never commits."""
+        self._write(connection, packs, RELEASE_ROWS)
+
+    def trim(self, connection: sqlite3.Connection, now_ns: int) -> None:
+        """Forget, inside the open transaction, a step of what is too old; release a step of what is timed now."""
+        retention.trim(connection, now_ns, limit=self._step_rows, pace=self._pace, **self._ages)
+        state = read_state(connection)
+        if state["untimed"]:
+            gone = trim_untimed(connection, round(self._ages["raw_s"] * 1e9), self._step_rows)
+            write_state(connection, {"untimed": state["untimed"] - gone})
+            self._write(connection, (), self._step_rows)
+
+    def _write(self, connection: sqlite3.Connection, packs: Sequence[Pack], release: int) -> None:
         state, memory = read_state(connection), self._memory
         if memory.writes != state["writes"]:  # the transaction of the write before was rolled back, or is not ours
             memory.forget(connection)
         memory.writes = -1
         writer = ReadingWriter(connection, memory, state)
+        untimed = Untimed(connection, writer, state)
         for pack in packs:
             match pack:
                 case Readings():
                     for batch in pack.records:
-                        writer.add(pack.agent, batch)
+                        (untimed if batch.clock else writer).add(pack.agent, batch)
+                    for retimed in pack.retimed:
+                        untimed.learn(pack.agent, retimed)
                 case Alerts():
-                    _write_alerts(connection, pack)
+                    _write_alerts(connection, [untimed.timed(a) if a.clock else a for a in pack.records], pack.at_ns)
                 case Orders():
                     _write_orders(connection, pack)
+        untimed.release(release)
         writer.flush()
         changes = {
             "writes": state["writes"] + 1,
@@ -70,20 +93,18 @@ class HistorySink:
             "readings": state["readings"] + writer.readings,
             "duplicates": state["duplicates"] + writer.duplicates,
             "unusable": state["unusable"] + writer.unusable,
+            "untimed": state["untimed"] + untimed.waiting,
+            "retimed": state["retimed"] + untimed.retimed,
         }
         write_state(connection, changes)
         memory.writes = changes["writes"]
 
-    def trim(self, connection: sqlite3.Connection, now_ns: int) -> None:
-        """Forget, inside the open transaction, a step of what is too old."""
-        retention.trim(connection, now_ns, limit=self._step_rows, **self._ages)
 
-
-def _write_alerts(connection: sqlite3.Connection, pack: Alerts) -> None:
+def _write_alerts(connection: sqlite3.Connection, alerts: Sequence[Alert], committed_at_ns: int) -> None:
     versions, latest = [], []
-    for alert in pack.records:
+    for alert in alerts:
         body = _encode(alert)
-        versions.append((alert.id, alert.version, alert.state.value, alert.at_ns, pack.at_ns, body))
+        versions.append((alert.id, alert.version, alert.state.value, alert.at_ns, committed_at_ns, body))
         latest.append((alert.id, alert.version, alert.state.value, alert.asset, alert.raised_at_ns, body))
     connection.executemany("INSERT OR IGNORE INTO alert_version VALUES (?, ?, ?, ?, ?, ?)", versions)
     connection.executemany(_PUT_ALERT, latest)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import chain, repeat
 
@@ -65,9 +65,15 @@ class ReadingWriter:
                 self._append(series, batch.at_ns, runs, column, quality)
                 latest[series] = batch.at_ns[-1]
             else:
-                self._merge(series, self._usable(batch.at_ns, column, quality))
+                self.merge(series, self._usable(batch.at_ns, column, quality))
         if self._waiting > _FLUSH_ROWS:
             self.flush()
+
+    def readings_of(self, gateway: str, batch: Batch) -> Iterator[tuple[int, list[Reading]]]:
+        """Each series of a batch with its readings, counted; those that are not finite are left out."""
+        for position, series in enumerate(self._series(gateway, batch)):
+            quality = batch.quality[position] if batch.quality else None
+            yield series, self._usable(batch.at_ns, batch.values[position], quality)
 
     def flush(self) -> None:
         """Write all that was taken over."""
@@ -119,10 +125,14 @@ class ReadingWriter:
 
     # -- the long way: times that may be there already -----------------------------------------------------------------
 
-    def _merge(self, series: int, readings: list[Reading]) -> None:
+    def merge(self, series: int, readings: list[Reading]) -> None:
+        """Write readings, counted already, of any time and order."""
         if not readings:
             return
         self.flush()
+        latest = self._memory.latest_ns
+        if series not in latest:
+            latest[series] = self._latest_ns(series)
         minutes: dict[int, dict[int, Reading]] = {}
         for reading in readings:
             fresh = minutes.setdefault(reading[0] // MINUTE_NS, {})
@@ -130,7 +140,6 @@ class ReadingWriter:
             fresh[reading[0]] = reading
         for minute, fresh in minutes.items():
             self._merge_minute(minute, series, fresh)
-        latest = self._memory.latest_ns
         latest[series] = max(latest[series], max(at_ns for at_ns, *_ in readings))
 
     def _merge_minute(self, minute: int, series: int, fresh: dict[int, Reading]) -> None:

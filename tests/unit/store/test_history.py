@@ -284,7 +284,7 @@ def test_trim(recorder: Recorder) -> None:
     steps = []
     while True:
         with recorder.transaction() as connection:
-            steps.append(trim(connection, now_ns, limit=50, **ages))
+            steps.append(trim(connection, now_ns, limit=50, pace=None, **ages))
         if not steps[-1]:
             break
     assert steps == [50 + 20 + 1, 50, 50, 50, 40, 0]
