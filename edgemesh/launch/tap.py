@@ -44,12 +44,17 @@ async def tap(bus: Bus, topics: Topics, pattern: str, say: Say, *, count: int | 
 
 
 def describe(message: Message) -> str:
-    """One line: the topic, `(retained)` where it is, and the content in short; bytes that break the rules say why."""
+    """One printable line: the topic, `(retained)` where it is, and the content; bytes that break the rules say why."""
     head = message.topic + (" (retained)" if message.retained else "")
     try:
-        return f"{head}  {_content(message)}"
+        line = f"{head}  {_content(message)}"
     except Rejected as rejected:
-        return f"{head}  REJECTED {rejected}"
+        line = f"{head}  REJECTED {rejected}"
+    return line if line.isprintable() else "".join(map(_printable, line))
+
+
+def _printable(sign: str) -> str:
+    return sign if sign.isprintable() else " " if sign.isspace() else sign.encode("unicode_escape").decode()
 
 
 def _content(message: Message) -> str:

@@ -58,10 +58,10 @@ class MqttJson:
         device, asset = self._identify(names, document)
         problems: list[Rejected] = []
         metrics, values = self._table(document, problems) if self._metrics else self._all(document, problems)
+        if all(value is None for value in values):  # a message that is dropped is counted once
+            raise problems[0] if problems else Rejected(Reason.NO_VALUES)
         for problem in problems:
             inlet.reject(problem.reason, topic, payload, problem.detail)
-        if all(value is None for value in values):
-            raise Rejected(Reason.NO_VALUES)
         at_ns, quality, own_time = self._instant(document, inlet.now_ns(), len(values))
         return Sample(self._source(device, asset, metrics), at_ns, values, quality, own_time)
 
