@@ -11,7 +11,15 @@ HEARTBEAT_S = 1.0
 
 
 def make_card(
-    engine: Engine, role: Role, *, state: Presence, incarnation: str, beat: int, stats: dict[str, float]
+    engine: Engine,
+    role: Role,
+    *,
+    state: Presence,
+    incarnation: str,
+    beat: int,
+    stats: dict[str, float],
+    trouble: str = "",
+    lost: int = 0,
 ) -> bytes:
     """The card as bytes; `stats` are added to the engine's own health numbers."""
     journal, counted = engine.journal, engine.stats
@@ -26,6 +34,8 @@ def make_card(
             version=edgemesh.__version__,
             epoch=journal.epoch if engine.writes else "",
             head=journal.head if engine.writes else 0,
+            trouble=trouble,
+            lost=lost,
             stats={
                 "packs": float(counted.packs),
                 "records": float(counted.records),

@@ -43,19 +43,38 @@ class Feed:
         window: int,
     ) -> None:
         self._bus, self._journal = bus, journal
-        self._feeder = Feeder(journal.epoch, readers, head=journal.head, lowest=journal.lowest, window=window)
+        self._readers, self._window = tuple(readers), window
+        self._feeder = self._make_feeder()
         self._topic = topics.log(kind, journal.agent)
         self._kind = kind
         self._in_worker = in_worker
         self._recent: OrderedDict[int, Row] = OrderedDict()
         self._recent_bytes = 0
         self.resent = 0
-        self.damaged = 0
+        self.mended = 0
+
+    def _make_feeder(self) -> Feeder:
+        journal = self._journal
+        return Feeder(
+            journal.epoch,
+            self._readers,
+            head=journal.head,
+            lowest=journal.lowest,
+            window=self._window,
+            fresh=journal.fresh,
+        )
 
     @property
     def feeder(self) -> Feeder:
         """The rules by which rows are due."""
         return self._feeder
+
+    def begin_anew(self) -> None:
+        """The journal goes on under another epoch: whatever it holds goes out again."""
+        self._feeder = self._make_feeder()
+        self._recent.clear()
+        self._recent_bytes = 0
+        self._feeder.linked(self._bus.linked)
 
     def committed(self, rows: Sequence[Row]) -> None:
         """Take note of rows that are on the disk now."""
@@ -66,17 +85,17 @@ class Feed:
             self._recent_bytes -= len(self._recent.popitem(last=False)[1].body)
         self._feeder.committed(self._journal.head, self._journal.lowest)
 
-    def heard(self, group: str, payload: bytes, now_s: float) -> None:
+    def heard(self, group: str, payload: bytes, now_s: float, *, retained: bool = False) -> None:
         """Take a reader's watermark, or its wish to have rows again. Raises Rejected for bytes that break the rules."""
         mark = codec.decode_watermark(payload)
         if mark.resend:
             self._feeder.ask(group, mark.epoch, mark.through, now_s)
         else:
-            self._feeder.mark(group, mark.epoch, mark.through)
+            self._feeder.mark(group, mark.epoch, mark.through, retained=retained)
 
     async def pump(self) -> None:
         """Publish all rows that are due, until the bus has no room or nothing is due."""
-        while self._bus.linked:
+        while self._bus.linked and not self._feeder.rolled_back:
             due = self._feeder.due(READ_ROWS)
             if not due:
                 return
@@ -102,7 +121,7 @@ class Feed:
                 if not damage.seq:
                     raise
                 logger.error("%s; it is given up and kept in the quarantine", damage)
-                self.damaged += 1
+                self.mended += 1
                 self._journal.mend(damage.seq, self._kind, at_ns=time.time_ns())
 
     def _publish(self, row: Row) -> bool:

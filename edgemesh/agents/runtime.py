@@ -24,8 +24,9 @@ from edgemesh.agents.items import Given, Heard, Item, Met, Noticed, Outcome, Set
 from edgemesh.agents.presence import PresenceTracker
 from edgemesh.agents.reader import Reader
 from edgemesh.agents.roles import ROLES
+from edgemesh.agents.storage import Storage
 from edgemesh.bus.contract import Bus, Message
-from edgemesh.errors import LogError, Rejected
+from edgemesh.errors import LogDamaged, LogError, LogFull, Rejected
 from edgemesh.log.quarantine import PAYLOAD, TEXT, Quarantined
 from edgemesh.model.agents import Card, Presence, Role
 from edgemesh.model.packs import Cards
@@ -54,8 +55,8 @@ RETURN_S = 2.0
 class Runtime:
     """Runs one agent on one bus.
 
-    `group` is the consumer group it reads for, `readers` the groups whose watermarks hold its own rows; `keep_s` is how
-    long rows stay after that for newcomers, `incarnation` the name of this start on its cards.
+    `group` is the consumer group it reads for, `readers` the groups whose watermarks hold its own rows; `storage` cares
+    for its disk (left out: one that keeps rows for `keep_s`), `incarnation` is the name of this start on its cards.
     """
 
     def __init__(
@@ -69,6 +70,7 @@ class Runtime:
         readers: Sequence[str] = (),
         window: int = 512,
         keep_s: float = 600.0,
+        storage: Storage | None = None,
         incarnation: str = "",
     ) -> None:
         self.name = engine.journal.agent
@@ -79,7 +81,7 @@ class Runtime:
         self._topics = topics
         self._traits = ROLES[role]
         self._rests = bool(self._traits.follows) and not self._traits.writes
-        self._keep_s = keep_s
+        self.storage = storage or Storage(engine, keep_s=keep_s)
         self._incarnation = incarnation or secrets.token_hex(8)
         self._beat = 0
         self._inbox: deque[Item] = deque()
@@ -89,7 +91,9 @@ class Runtime:
         self._short_steps = 0
         self._stopping = False
         self._republish = False
-        self._degraded = ""
+        self._retry_s, self._wait_s = 0.0, RETRY_S[0]
+        self._resting = False
+        self._told: dict[str, tuple[str, int]] = {}
         self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix=self.name)
         self._tasks: list[asyncio.Task[None]] = []
         self._presence = PresenceTracker()
@@ -160,6 +164,11 @@ class Runtime:
         return len(self._inbox) + len(self._current)
 
     @property
+    def resting(self) -> bool:
+        """Whether what comes in is let gather before the next step."""
+        return self._resting
+
+    @property
     def busy(self) -> bool:
         """Whether engine or journal are at work now; may be asked in any thread."""
         return self._engine_in_use.locked()
@@ -201,7 +210,7 @@ class Runtime:
             message.settle()
             return
         with self._refusing(message):
-            self.feed.heard(parse(message.topic).second, message.payload, time.monotonic())
+            self.feed.heard(parse(message.topic).second, message.payload, time.monotonic(), retained=message.retained)
             message.settle()
             self._wake.set()
 
@@ -213,9 +222,18 @@ class Runtime:
             card = codec.decode_card(message.payload, agent=parse(message.topic).name)
             now_s = time.monotonic()
             self.reader.saw(card, now_s)
+            if self._traits.owned:
+                self._hear_trouble(card)
             if self._traits.watches_cards:
                 self._notice(self._presence.see(card, retained=message.retained, now_s=now_s))
             message.settle()
+
+    def _hear_trouble(self, card: Card) -> None:
+        """Have the core hear of a gateway of ours that is in trouble with its log, or no more."""
+        told = (card.trouble, card.lost)
+        if card.state is Presence.UP and self.reader.owns(card.agent) and self._told.get(card.agent) != told:
+            self._told[card.agent] = told
+            self._notice([card])
 
     def _hear_alert(self, message: Message) -> None:
         with self._refusing(message):
@@ -278,47 +296,100 @@ class Runtime:
 
     async def _work(self) -> None:
         next_tick_s = 0.0
-        while not (self._stopping and not self.waiting):
-            if not self.waiting and not self._stopping:
+        while not (self._stopping and (not self.waiting or self.storage.failing)):
+            now_s = time.monotonic()
+            if (not self.waiting or now_s < self._retry_s) and not self._stopping:
                 with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(next_tick_s - time.monotonic()):
+                    async with asyncio.timeout(max(next_tick_s, self._retry_s) - now_s):
                         await self._wake.wait()
             self._wake.clear()
             now_s = time.monotonic()
             if not self.waiting and now_s - next_tick_s > LATE_S and next_tick_s:
                 await asyncio.sleep(CATCH_UP_S)  # we were held up: what came meanwhile comes before the time
-            if self.waiting or now_s >= next_tick_s:
+            if now_s >= self._retry_s and (self.waiting or now_s >= next_tick_s):
                 next_tick_s = time.monotonic() + TICK_S
                 if self.bus.linked:
                     self._notice(self._presence.sweep(now_s))
                 await self._step()
-                if self._rests:
-                    await asyncio.sleep(REST_S)
             if self._republish:
                 self._republish = False
                 self._show(await self.in_worker(self.engine.present))
-            if self.feed:
-                await self.feed.pump()
+            await self._publish()
+            await self._rest()
 
     async def _step(self) -> None:
         if not self._current:
             self._current = [self._inbox.popleft() for _ in range(min(len(self._inbox), MAX_ITEMS))]
-        wait_s = RETRY_S[0]
-        while True:
-            try:
-                outcome = await self._run_step()
-                break
-            except LogError as error:
-                if not self._degraded:
-                    logger.error("%s: can't keep what comes in, waiting: %s", self.name, error)
-                self._degraded = str(error)
-                await asyncio.sleep(wait_s)
-                wait_s = min(wait_s * 2, RETRY_S[1])
+        try:
+            outcome = await self._run_step()
+        except LogError as error:
+            await self._fail(error)
+            return
         self._current = []
-        if self._degraded:
-            logger.info("%s: keeps what comes in again", self.name)
-            self._degraded = ""
+        self._wait_s = RETRY_S[0]
+        self.storage.kept()
         self._act(outcome)
+
+    async def _fail(self, error: LogError) -> None:
+        """Nothing of the step was kept, and nothing of it is settled: make room if that helps, else try again later."""
+        if isinstance(error, LogFull):
+            half = len(self._current) // 2  # perhaps it is only too much at once
+            if half:
+                self._inbox.extendleft(reversed(self._current[half:]))
+                del self._current[half:]
+            if await self.in_worker(partial(self.storage.make_room, self._needed())):
+                self._took_note()
+                return
+        if isinstance(error, LogDamaged) and await self._start_over(error):
+            return
+        self.storage.failed(error)
+        self._retry_s = time.monotonic() + self._wait_s
+        self._wait_s = min(self._wait_s * 2, RETRY_S[1])
+
+    async def _start_over(self, damage: LogDamaged) -> bool:
+        """Go on in a new log with what can be read of the damaged one; False: that may not be done here."""
+        try:
+            begun = await self.in_worker(partial(self.storage.start_over, damage))
+        except LogError as error:
+            self.storage.complain(error)
+            return False
+        if begun and self.feed:
+            self.feed.begin_anew()
+        return begun
+
+    async def _publish(self) -> None:
+        """Publish what is due. A log that consumers know better than its file does goes on under a new epoch first."""
+        if self.feed is None:
+            return
+        try:
+            if why := self.feed.feeder.rolled_back:
+                await self.in_worker(partial(self.storage.renew, why))
+                self.feed.begin_anew()
+            await self.feed.pump()
+        except LogDamaged as damage:
+            await self._start_over(damage)
+        except LogError as error:
+            self.storage.complain(error)
+
+    async def _rest(self) -> None:
+        """Let what comes in gather, for a write budget to last or because nobody waits for our commits."""
+        rest_s = max(REST_S if self._rests else 0.0, self.storage.rest_s)
+        if rest_s <= 0.0 or not self.waiting or self._retry_s > time.monotonic():
+            return
+        ends_s = time.monotonic() + rest_s
+        self._resting = True
+        while not self._stopping and len(self._inbox) < MAX_ITEMS and (left_s := ends_s - time.monotonic()) > 0.0:
+            await asyncio.sleep(min(left_s, REST_S))
+            await self._publish()
+        self._resting = False
+
+    def _needed(self) -> int:
+        """The row up to which nobody needs our log any more."""
+        return self.feed.feeder.prunable if self.feed else 0
+
+    def _took_note(self) -> None:
+        if self.feed:
+            self.feed.committed(())
 
     def _act(self, outcome: Outcome) -> None:
         if self.feed:
@@ -354,6 +425,7 @@ class Runtime:
     async def _beat_on(self) -> None:
         while True:
             self._beat += 1
+            self.storage.beat()
             self.bus.publish(self._topics.card(self.name), self._card(Presence.UP), retain=True)
             now_s = time.monotonic()
             self.reader.chase(now_s, but=self.engine.unread.halted)
@@ -365,16 +437,23 @@ class Runtime:
     async def _keep_house(self) -> None:
         while True:
             await asyncio.sleep(HOUSEKEEPING_S)
-            through = self.feed.feeder.prunable if self.feed else 0
-            await self.in_worker(partial(self.engine.keep_house, through, keep_s=self._keep_s))
-            if self.feed:
-                self.feed.committed(())
+            try:
+                await self.in_worker(partial(self.storage.keep_house, self._needed()))
+            except LogError as error:
+                self.storage.complain(error)
+            self._took_note()
 
     def _card(self, state: Presence) -> bytes:
-        stats = {"waiting": float(self.waiting), "damaged": float(self.feed.damaged if self.feed else 0)}
-        stats["halted"] = float(len(self.engine.unread.halted))
+        stats = {"waiting": float(self.waiting), "halted": float(len(self.engine.unread.halted))}
         return make_card(
-            self.engine, self.role, state=state, incarnation=self._incarnation, beat=self._beat, stats=stats
+            self.engine,
+            self.role,
+            state=state,
+            incarnation=self._incarnation,
+            beat=self._beat,
+            stats=stats | self.storage.stats(),
+            trouble=self.storage.trouble,
+            lost=self.storage.lost,
         )
 
     async def _supervise(self, run: Callable[[], Awaitable[None]], what: str) -> None:

@@ -14,7 +14,7 @@ import msgspec
 import msgspec.inspect
 
 from edgemesh.errors import ConfigError
-from edgemesh.model.settings import Bytes, Seconds, decode_amount
+from edgemesh.model.settings import Bytes, BytesPerDay, Seconds, decode_amount
 
 T = TypeVar("T")
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
@@ -86,7 +86,9 @@ def _decode_amount(kind: type, value: object) -> object:
         amount = decode_amount(kind, value)
     except OverflowError:
         amount = Bytes(MAX_BYTES + 1)
-    if (isinstance(amount, Seconds) and amount > MAX_SECONDS) or (isinstance(amount, Bytes) and amount > MAX_BYTES):
+    if (isinstance(amount, Seconds) and amount > MAX_SECONDS) or (
+        isinstance(amount, Bytes | BytesPerDay) and amount > MAX_BYTES
+    ):
         raise ValueError("is beyond all measure: at most 100 years, or 1 EiB")
     return amount
 

@@ -9,9 +9,10 @@ from msgspec import Meta
 
 from edgemesh.detect.settings import DetectSettings
 from edgemesh.dispatch.settings import DispatchSettings
+from edgemesh.log.room import RESERVE_BYTES
 from edgemesh.model.agents import Asset, Role
 from edgemesh.model.ids import Id
-from edgemesh.model.settings import Bytes, Seconds, Settings
+from edgemesh.model.settings import Bytes, BytesPerDay, Seconds, Settings
 
 Port = Annotated[int, Meta(ge=0, le=65535)]
 
@@ -103,13 +104,19 @@ class OutboxSettings(Settings, frozen=True, kw_only=True):
     """`[outbox]`: how each agent keeps its own log.
 
     `keep`: how long rows stay after every reader has them, so that newcomers can warm up. `window`: how many packs may
-    be under way beyond what readers have confirmed. `budget`: how large the file may grow; a full log takes nothing
-    more in, and says so, until readers catch up.
+    be under way beyond what readers have confirmed. `budget`: how large the file may grow, `hold`: how long readings
+    wait for a reader; beyond either the oldest readings give way, counted and alerted, and a log of alerts or orders
+    takes nothing more in until readers catch up. `reserve`: what is set aside for when the disk is full (`"0B"`: none).
+    `write_budget`: what one program may write to its disk in a day, like `"2GB/day"`; readings are then committed less
+    often, at least every 2 s.
     """
 
     keep: Seconds = Seconds(600.0)
     window: Annotated[int, Meta(ge=1, le=100_000)] = 512
-    budget: Bytes = Bytes(2 * 1000**3)
+    budget: Bytes = Bytes(1000**3)
+    hold: Seconds = Seconds(7 * 86400.0)
+    reserve: Bytes = Bytes(RESERVE_BYTES)
+    write_budget: BytesPerDay | None = None
 
 
 class PlantSettings(Settings, frozen=True, kw_only=True):

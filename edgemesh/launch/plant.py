@@ -22,6 +22,7 @@ from edgemesh.agents.registry import RegistryCore
 from edgemesh.agents.roles import ROLES
 from edgemesh.agents.runtime import Runtime
 from edgemesh.agents.scheduler import SchedulerCore
+from edgemesh.agents.storage import Storage
 from edgemesh.bus.address import Address, parse_addresses
 from edgemesh.bus.contract import Bus, Will
 from edgemesh.bus.embedded import EmbeddedBroker, start_broker
@@ -36,6 +37,10 @@ from edgemesh.store.history import HistorySink
 from edgemesh.wire.topics import Topics
 
 logger = logging.getLogger(__name__)
+
+REPLACEABLE = frozenset({Role.GATEWAY, Role.DETECTOR, Role.REGISTRY})
+"""Roles that can begin a new log by themselves when theirs is damaged: the logs of others bring back what they knew.
+What a scheduler has open and a recorder keeps is nowhere else; there a person decides."""
 
 Connect = Callable[[str, Will | None], Bus]
 """How a client comes onto the bus: its id and its Last Will give a connection, not yet open."""
@@ -193,7 +198,13 @@ def _agent(
     configuration = plant.configuration
     settings = configuration.settings
     budget = None if sinks else int(settings.outbox.budget)  # a history has its own retention
-    journal = Journal.open(journal_file(configuration.data, name), name, max_bytes=budget)
+    journal = Journal.open(
+        journal_file(configuration.data, name),
+        name,
+        max_bytes=budget,
+        reserve_bytes=settings.outbox.reserve,
+        anew=role in REPLACEABLE,
+    )
     engine = Engine(journal, make_core, clock, writes=ROLES[role].writes, sinks=sinks)
     incarnation = secrets.token_hex(8)
     will = Will(plant.topics.card(name), make_will(engine, role, incarnation))
@@ -204,6 +215,11 @@ def _agent(
         role,
         readers=[reader.value for reader in ROLES[role].readers if reader in settings.roles()],
         window=settings.outbox.window,
-        keep_s=settings.outbox.keep,
+        storage=Storage(
+            engine,
+            keep_s=settings.outbox.keep,
+            hold_s=settings.outbox.hold,
+            write_budget=settings.outbox.write_budget,
+        ),
         incarnation=incarnation,
     )

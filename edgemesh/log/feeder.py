@@ -44,20 +44,31 @@ class _Group:
 class Feeder:
     """Decides what the producer of a log publishes; the caller does it and says so.
 
-    `required` are the groups whose watermarks hold rows back from pruning. The window counts rows.
+    `required` are the groups whose watermarks hold rows back from pruning. The window counts rows. `fresh`: nobody can
+    have rows of this epoch that we don't know of, for it began with us.
     """
 
     def __init__(
-        self, epoch: str, required: Iterable[str], *, head: int = 0, lowest: int = 1, window: int = WINDOW
+        self,
+        epoch: str,
+        required: Iterable[str],
+        *,
+        head: int = 0,
+        lowest: int = 1,
+        window: int = WINDOW,
+        fresh: bool = False,
     ) -> None:
         self.epoch = epoch
         self.window = window
-        self.strange = 0  # marks and asks beyond the head: the file was put back to an older state, or somebody errs
+        self.strange = 0  # marks and asks of rows that nobody can have
+        self.rolled_back = ""  # who has rows of this epoch that are not ours: the file is older than what was public
+        self._fresh = fresh
         self._required = frozenset(required)
         self._groups = {name: _Group() for name in self._required}
         self._linked = False
         self._head, self._lowest = head, lowest
         self._published = lowest - 1
+        self._public = self._public_before = head  # rows up to here anybody may have: now, and before this link
         self._turn = 0
 
     @property
@@ -91,6 +102,7 @@ class Feeder:
         self._linked = up
         if not up:
             return
+        self._public_before = self._public
         if self._required:
             self._published = max(self._best(), self._lowest - 1)
         for group in self._groups.values():
@@ -99,9 +111,14 @@ class Feeder:
                 group.backfill(self._after(group.position))
                 self._close_if_done(group)
 
-    def mark(self, group: str, epoch: str, through: int) -> None:
-        """A consumer group has everything of `epoch` up to `through`. Another epoch's mark says nothing."""
-        if epoch != self.epoch or not self._is_possible(through):
+    def mark(self, group: str, epoch: str, through: int, *, retained: bool = False) -> None:
+        """A consumer group has everything of `epoch` up to `through`. Another epoch's mark says nothing.
+
+        A retained one was said before this link. One of rows that were never public says that the log had them once,
+        and was put back to an older state: see `rolled_back`.
+        """
+        public = self._public_before if retained else self._public
+        if epoch != self.epoch or not self._is_possible(group, through, public):
             return
         known = self._heard(group)
         known.watermark = max(known.watermark, through)
@@ -121,7 +138,7 @@ class Feeder:
         """
         if epoch != self.epoch:
             through = self._lowest - 1
-        elif not self._is_possible(through):
+        elif not self._is_possible(group, through, self._public):
             return
         known, start = self._heard(group), self._after(through)
         known.patience_s = PROBE_S  # it lives
@@ -169,6 +186,7 @@ class Feeder:
 
     def published(self, seq: int) -> None:
         """The row was handed to the connection."""
+        self._public = max(self._public, seq)
         if seq == self._published + 1:
             self._published = seq
         for group in self._groups.values():
@@ -198,10 +216,12 @@ class Feeder:
     def _after(self, through: int) -> int:
         return max(through + 1, self._lowest)
 
-    def _is_possible(self, through: int) -> bool:
-        if through > self._head:
+    def _is_possible(self, group: str, through: int, public: int) -> bool:
+        if through > public:
             self.strange += 1
-        return through <= self._head
+        if through > public and not self._fresh and group in self._required:
+            self.rolled_back = self.rolled_back or f"{group} has row {through}, and {public} is the last we know of"
+        return through <= public
 
     def _heard(self, name: str) -> _Group:
         if name in self._required:

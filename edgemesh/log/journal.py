@@ -12,7 +12,7 @@ from pathlib import Path
 from edgemesh.errors import LogDamaged, LogError
 from edgemesh.log import quarantine, schema
 from edgemesh.log.disk import in_our_words, renaming, size_of
-from edgemesh.log.opening import ROLLED_BACK, connect, open_to_write
+from edgemesh.log.opening import ROLLED_BACK, Opening, connect, open_to_write
 from edgemesh.log.outbox import Cursor, Row, checksum
 from edgemesh.log.quarantine import Quarantined
 from edgemesh.log.room import Room
@@ -42,17 +42,21 @@ class Journal:
     """The one SQLite file of one agent: outbox, cursors, checkpoint, quarantine.
 
     What a transaction committed is on the disk (WAL, synchronous=FULL). May be used by any thread, by one at a time.
+    `found` says what was wrong at the opening, for people; `fresh` whether the epoch began with this opening or after;
+    `mended` how many damaged rows were ever given up; `room` is the journal's room on the disk.
     Every method raises LogError when the disk fails, LogDamaged when what is read is not what was written.
     """
 
     def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
         self.path = path
         self.found: list[str] = []
+        self.fresh = False
         self._connection = connection
         self.agent, self.epoch, self._pruned, self._head = schema.identity(connection, str(path))
         self._writer = ""
         self._witness = Witness(path)
         self._anew = False
+        self.mended = 0
         self._others = -1
         self._commits = 0
         self._commit_s = 0.0
@@ -74,13 +78,15 @@ class Journal:
         opening = open_to_write(path, agent, witness, anew=anew)
         with renaming(str(path)):
             journal = cls(opening.connection, path)
-            journal._begin_writing(opening.writer, opening.found, witness, anew)
+            journal._begin_writing(opening, witness, anew)
             journal.room = Room(opening.connection, path, max_bytes, reserve_bytes)
         return journal
 
-    def _begin_writing(self, writer: str, found: list[str], witness: Witness, anew: bool) -> None:
-        self._writer, self.found, self._witness, self._anew = writer, found, witness, anew
+    def _begin_writing(self, opening: Opening, witness: Witness, anew: bool) -> None:
+        self._writer, self.found, self.fresh = opening.writer, opening.found, opening.fresh
+        self._witness, self._anew = witness, anew
         self._others = -1
+        self.mended = self.rejections().get(DAMAGED, 0)
 
     @classmethod
     def peek(cls, path: Path) -> Journal:
@@ -176,6 +182,7 @@ class Journal:
                 (seq, checksum(seq, kind, at_ns, "", EMPTY), at_ns, kind, EMPTY),
             )
             transaction.keep(Quarantined(at_ns, f"row {seq}", DAMAGED, "an outbox row was damaged", payload))
+        self.mended += 1
 
     def cursors(self) -> dict[str, Cursor]:
         """Return how far each followed agent's log has been taken in."""
@@ -229,7 +236,7 @@ class Journal:
         with self.begin() as transaction:
             transaction.connection.execute("UPDATE identity SET epoch = ?", (epoch,))
             transaction.keep(Quarantined(time.time_ns(), self.path.name, ROLLED_BACK, why, b""))
-        self.epoch = epoch
+        self.epoch, self.fresh = epoch, True
         self._witness.write(self._sighting(), durable=True)
 
     def start_over(self, damage: LogDamaged) -> None:
@@ -245,7 +252,7 @@ class Journal:
         with renaming(str(self.path)):
             self._connection = opening.connection
             self.agent, self.epoch, self._pruned, self._head = schema.identity(opening.connection, str(self.path))
-            self._begin_writing(opening.writer, opening.found, self._witness, self._anew)
+            self._begin_writing(opening, self._witness, self._anew)
             self.room = Room(opening.connection, self.path, max_bytes, reserve_bytes)
 
     def quarantine(self, *, limit: int) -> list[Quarantined]:

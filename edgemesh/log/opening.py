@@ -25,11 +25,15 @@ ROLLED_BACK, LOST, DAMAGED = "log_rolled_back", "log_lost", "log_damaged"  # rea
 
 @dataclass(slots=True)
 class Opening:
-    """A file that was opened. `writer` proves who may commit; `found` says what was wrong with it, for people."""
+    """A file that was opened. `writer` proves who may commit; `found` says what was wrong with it, for people.
+
+    `fresh`: its epoch began with this opening.
+    """
 
     connection: sqlite3.Connection
     writer: str
     found: list[str] = field(default_factory=list)
+    fresh: bool = False
 
 
 def open_to_write(path: Path, agent: str, witness: Witness, *, anew: bool, broken: str = "") -> Opening:
@@ -97,8 +101,10 @@ def _take_over(opening: Opening, path: Path, witness: Witness, seen: Sighting | 
     """Inside the open transaction: become the one writer, and let nothing pass that is not what was written last."""
     connection = opening.connection
     agent, epoch, _, head = schema.identity(connection, str(path))
+    opening.fresh = fresh
     if problem := _mismatch(seen, fresh, epoch, head, schema.last_writer(connection)):
         reason = LOST if fresh else ROLLED_BACK
+        opening.fresh = True
         epoch = schema.new_epoch()
         connection.execute("UPDATE identity SET epoch = ?", (epoch,))
         _note(opening, path, reason, f"{problem}; a new epoch begins, and what is held goes out again")

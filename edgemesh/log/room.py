@@ -52,13 +52,13 @@ class Room:
         on_disk = free_bytes(self._path.parent) + free
         return on_disk if self._max_bytes is None else max(min(on_disk, self._max_bytes - size + free), 0)
 
-    def squeeze(self) -> None:
-        """The disk is full: give the reserve up, empty the write-ahead log, and let the file grow no more."""
+    def squeeze(self, *, freeze: bool) -> None:
+        """The disk is full: give the reserve up and empty the write-ahead log; with `freeze` the file grows no more."""
         with suppress(OSError):
             self._reserve.unlink(missing_ok=True)
         with renaming(str(self._path)):
             left = self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
-            if left[1] == left[2]:  # all of it is in the database now, whose size is therefore real
+            if freeze and left[1] == left[2]:  # all of it is in the database now, whose size is therefore real
                 self._allow(self._page * self._number("page_count"))
         self.tight = True
 

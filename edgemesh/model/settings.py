@@ -40,6 +40,18 @@ class Bytes(int):
         return cls(int(float(match[1]) * _BYTES[match[2]]))
 
 
+class BytesPerDay(int):
+    """An amount written in a day. In TOML a text like `"2GB/day"`."""
+
+    @classmethod
+    def parse(cls, text: object) -> BytesPerDay:
+        """Raise ValueError when the text is not a size in a day, or none at all."""
+        size, slash, span = text.partition("/") if isinstance(text, str) else ("", "", "")
+        if not slash or span.strip() != "day" or not (amount := Bytes.parse(size)):
+            raise ValueError(f'expected a size in a day, like "500MB/day" or "2GB/day", got {text!r}')
+        return cls(amount)
+
+
 class Secret(str):
     """A text that is never printed: `str`, `repr` and error messages show `***`; `reveal` gives it to a login."""
 
@@ -60,8 +72,8 @@ class Secret(str):
 
 
 def decode_amount(kind: type, value: object) -> object:
-    """Hook for `msgspec.convert`: turn texts into `Seconds`, `Bytes` and `Secret`."""
-    if kind is Seconds or kind is Bytes:
+    """Hook for `msgspec.convert`: turn texts into `Seconds`, `Bytes`, `BytesPerDay` and `Secret`."""
+    if kind is Seconds or kind is Bytes or kind is BytesPerDay:
         return kind.parse(value)
     if kind is Secret and isinstance(value, str):
         return Secret(value)

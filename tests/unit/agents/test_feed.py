@@ -137,4 +137,4 @@ def test_a_damaged_row_stops_nobody(kit: Kit) -> None:
     assert again.pump() == [1, 2, 3, 4]
     packs = [codec.decode_pack(payload, kind="readings", agent="gw") for _, payload in again.line.sent]
     assert [len(pack.records) for pack in packs] == [1, 0, 1, 1]
-    assert (again.feed.damaged, kit.journal.rejections()) == (1, {"damaged_row": 1})
+    assert (again.feed.mended, kit.journal.rejections()) == (1, {"damaged_row": 1})
