@@ -9,13 +9,14 @@ import msgspec
 
 from edgemesh.agents.core import Input
 from edgemesh.detect.book import closed
+from edgemesh.detect.health import Health
 from edgemesh.detect.settings import DetectSettings
 from edgemesh.detect.silence import NEVER
 from edgemesh.detect.watch import Moment, Watch, WatchState
 from edgemesh.log.outbox import Cursor
 from edgemesh.model.agents import Asset
 from edgemesh.model.alerts import Alert, AlertKind, AlertState
-from edgemesh.model.packs import Readings
+from edgemesh.model.packs import Cards, Readings
 from edgemesh.model.samples import Batch, Record, Retimed
 
 _EPOCHS_KEPT = 4
@@ -107,6 +108,7 @@ class DetectorCore:
         self._due_ns = 0  # no watch has anything to say of silence before this; asked too early is no harm
         self._later: dict[str, dict[str, Alert]] = {}
         self._watches: dict[str, Watch] = {}
+        self._health = Health(site)
         self._stale: set[str] = set()
         self._dirty: set[str] = set()
         self._dirty_cursors: set[str] = set()
@@ -114,7 +116,10 @@ class DetectorCore:
         self._saved_keys: dict[str, set[str]] = {}
 
     def handle(self, pack: Input) -> list[Alert]:
-        """Take readings in; see `Core.handle`. Training, once per asset, happens here (about 0.2 s)."""
+        """Take readings, or cards of our gateways, in; see `Core.handle`. Training, once per asset, takes 0.2 s."""
+        if isinstance(pack, Cards):
+            moment = self._moment("")
+            return self._counted([alert for card in pack.records for alert in self._health.see(card, moment)])
         if not isinstance(pack, Readings):
             return []
         if not self._cursors.setdefault(pack.agent, _Cursor()).passes(pack.epoch, pack.seq):
@@ -155,6 +160,7 @@ class DetectorCore:
                 alerts += self._end_rehearsal(gateway)
         if moment.clock_ns > self._due_ns:
             alerts += self._look_for_silence(moment)
+        alerts += self._health.tick(moment)
         return self._counted(alerts)
 
     def retime(self, by_ns: int, doubt: int) -> list[Alert]:
@@ -198,6 +204,7 @@ class DetectorCore:
                 for alert in watch.state.book.alerts
                 if watch.state.gateway not in self._rehearsals
             ]
+            records += self._health.alerts
             records += [alert for rehearsal in self._rehearsals.values() for alert in rehearsal.alerts]
         return {
             f"state/alert/{alert.id}": None if alert.state is AlertState.CLEARED else alert
@@ -218,6 +225,7 @@ class DetectorCore:
         if parts or self._clock.now_ns - self._clock_saved_ns >= _CLOCK_STEP_NS:
             parts["clock"] = msgspec.json.encode(self._clock)
             self._clock_saved_ns = self._clock.now_ns
+        parts.update(self._health.save())
         self._gone.clear()
         self._dirty_cursors.clear()
         self._dirty_rehearsals.clear()
@@ -239,6 +247,7 @@ class DetectorCore:
         here watches is cleared at the next tick.
         """
         stand = [alert for alert in alerts if alert.state is not AlertState.CLEARED]
+        stand = self._health.adopt(stand, self._moment(""))
         if through is None:
             self._adopt(gateway, stand)
             return
@@ -277,6 +286,8 @@ class DetectorCore:
 
     def meet(self, alert: Alert) -> list[Alert]:
         """Take note of an open alert on a gateway of ours that another detector has made; see `OwnerCore.meet`."""
+        if not self._health.adopt([alert], self._moment("")):
+            return []
         watch = self._watches.get(alert.asset)
         rehearsal = self._rehearsals.get(alert.gateway)
         if alert.gateway not in self._cursors or watch is None:
@@ -326,6 +337,7 @@ class DetectorCore:
             self._stale.discard(asset)
             self._dirty.discard(asset)
             self._gone.update(self._saved_keys.pop(asset, ()))
+        left += self._health.release(gateway)
         if self._rehearsals.pop(gateway, None) is not None:
             self._dirty_rehearsals.add(gateway)
         if self._cursors.pop(gateway, None) is not None:
@@ -347,6 +359,8 @@ class DetectorCore:
         if room == "clock":
             self._clock = msgspec.json.decode(content, type=_Clock)
             self._clock_saved_ns = self._clock.now_ns
+        elif room == "health":
+            self._health.load({key: content})
         elif room == "rehearsal":
             self._rehearsals[rest] = msgspec.json.decode(content, type=_Rehearsal)
         elif room == "log":

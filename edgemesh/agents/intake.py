@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from edgemesh.agents.items import Offered
-from edgemesh.agents.runtime import Runtime
+from edgemesh.agents.runtime import MAX_ITEMS, Runtime
 from edgemesh.bus.contract import Message
 from edgemesh.drivers.contract import Driver, Settle, Take
 from edgemesh.errors import DriverError, InputError
@@ -18,14 +18,17 @@ logger = logging.getLogger(__name__)
 
 RETRY_S = (0.5, 30.0)
 ROOM_ITEMS = 200
+MAX_WAITING = 20_000
+"""Puts that wait for a commit at most; a driver that waits for `room` never comes near. More are turned away."""
 ROOM_POLL_S = 0.005
 
 
 @dataclass(slots=True)
 class IntakeStats:
-    """Samples taken over, and how often a driver had to be run again."""
+    """Samples taken over, samples turned away because too many waited, and how often a driver had to be run again."""
 
     samples: int = 0
+    turned_away: int = 0
     restarts: int = 0
 
 
@@ -43,13 +46,20 @@ class Intake:
 
     def put(self, samples: Sequence[Sample], settle: Settle | None = None) -> None:
         """See `edgemesh.drivers.contract.Inlet.put`."""
+        if self._is_too_much(len(samples)):
+            return
         self.stats.samples += len(samples)
         self._runtime.offer(Offered(samples, settle))
 
     async def room(self) -> None:
         """Return when few steps are waiting and the readers are not too far behind."""
-        while self._runtime.waiting > ROOM_ITEMS or self._behind() > self._backlog_rows:
+        while self._runtime.waiting > self._room_items or self._behind() > self._backlog_rows:
             await asyncio.sleep(ROOM_POLL_S)
+
+    @property
+    def _room_items(self) -> int:
+        """More may wait while commits rest for the write budget's sake: sampling goes on."""
+        return MAX_ITEMS // 2 if self._runtime.resting else ROOM_ITEMS
 
     def _behind(self) -> int:
         feed = self._runtime.feed
@@ -57,7 +67,18 @@ class Intake:
 
     def reject(self, reason: str, origin: str, payload: bytes, detail: str = "") -> None:
         """See `edgemesh.drivers.contract.Inlet.reject`."""
+        if self._is_too_much(1):
+            return
         self._runtime.refuse(reason, origin, payload, detail)
+
+    def _is_too_much(self, count: int) -> bool:
+        """Whether so much waits to be kept that what comes now is turned away; it is counted, and said once."""
+        if self._runtime.waiting < MAX_WAITING:
+            return False
+        if not self.stats.turned_away:
+            logger.error("%s: too much waits to be kept: what comes now is turned away", self._runtime.name)
+        self.stats.turned_away += count
+        return True
 
     def now_ns(self) -> int:
         """The gateway's clock, UTC."""

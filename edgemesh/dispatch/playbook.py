@@ -40,6 +40,7 @@ REMEDIES: dict[str, Remedy] = {
     "valve": Remedy("valve or actuator", "Check valve and actuator of {asset}", {"instrument": 0.5}, Priority.P2),
     "heat": Remedy("overheating", "Check cooling and load of {asset}", {"operator": 0.25}),
     "host": Remedy("gateway host", "Check the gateway host {device}: {metric}", {"instrument": 0.25}, Priority.P2),
+    "gateway": Remedy("disk of a gateway", "Check disk and network of the gateway {asset}", {"instrument": 0.25}),
     "meter": Remedy("flow meter", "Check the flow meter of {asset}", {"instrument": 0.5}, Priority.P2),
     "sensor": Remedy("sensor", "Check sensor {metric} of {device} on {asset}", {"instrument": 0.5}, Priority.P2),
     "silent": Remedy(
@@ -110,6 +111,7 @@ def _rule(remedy: str, metric: str = "*", kind: AlertKind = AlertKind.MACHINE) -
 BUILT_IN: tuple[TriageRule, ...] = (
     _rule("silent", kind=AlertKind.SILENT),
     _rule("sensor", kind=AlertKind.SENSOR),
+    _rule("gateway", kind=AlertKind.GATEWAY),
     _rule("leak", "*leak*"),
     _rule("leak", "*seal*"),
     _rule("valve", "*valve*"),

@@ -41,11 +41,14 @@ class Severity(enum.StrEnum):
 
 
 class AlertKind(enum.StrEnum):
-    """What is in trouble: the machine itself, a sensor that no longer tells the truth, a device that is silent."""
+    """What is in trouble: the machine itself, a sensor that no longer tells the truth, a device that is silent, or a
+    gateway that can't keep what it reads.
+    """
 
     MACHINE = "machine"
     SENSOR = "sensor"
     SILENT = "silent"
+    GATEWAY = "gateway"
 
 
 class Evidence(Record, frozen=True, kw_only=True):

@@ -137,7 +137,7 @@ function fillAlert(row, alert) {
   setText(parts.severity, severity);
   setText(parts.asset, alert.asset);
   parts.kind.hidden = alert.kind === "machine";
-  setText(parts.kind, alert.kind === "silent" ? "device silent" : "sensor in doubt");
+  setText(parts.kind, { silent: "device silent", gateway: "gateway" }[alert.kind] || "sensor in doubt");
   parts.state.hidden = alert.state !== "acknowledged";
   setText(parts.state, "acknowledged");
   setText(parts.since, `for ${aged(alert.age_s)}`);

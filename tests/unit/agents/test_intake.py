@@ -162,3 +162,29 @@ def test_listening_and_refusing(tmp_path: Path, until: Until) -> None:
             assert site.peek("gw").quarantine(limit=1)[0].origin == "hall/p1/data"
 
     asyncio.run(body())
+
+
+def test_what_waits_to_be_kept_is_bounded(
+    tmp_path: Path, until: Until, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """While nothing can be kept, memory holds so many puts; more are turned away unsettled, counted, and said once."""
+    monkeypatch.setattr(module, "MAX_WAITING", 10)
+    settled: list[int] = []
+
+    async def body() -> None:
+        async with running(tmp_path) as site:
+            intake = _gateway(site)
+            await site.start()
+            journal = site.agents["gw"].engine.journal
+            journal._connection.execute("PRAGMA query_only = ON")
+            for number in range(25):
+                intake.put([make_sample(float(number), source=SOURCE)], lambda: settled.append(1))
+            intake.reject("not_json", "here", b"{")
+            assert (site.agents["gw"].waiting, intake.stats.turned_away, settled) == (10, 16, [])
+            journal._connection.execute("PRAGMA query_only = OFF")
+            await until(lambda: len(settled) == 10)
+            intake.put([make_sample(1.0, source=SOURCE)], lambda: settled.append(2))
+            await until(lambda: settled[-1] == 2)
+
+    asyncio.run(body())
+    assert caplog.text.count("turned away") == 1

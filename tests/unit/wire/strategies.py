@@ -145,6 +145,8 @@ cards = st.builds(
     max_load=counts,
     epoch=texts.map(lambda text: text[:32]),
     head=counts,
+    trouble=texts,
+    lost=counts,
     stats=st.dictionaries(texts, numbers, max_size=3),
 )
 watermarks = st.builds(Watermark, epoch=st.text("0123456789abcdef", max_size=32), through=counts, resend=st.booleans())

@@ -1,0 +1,147 @@
+"""The health of gateways themselves, as their cards tell it: one alert from when a log can't keep all until it can."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+import msgspec
+
+from edgemesh.detect.book import closed
+from edgemesh.detect.watch import Moment
+from edgemesh.model.agents import Card
+from edgemesh.model.alerts import Alert, AlertKind, AlertState, Evidence, Severity
+from edgemesh.model.ids import derive_id
+
+CALM_NS = 10 * 10**9
+"""The alert is over when for so long of watched time nothing was wrong: one episode is one alert."""
+METRIC = "log_lost"
+RULE = "log"
+
+
+class _Known(msgspec.Struct):
+    """A gateway's log: what is gone of it, what stood on the last card, and since when on our clock all is well."""
+
+    lost: int
+    trouble: str = ""
+    alert: Alert | None = None
+    lost_before: int = 0
+    calm_from_ns: int = 0
+    closed_at_ns: int = -1
+
+
+class Health:
+    """Turns the cards of gateways into alerts of the kind `gateway`; the asset is the gateway.
+
+    One is raised when a card tells of trouble or that more of its log is gone than the one before said. The first card
+    of a gateway that is new only tells where to count from.
+    """
+
+    def __init__(self, site: str) -> None:
+        self._site = site
+        self._known: dict[str, _Known] = {}
+        self._dirty: set[str] = set()
+
+    def see(self, card: Card, moment: Moment) -> list[Alert]:
+        """Take a card of a gateway of ours in."""
+        if card.agent not in self._known:
+            self._known[card.agent] = _Known(card.lost)
+            self._dirty.add(card.agent)
+        known = self._known[card.agent]
+        grown = card.lost > known.lost
+        unsaid = bool(card.trouble) and known.alert is None
+        if (known.lost, known.trouble) == (card.lost, card.trouble) and not unsaid:
+            return []
+        before = known.lost
+        known.lost, known.trouble = card.lost, card.trouble
+        known.calm_from_ns = moment.clock_ns
+        self._dirty.add(card.agent)
+        if known.alert is not None or not (card.trouble or grown):
+            return []
+        known.lost_before = min(before, card.lost)
+        known.alert = self._open(card.agent, known, moment)
+        return [known.alert]
+
+    def tick(self, moment: Moment) -> list[Alert]:
+        """End what has been over for long enough; the last version says how much is gone."""
+        over = []
+        for gateway, known in self._known.items():
+            if known.alert is None or known.trouble or moment.clock_ns - known.calm_from_ns <= CALM_NS:
+                continue
+            alert = msgspec.structs.replace(
+                closed(known.alert, moment.now_ns), evidence=(_evidence(gateway, known),), cause=_cause(gateway, known)
+            )
+            known.alert, known.closed_at_ns = None, alert.at_ns
+            self._dirty.add(gateway)
+            over.append(alert)
+        return over
+
+    @property
+    def alerts(self) -> list[Alert]:
+        """The alerts that stand."""
+        return [known.alert for known in self._known.values() if known.alert is not None]
+
+    def adopt(self, alerts: Iterable[Alert], moment: Moment) -> list[Alert]:
+        """Go on with the open alerts of this kind that another detector has left; return the others."""
+        rest = []
+        for alert in alerts:
+            if alert.kind is not AlertKind.GATEWAY:
+                rest.append(alert)
+                continue
+            known = self._known.setdefault(alert.asset, _Known(0, lost_before=-1))
+            if known.alert is None and alert.at_ns > known.closed_at_ns:
+                known.alert, known.calm_from_ns = alert, moment.clock_ns
+                self._dirty.add(alert.asset)
+        return rest
+
+    def release(self, gateway: str) -> list[Alert]:
+        """Forget a gateway that is another's now; return the alert that stands open."""
+        known = self._known.pop(gateway, None)
+        if known is None:
+            return []
+        self._dirty.add(gateway)
+        return [] if known.alert is None else [known.alert]
+
+    def save(self) -> dict[str, bytes | None]:
+        """Parts `health/{gateway}` that changed."""
+        parts: dict[str, bytes | None] = {}
+        for gateway in self._dirty:
+            known = self._known.get(gateway)
+            parts[f"health/{gateway}"] = msgspec.json.encode(known) if known else None
+        self._dirty.clear()
+        return parts
+
+    def load(self, parts: Mapping[str, bytes]) -> None:
+        """Go on from one saved part or several. ValueError for one that can't be read."""
+        for name, content in parts.items():
+            self._known[name.removeprefix("health/")] = msgspec.json.decode(content, type=_Known)
+
+    def _open(self, gateway: str, known: _Known, moment: Moment) -> Alert:
+        onset = max(moment.now_ns, known.closed_at_ns + 1)
+        return Alert(
+            id=derive_id(self._site, gateway, AlertKind.GATEWAY.value, onset),
+            version=1,
+            asset=gateway,
+            kind=AlertKind.GATEWAY,
+            state=AlertState.FIRING,
+            severity=Severity.WARNING,
+            cause=_cause(gateway, known),
+            evidence=(_evidence(gateway, known),),
+            onset_at_ns=onset,
+            raised_at_ns=onset,
+            at_ns=onset,
+            gateway=gateway,
+        )
+
+
+def _gone(known: _Known) -> int:
+    return known.lost - known.lost_before if known.lost_before >= 0 else 0
+
+
+def _cause(gateway: str, known: _Known) -> str:
+    if known.trouble:
+        return f"{gateway}: {known.trouble}"
+    return f"{gateway}: {_gone(known)} readings or damaged rows of its log are gone that not every reader had"
+
+
+def _evidence(gateway: str, known: _Known) -> Evidence:
+    return Evidence(rule=RULE, metric=METRIC, device=gateway, value=float(_gone(known)), normal="0")

@@ -1,0 +1,92 @@
+"""The health of gateways: one alert for one episode, from their cards."""
+
+from __future__ import annotations
+
+from edgemesh.detect.health import CALM_NS, Health
+from edgemesh.detect.watch import Moment
+from edgemesh.model.agents import Card, Presence, Role
+from edgemesh.model.alerts import Alert, AlertKind, AlertState
+
+S = 10**9
+
+
+def moment(second: float) -> Moment:
+    return Moment(10**18 + int(second * S), int(second * S))
+
+
+def card(lost: int = 0, trouble: str = "", gateway: str = "gw") -> Card:
+    return Card(agent=gateway, role=Role.GATEWAY, state=Presence.UP, incarnation="i", trouble=trouble, lost=lost)
+
+
+def health(first: int = 0) -> Health:
+    made = Health("site")
+    assert made.see(card(first), moment(0)) == []
+    return made
+
+
+def test_an_episode_is_one_alert() -> None:
+    """Trouble that comes and goes and losses that grow are one alert, which ends once all was well for a while."""
+    mine, found = health(), []
+    for second in range(1, 60):
+        found += mine.see(card(10 * second, "the log is full" if second % 3 else ""), moment(second))
+        found += mine.tick(moment(second))
+    assert [(alert.asset, alert.kind, alert.state) for alert in found] == [("gw", AlertKind.GATEWAY, AlertState.FIRING)]
+    assert found[0].cause == "gw: the log is full"
+    assert mine.see(card(600), moment(60)) == []
+    assert mine.tick(moment(60 + CALM_NS / S)) == []
+    (over,) = mine.tick(moment(61 + CALM_NS / S))
+    assert (over.id, over.version, over.state) == (found[0].id, 2, AlertState.CLEARED)
+    assert over.evidence[0].value == 600.0
+    assert "600 readings" in over.cause
+    assert mine.alerts == []
+
+
+def test_a_loss_that_was_over_before_it_was_heard_of_is_an_alert() -> None:
+    """That more is gone than the card before said is enough, whatever stands on this one."""
+    mine = health(7)
+    assert mine.see(card(7), moment(1)) == []
+    (alert,) = mine.see(card(9), moment(2))
+    assert "2 readings" in alert.cause
+    assert alert.evidence[0].value == 2.0
+
+
+def test_what_was_lost_before_we_came_is_no_news() -> None:
+    """The first card of a gateway tells where to count from, unless it tells of trouble; a new file counts from 0."""
+    mine = health(1_000)
+    assert mine.see(card(0), moment(1)) == []
+    assert len(mine.see(card(1), moment(2))) == 1
+    assert len(Health("site").see(card(5, "can't keep what comes in"), moment(0))) == 1
+
+
+def test_a_restarted_detector_goes_on() -> None:
+    """What was open goes on with its id, and what happened meanwhile is noticed."""
+    mine = health()
+    (alert,) = mine.see(card(5), moment(1))
+    mine.see(card(3, gateway="other"), moment(1))
+    again = Health("site")
+    parts = mine.save()
+    again.load({name: part for name, part in parts.items() if part is not None})
+    assert again.see(card(5), moment(5)) == []
+    (over,) = again.tick(moment(20))
+    assert (over.id, over.version) == (alert.id, 2)
+    assert len(again.see(card(4, gateway="other"), moment(21))) == 1
+    assert set(mine.save()) == set()
+
+
+def test_it_is_handed_over_with_its_gateway() -> None:
+    """The next owner goes on with the alert and clears it; the echo of one that is over opens nothing."""
+    mine, other = health(), Health("site")
+    (alert,) = mine.see(card(5), moment(1))
+    assert mine.release("gw") == [alert]
+    assert mine.save() == {"health/gw": None}
+    machine = Alert(
+        id="0" * 32, version=1, asset="gw", kind=AlertKind.MACHINE, state=AlertState.FIRING, severity=alert.severity,
+        cause="", evidence=(), onset_at_ns=1, raised_at_ns=1, at_ns=1, gateway="gw",
+    )  # fmt: skip
+    assert other.adopt([alert, machine], moment(2)) == [machine]
+    assert other.alerts == [alert]
+    assert other.see(card(5), moment(3)) == []
+    (over,) = other.tick(moment(20))
+    assert (over.id, over.version) == (alert.id, 2)
+    assert other.adopt([alert], moment(21)) == []
+    assert other.alerts == []
