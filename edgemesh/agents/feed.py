@@ -135,7 +135,7 @@ class Feed:
             trace=row.trace,
             body=row.body,
         )
-        if not self._bus.publish(self._topic, payload, traceparent=row.trace):
+        if not self._bus.publish(self._topic, payload, traceparent=row.trace, bulk=self._kind == "readings"):
             return False
         self._feeder.published(row.seq)
         return True

@@ -71,7 +71,9 @@ class Reader:
         (self._unsaid.discard if said else self._unsaid.add)(agent)
 
     def _say(self, agent: str, mark: Watermark, *, retain: bool) -> bool:
-        return self._bus.publish(self._topics.watermark(agent, self._group), codec.encode(mark), retain=retain)
+        # A later mark says all that an earlier one did: on a slow link there is no use in sending every one of them.
+        topic = self._topics.watermark(agent, self._group)
+        return self._bus.publish(topic, codec.encode(mark), retain=retain, bulk=retain)
 
     def linked(self, now_s: float) -> None:
         """After a reconnect the broker may have forgotten everything: say our cursors again, and what we lack."""

@@ -111,6 +111,7 @@ class Runtime:
         """Subscribe, connect and begin; returns without waiting for a broker."""
         self._subscribe()
         self.bus.on_link(self._link)
+        self.bus.on_room(self._wake.set)
         await self.bus.open()
         self._tasks = [
             asyncio.create_task(self._supervise(self._work, "work"), name=f"{self.name}.work"),

@@ -9,6 +9,7 @@ import asyncio
 import importlib.metadata
 import logging
 import threading
+from collections.abc import Sequence
 from typing import Any
 
 from amqtt.adapters import StreamReaderAdapter, StreamWriterAdapter
@@ -100,15 +101,18 @@ class AmqttThread:
         self._broker: _Broker | None = None
 
     @classmethod
-    async def start(cls, port: int) -> AmqttThread:
-        """Start it and return when it accepts connections. Raises BusUnavailable in its own words when it does not."""
+    async def start(cls, port: int, also: Sequence[str] = ()) -> AmqttThread:
+        """Start it, on 127.0.0.1 and the addresses of `also`; return when it accepts connections.
+
+        Raises BusUnavailable in its own words when it does not.
+        """
         for name in ("amqtt", "transitions"):
             if logging.getLogger(name).level == logging.NOTSET:
                 logging.getLogger(name).setLevel(logging.CRITICAL)
         started = cls()
         started._thread.start()
         try:
-            await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(started._serve(port), started._loop))
+            await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(started._serve(port, also), started._loop))
         except (AMQTTError, OSError) as problem:
             await started.stop()
             raise BusUnavailable(f"amqtt did not start on port {port}: {problem}", "choose another port") from problem
@@ -131,9 +135,11 @@ class AmqttThread:
             self._loop.run_until_complete(self._loop.shutdown_asyncgens())
             self._loop.close()
 
-    async def _serve(self, port: int) -> None:
+    async def _serve(self, port: int, also: Sequence[str]) -> None:
+        listeners = {"default": ListenerConfig(bind=f"127.0.0.1:{port}")}
+        listeners |= {host: ListenerConfig(bind=f"{host}:{port}") for host in also}
         configuration = BrokerConfig(
-            listeners={"default": ListenerConfig(bind=f"127.0.0.1:{port}")},
+            listeners=listeners,
             plugins={"amqtt.plugins.authentication.AnonymousAuthPlugin": {"allow_anonymous": True}},
         )
         broker = _Broker(configuration, self._loop)

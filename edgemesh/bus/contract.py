@@ -84,11 +84,14 @@ class Bus(Protocol):
         """Forget the pattern and its handlers; unknown patterns are ignored."""
         ...
 
-    def publish(self, topic: str, payload: bytes, *, retain: bool = False, traceparent: str = "") -> bool:
+    def publish(
+        self, topic: str, payload: bytes, *, retain: bool = False, traceparent: str = "", bulk: bool = False
+    ) -> bool:
         """Hand the message to the connection at QoS 1 and return True, or False when there is no link or no room.
 
-        Never blocks, never raises for the network's sake, never queues without bound. False means: publish it again
-        when `on_link(True)` comes. True is no promise of delivery.
+        Never blocks, never raises for the network's sake, never queues without bound. Of `bulk` only so much is taken
+        over at a time that other messages need not wait behind it for long. False means: publish it again when
+        `on_room` or `on_link(True)` comes. True is no promise of delivery.
         """
         ...
 
@@ -96,8 +99,12 @@ class Bus(Protocol):
         """Call the watcher with True after each (re)connect, once publishing works, and with False at each loss."""
         ...
 
+    def on_room(self, watcher: Callable[[], None]) -> None:
+        """Call the watcher when there is room again after a `publish` for which there was none."""
+        ...
+
     async def open(self) -> None:
-        """Start connecting and return; without a broker the bus keeps trying (50 ms to 2 s, with jitter)."""
+        """Start connecting and return; without a broker the bus keeps trying (50 ms to 1 s, with jitter)."""
         ...
 
     async def close(self) -> None:

@@ -11,6 +11,7 @@ import signal
 import socket
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -45,8 +46,12 @@ class EmbeddedBroker:
         await self._server.stop()
 
 
-async def start_broker(prefer: Preference = "auto", port: int = 0, *, folder: Path) -> EmbeddedBroker:
+async def start_broker(
+    prefer: Preference = "auto", port: int = 0, *, folder: Path, also: Sequence[str] = ()
+) -> EmbeddedBroker:
     """Start a broker and return when it accepts connections; port 0 takes a free one.
+
+    `also` are addresses of this machine on which it listens besides 127.0.0.1; anybody who reaches them may come in.
 
     Call it on the main thread: Mosquitto ends with the thread that started it. Raises BusUnavailable, with what to do
     about it, when the port is in use, the program is missing or does not start.
@@ -56,12 +61,12 @@ async def start_broker(prefer: Preference = "auto", port: int = 0, *, folder: Pa
         raise BusUnavailable("Mosquitto is not installed", "Debian: apt install mosquitto; or choose amqtt")
     port = _take_port(port)
     if program is not None:
-        return EmbeddedBroker("mosquitto", await MosquittoProcess.start(program, port, folder), port)
+        return EmbeddedBroker("mosquitto", await MosquittoProcess.start(program, port, folder, also), port)
     try:
         from edgemesh.bus.amqtt_broker import AmqttThread
     except ImportError as missing:
         raise BusUnavailable("no broker is installed here", _INSTALL_EITHER) from missing
-    return EmbeddedBroker("amqtt", await AmqttThread.start(port), port)
+    return EmbeddedBroker("amqtt", await AmqttThread.start(port, also), port)
 
 
 def _take_port(port: int) -> int:
@@ -78,8 +83,8 @@ def _take_port(port: int) -> int:
         return int(probe.getsockname()[1])
 
 
-async def _run_in_foreground(prefer: Preference, port: int, folder: Path) -> None:
-    broker = await start_broker(prefer, port, folder=folder)
+async def _run_in_foreground(prefer: Preference, port: int, folder: Path, also: Sequence[str]) -> None:
+    broker = await start_broker(prefer, port, folder=folder, also=also)
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
@@ -94,11 +99,13 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m edgemesh.bus.embedded", description="Run an embedded broker.")
     parser.add_argument("--port", type=int, default=0, help="port on 127.0.0.1; 0 (the default) takes a free one")
     parser.add_argument("--prefer", choices=("auto", "mosquitto", "amqtt"), default="auto")
+    parser.add_argument("--host", action="append", default=[], help="an address to listen on besides 127.0.0.1")
     parser.add_argument("--folder", type=Path, help="where configuration and log go (default: a temporary folder)")
     wanted = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="edgemesh-broker-") as scratch:
         try:
-            asyncio.run(_run_in_foreground(wanted.prefer, wanted.port, wanted.folder or Path(scratch)))
+            folder = wanted.folder or Path(scratch)
+            asyncio.run(_run_in_foreground(wanted.prefer, wanted.port, folder, wanted.host))
         except BusUnavailable as problem:
             sys.stderr.write(f"{problem}\n")
             return 1

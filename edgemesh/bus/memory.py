@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 from edgemesh.bus.contract import Bus, BusStats, Handler, LinkWatcher, Will
 from edgemesh.bus.handlers import Handlers, check_topic, fits
@@ -145,7 +146,9 @@ class MemoryBus:
         """As in the contract."""
         self._handlers.remove(pattern)
 
-    def publish(self, topic: str, payload: bytes, *, retain: bool = False, traceparent: str = "") -> bool:
+    def publish(
+        self, topic: str, payload: bytes, *, retain: bool = False, traceparent: str = "", bulk: bool = False
+    ) -> bool:
         """As in the contract. Raises ValueError for a topic that MQTT forbids."""
         check_topic(topic)
         if not self._linked:
@@ -158,6 +161,9 @@ class MemoryBus:
     def on_link(self, watcher: LinkWatcher) -> None:
         """As in the contract."""
         self._handlers.watch(watcher)
+
+    def on_room(self, watcher: Callable[[], None]) -> None:
+        """As in the contract; there is always room."""
 
     async def open(self) -> None:
         """As in the contract. Raises RuntimeError when it is open already."""

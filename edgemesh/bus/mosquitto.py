@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from edgemesh.errors import BusUnavailable
@@ -32,7 +33,7 @@ os.execv(sys.argv[2], sys.argv[2:])
 
 _CONFIGURATION = """\
 # Written by edgemesh at each start of its embedded broker; changes are lost.
-listener {port} 127.0.0.1
+{listeners}
 allow_anonymous true
 {user}
 # What must not be lost lives in the agents' logs, so the broker keeps nothing on disk.
@@ -73,9 +74,12 @@ class MosquittoProcess:
         self.pid = process.pid
 
     @classmethod
-    async def start(cls, program: str, port: int, folder: Path) -> MosquittoProcess:
-        """Start it and return when it accepts connections. Raises BusUnavailable in its own words when it does not."""
-        started = cls(_launch(program, port, folder), mosquitto_version(program))
+    async def start(cls, program: str, port: int, folder: Path, also: Sequence[str] = ()) -> MosquittoProcess:
+        """Start it, on 127.0.0.1 and the addresses of `also`; return when it accepts connections.
+
+        Raises BusUnavailable in its own words when it does not.
+        """
+        started = cls(_launch(program, port, folder, also), mosquitto_version(program))
         try:
             await started._wait_until_ready(port, folder / _LOG)
         except BaseException:
@@ -109,12 +113,13 @@ class MosquittoProcess:
         )
 
 
-def _launch(program: str, port: int, folder: Path) -> subprocess.Popen[bytes]:
+def _launch(program: str, port: int, folder: Path, also: Sequence[str]) -> subprocess.Popen[bytes]:
     folder.mkdir(parents=True, exist_ok=True)
     configuration = folder / "mosquitto.conf"
     # As root it would change its user, and with that forget that it is to end with us.
     user = f"user {pwd.getpwuid(os.geteuid()).pw_name}" if os.geteuid() == 0 else ""
-    configuration.write_text(_CONFIGURATION.format(port=port, user=user))
+    listeners = "\n".join(f"listener {port} {host}" for host in ("127.0.0.1", *also))
+    configuration.write_text(_CONFIGURATION.format(listeners=listeners, user=user))
     command = [sys.executable, "-I", "-S", "-c", _BECOME, str(os.getpid()), program, "-c", str(configuration)]
     with (folder / _LOG).open("wb") as log:
         # A session of its own keeps a Ctrl-C away from it: agents say good-bye before their broker goes.

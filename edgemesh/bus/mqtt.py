@@ -26,17 +26,20 @@ from paho.mqtt.reasoncodes import ReasonCode
 from edgemesh.bus.address import Address
 from edgemesh.bus.contract import BusStats, Handler, LinkWatcher, Will
 from edgemesh.bus.handlers import Handlers, check_topic
+from edgemesh.bus.hearing import CHECK_S, Hearing, Step
+from edgemesh.bus.pace import Pace
 from edgemesh.bus.sockets import BufferedSocket, open_socket
 
 log = logging.getLogger(__name__)
 
-_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.05, 2.0
+_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.05, 1.0
 _STEADY_S = 5.0  # a link that lasted this long makes the next pause the first one again
-_CONNECT_S = 3.0  # for TCP and TLS, and once more for the broker's answer
+_REACH_S = 1.5  # for TCP: the first packet may be lost once, after a second it is sent again
+_CONNECT_S = 3.0  # for TLS, and once more for the broker's answer
 _GOODBYE_S = 0.4  # for what is on its way, and once more for the broker to hang up
 _RECEIVE_MAXIMUM = 10_000  # messages that an MQTT 5 broker may send before the first of them is settled
 _PAYLOAD_BYTES = 256 * 1024 * 1024 - 70_000  # an MQTT packet holds 256 MiB, topic and properties included
-_DISCONNECT = b"\xe0\x00"
+_DISCONNECT, _PING = b"\xe0\x00", b"\xc0\x00"
 _UNSUPPORTED_PROTOCOL = 132
 _V311, _V5 = MQTTProtocolVersion.MQTTv311, MQTTProtocolVersion.MQTTv5
 _CHOICES = {"auto": (_V5, _V311), "3.1.1": (_V311,), "5": (_V5,)}
@@ -70,16 +73,26 @@ class _Link:
     """One connection from CONNECT to its end.
 
     `answer` becomes "" when the broker accepts, else its refusal; `ended` is set once nothing can come any more.
+    `pace` says whether there is room for bulk; `has_room` is called when there is again after `turned_away` was set.
     """
 
     def __init__(
-        self, sock: BufferedSocket, protocol: MQTTProtocolVersion, client_id: str, stats: BusStats, take: Take
+        self,
+        sock: BufferedSocket,
+        protocol: MQTTProtocolVersion,
+        client_id: str,
+        stats: BusStats,
+        take: Take,
+        has_room: Callable[[], None],
     ) -> None:
         self.protocol = protocol
         self.answer: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self.ended = asyncio.Event()
         self.why = ""
-        self.refused = self.unsupported = False
+        self.refused = self.unsupported = self.turned_away = False
+        self.pace = Pace()
+        self._hearing = Hearing()
+        self._has_room = has_room
         self._stats, self._take = stats, take
         self._loop = asyncio.get_running_loop()
         self._sock, self._descriptor = sock, sock.fileno()
@@ -101,6 +114,11 @@ class _Link:
     def unacknowledged(self) -> int:
         """Messages that were taken over and are not yet acknowledged by the broker."""
         return self._on_their_way + len(self._held_back)
+
+    @property
+    def roomy(self) -> bool:
+        """Whether bulk may be sent."""
+        return self.pace.is_open and not self._held_back
 
     def start(self, address: Address, will: Will | None, keepalive_s: int) -> None:
         """Send CONNECT and listen."""
@@ -128,9 +146,11 @@ class _Link:
         if traceparent and self.protocol == _V5:
             properties = _properties(PacketTypes.PUBLISH)
             properties.UserProperty = ("traceparent", traceparent)
-        if self._client.publish(topic, payload, 1, retain, properties).rc != MQTTErrorCode.MQTT_ERR_SUCCESS:
+        taken = self._client.publish(topic, payload, 1, retain, properties)
+        if taken.rc != MQTTErrorCode.MQTT_ERR_SUCCESS:
             return False
         self._on_their_way += 1
+        self.pace.sent(taken.mid, len(topic) + len(payload), self._loop.time())
         return True
 
     def subscribe(self, patterns: Sequence[str]) -> None:
@@ -143,8 +163,17 @@ class _Link:
         self._client.unsubscribe(pattern)
 
     def check(self) -> None:
-        """Send a ping when it is time for one; end the link when a ping was not answered within the keepalive."""
+        """Send a ping when it is time for one; end the link when nothing comes over it any more."""
         self._run(self._client.loop_misc)
+        if self.ended.is_set():
+            return
+        self._sock.limit_patience()
+        step = self._hearing.check(*self._sock.progress())
+        if step is Step.END:
+            self.end("nothing came over it any more")
+        elif step is Step.ASK:
+            self._sock.send(_PING)
+            self._flush()
 
     async def leave(self) -> None:
         """Wait shortly for what is on its way, send DISCONNECT, and let the broker hang up."""
@@ -191,6 +220,7 @@ class _Link:
             if self._sock.at_end():
                 self.end("")
             return
+        self._hearing.heard()
         self._run(self._client.loop_read)
         while self._sock.unread and not self.ended.is_set():
             self._run(self._client.loop_read)
@@ -226,18 +256,22 @@ class _Link:
     def _on_disconnect(
         self, _client: paho.Client, _userdata: Any, _flags: Any, code: ReasonCode, _properties: Any
     ) -> None:
-        self.why = self.why or str(code)
+        self.why = self.why or self._sock.problem or str(code)
 
     def _on_publish(
-        self, _client: paho.Client, _userdata: Any, _packet_id: int, code: ReasonCode, _properties: Any
+        self, _client: paho.Client, _userdata: Any, packet_id: int, code: ReasonCode, _properties: Any
     ) -> None:
         self._on_their_way -= 1
+        self.pace.acknowledged(packet_id, self._loop.time())
         if code.is_failure:
             self._note("publishes_denied", f"the broker denied a publish: {code}")
         while self._held_back and self._on_their_way < self._may_be_on_their_way:
             self._send(*self._held_back.popleft())
         if self._on_their_way == 0:
             self._idle.set()
+        if self.turned_away and self.roomy:
+            self.turned_away = False
+            self._loop.call_soon(self._has_room)
 
     def _on_subscribe(
         self, _client: paho.Client, _userdata: Any, _packet_id: int, codes: Any, _properties: Any
@@ -273,10 +307,12 @@ class _Link:
 class MqttBus:
     """One client's connection to one broker domain over MQTT.
 
-    `addresses` are tried in order, from the first one after every loss, with pauses of 50 ms to 2 s (full jitter) after
-    each round. `window` is how many messages may wait for the broker's acknowledgement before `publish` says False.
-    A link on which nothing comes for `keepalive_s` (whole seconds, at least 1) is asked with a ping, and given up when
-    there is no answer for as long again. `protocol`: "auto" tries MQTT 5 and falls back to 3.1.1 where it is refused.
+    `addresses` are tried in order, from the first one after every loss, with pauses of 50 ms to 1 s (full jitter) after
+    each round. `window` is how many messages may wait for the broker's acknowledgement before `publish` says False;
+    bulk is taken over only as far as it gets through in about a second. A link on which nothing comes is asked with a
+    ping after 0.9 s and given up after 2.4 s; `keepalive_s` (whole seconds, at least 1) is for the broker, which gives
+    up a client that is silent for one and a half of it. `protocol`: "auto" tries MQTT 5 and falls back to 3.1.1 where
+    it is refused.
     """
 
     def __init__(
@@ -300,6 +336,7 @@ class MqttBus:
         self._link: _Link | None = None
         self._task: asyncio.Task[None] | None = None
         self._complained = False
+        self._room_watchers: list[Callable[[], None]] = []
 
     @property
     def linked(self) -> bool:
@@ -322,18 +359,18 @@ class MqttBus:
         if self._handlers.remove(pattern) and self._link is not None:
             self._link.unsubscribe(pattern)
 
-    def publish(self, topic: str, payload: bytes, *, retain: bool = False, traceparent: str = "") -> bool:
+    def publish(
+        self, topic: str, payload: bytes, *, retain: bool = False, traceparent: str = "", bulk: bool = False
+    ) -> bool:
         """As in the contract. Raises ValueError for a topic or a size (256 MiB) that MQTT forbids."""
         check_topic(topic)
         if len(payload) > _PAYLOAD_BYTES:
             raise ValueError(f"{len(payload)} bytes do not fit an MQTT message")
         link = self._link
-        if (
-            link is None
-            or link.ended.is_set()
-            or link.unacknowledged >= self._window
-            or not link.publish(topic, payload, retain, traceparent)
-        ):
+        full = link is not None and (link.unacknowledged >= self._window or (bulk and not link.roomy))
+        if link is not None and full:
+            link.turned_away = True
+        if link is None or link.ended.is_set() or full or not link.publish(topic, payload, retain, traceparent):
             self._stats.refused += 1
             return False
         self._stats.published += 1
@@ -342,6 +379,14 @@ class MqttBus:
     def on_link(self, watcher: LinkWatcher) -> None:
         """As in the contract."""
         self._handlers.watch(watcher)
+
+    def on_room(self, watcher: Callable[[], None]) -> None:
+        """As in the contract."""
+        self._room_watchers.append(watcher)
+
+    def _has_room(self) -> None:
+        for watcher in self._room_watchers:
+            watcher()
 
     async def open(self) -> None:
         """As in the contract. Raises RuntimeError when it is open already."""
@@ -379,12 +424,11 @@ class MqttBus:
         problem = ""
         for protocol in self._protocols[address]:
             try:
-                async with asyncio.timeout(_CONNECT_S):
-                    sock = await open_socket(address)
+                sock = await open_socket(address, reach_s=_REACH_S, secure_s=_CONNECT_S)
             except OSError as failed:
                 problem = problem or str(failed) or "no answer"
                 break
-            link = _Link(sock, protocol, self._client_id, self._stats, self._handlers.hand_over)
+            link = _Link(sock, protocol, self._client_id, self._stats, self._handlers.hand_over, self._has_room)
             try:
                 problem = await self._introduce(link, address)
                 if not problem:
@@ -421,7 +465,7 @@ class MqttBus:
         self._handlers.tell_watchers(True)
         while not link.ended.is_set():
             try:
-                async with asyncio.timeout(self._keepalive_s / 4):
+                async with asyncio.timeout(CHECK_S):
                     await link.ended.wait()
             except TimeoutError:
                 link.check()

@@ -4,18 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import fcntl
 import socket
 import ssl
+import struct
+import termios
 
 from edgemesh.bus.address import Address
 
 _READ_BYTES = 65_536
+_INFO_BYTES = 128
+_RTT_AT, _ARRIVED_AT = 68, 120  # in Linux's struct tcp_info: two u32 of µs (mean and deviation), and a u64
+_PATIENCE_S = (1.0, 10.0)
 
 
 class BufferedSocket:
     """A non-blocking socket with a buffer on each side, so that many small packets cost one system call.
 
-    Has the methods that the MQTT library wants of a socket. `send` only fills the buffer; `flush` sends it.
+    Has the methods that the MQTT library wants of a socket. `send` only fills the buffer; `flush` sends it. `problem`
+    is what broke the link, as far as reading has shown it.
     """
 
     def __init__(self, sock: socket.socket) -> None:
@@ -24,6 +31,7 @@ class BufferedSocket:
         self._at = 0
         self._unsent = bytearray()
         self.closed = False
+        self.problem = ""
 
     @property
     def unread(self) -> bool:
@@ -33,7 +41,13 @@ class BufferedSocket:
     def recv(self, size: int) -> bytes:
         """Return 1 to `size` bytes, or none at the end. Raises BlockingIOError (or its TLS kin) when none came."""
         if self._at >= len(self._unread):
-            self._unread, self._at = self._sock.recv(_READ_BYTES), 0
+            try:
+                self._unread, self._at = self._sock.recv(_READ_BYTES), 0
+            except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
+                raise
+            except OSError as broken:
+                self.problem = str(broken)
+                raise
         piece = self._unread[self._at : self._at + size]
         self._at += len(piece)
         return piece
@@ -80,6 +94,27 @@ class BufferedSocket:
         self.closed = True
         self._sock.close()
 
+    def progress(self) -> tuple[int, int]:
+        """How many bytes of ours the peer's host has confirmed, counted from anywhere, and how many wait here or are on
+        their way. Both 0 where the operating system does not tell: elsewhere than on Linux.
+        """
+        try:
+            info = self._sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _INFO_BYTES)
+            queued = struct.unpack("i", fcntl.ioctl(self._sock, termios.TIOCOUTQ, bytes(4)))[0]
+            return struct.unpack_from("Q", info, _ARRIVED_AT)[0], queued + len(self._unsent)
+        except (OSError, AttributeError, struct.error):
+            return 0, 0
+
+    def limit_patience(self) -> None:
+        """Have the operating system end the link when what we sent is not confirmed within a second and twice what the
+        way takes: later on a slow or uneven way, where silence means less. Without effect elsewhere than on Linux.
+        """
+        with contextlib.suppress(OSError, AttributeError, struct.error):
+            info = self._sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _INFO_BYTES)
+            mean_us, deviation_us = struct.unpack_from("II", info, _RTT_AT)
+            patience_s = min(_PATIENCE_S[0] + 2 * (mean_us + 4 * deviation_us) / 1e6, _PATIENCE_S[1])
+            self._sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(patience_s * 1000))
+
     def fileno(self) -> int:
         """The file descriptor, -1 once closed."""
         return self._sock.fileno()
@@ -88,12 +123,18 @@ class BufferedSocket:
         """It never blocks, whatever is wished."""
 
 
-async def open_socket(address: Address) -> BufferedSocket:
-    """Connect, with TCP_NODELAY and TLS where the address wants it. Raises OSError; a deadline is the caller's."""
+async def open_socket(address: Address, *, reach_s: float, secure_s: float) -> BufferedSocket:
+    """Connect, with TCP_NODELAY and TLS where the address wants it. Raises OSError.
+
+    `reach_s` is the deadline for TCP to each address of the host, `secure_s` for finding them and, once more, for TLS.
+    """
     loop = asyncio.get_running_loop()
     problem = OSError(f"{address.host} has no address")
     try:
-        places = await loop.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP)
+        async with asyncio.timeout(secure_s):
+            places = await loop.getaddrinfo(
+                address.host, address.port, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP
+            )
     except UnicodeError as odd:
         raise OSError(f"{address.host} is no name of a host") from odd
     for family, kind, protocol, _, place in places:
@@ -101,8 +142,10 @@ async def open_socket(address: Address) -> BufferedSocket:
         try:
             sock.setblocking(False)
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            await loop.sock_connect(sock, place)
-            return BufferedSocket(await _secure(sock, address.host) if address.tls else sock)
+            async with asyncio.timeout(reach_s):
+                await loop.sock_connect(sock, place)
+            async with asyncio.timeout(secure_s):
+                return BufferedSocket(await _secure(sock, address.host) if address.tls else sock)
         except OSError as failed:
             sock.close()
             problem = failed

@@ -25,7 +25,9 @@ class Line:
         self.room = 10_000
         self.sent: list[tuple[str, bytes]] = []
 
-    def publish(self, topic: str, payload: bytes, *, retain: bool = False, traceparent: str = "") -> bool:
+    def publish(
+        self, topic: str, payload: bytes, *, retain: bool = False, traceparent: str = "", bulk: bool = False
+    ) -> bool:
         if self.room <= 0:
             return False
         self.room -= 1

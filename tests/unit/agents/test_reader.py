@@ -32,7 +32,9 @@ class Line:
         self.full = False
         self.said: list[Said] = []
 
-    def publish(self, topic: str, payload: bytes, *, retain: bool = False, traceparent: str = "") -> bool:
+    def publish(
+        self, topic: str, payload: bytes, *, retain: bool = False, traceparent: str = "", bulk: bool = False
+    ) -> bool:
         if self.full:
             return False
         mark: Watermark = codec.decode_watermark(payload)

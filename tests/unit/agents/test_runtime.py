@@ -139,7 +139,9 @@ class Deaf:
     def __getattr__(self, name: str) -> object:
         return getattr(self._bus, name)
 
-    def publish(self, topic: str, payload: bytes, *, retain: bool = False, traceparent: str = "") -> bool:
+    def publish(
+        self, topic: str, payload: bytes, *, retain: bool = False, traceparent: str = "", bulk: bool = False
+    ) -> bool:
         if "/watermark/" in topic and retain and not self.lost:
             self.lost.append(payload)
             return True
