@@ -28,7 +28,7 @@ EPOCH = "e0"
 class FixedClock:
     """A clock (`edgemesh.agents.clock.Clock`) that stands still until it is told to go on."""
 
-    doubt = 0
+    doubt = turns = 0
     state: ClockState | None = None
 
     def __init__(self, now_ns: int = START_NS) -> None:

@@ -48,9 +48,13 @@ class ClockState(msgspec.Struct, frozen=True):
 
 
 class Clock(Protocol):
-    """UTC in integer nanoseconds, as the agent sees it. `doubt`: its name while it can't be believed, else 0."""
+    """UTC in integer nanoseconds, as the agent sees it.
+
+    `doubt`: its name while it can't be believed, else 0; `turns`: how often `check` has had something to say.
+    """
 
     doubt: int
+    turns: int
 
     def now_ns(self) -> int:
         """The time now; never goes back, but for what `check` says."""
@@ -125,6 +129,7 @@ class SystemClock:
         self._stepped = False
         self._off_ns = self._off_since_ns = 0
         self.doubt = 0 if self._is_sound(now_ns) else _name()
+        self.turns = 0
 
     def now_ns(self) -> int:
         """The time now."""
@@ -140,9 +145,7 @@ class SystemClock:
 
     @property
     def state(self) -> ClockState | None:
-        """See `Clock.state`; None where a boot has no name."""
-        if not self._boot:
-            return None
+        """See `Clock.state`; there always is one."""
         steady_ns = self._steady()
         return ClockState(self._boot, self._line.at(steady_ns) - steady_ns, self.doubt, self._stepped)
 
@@ -178,6 +181,7 @@ class SystemClock:
         self._line = _Line(steady_ns, now_ns, ppm)
         if not self.doubt:
             return None
+        self.turns += 1
         self.doubt, self._stepped = 0, False
         return Turn(0, 0)
 
@@ -187,6 +191,7 @@ class SystemClock:
         if abs(off_ns - self._off_ns) > STEP_NS or not self._off_ns:
             self._off_ns, self._off_since_ns = off_ns, steady_ns
         if not self.doubt:
+            self.turns += 1
             self._line = _Line(steady_ns, now_ns)
             self.doubt, self._stepped = _name(), True
             return Turn(0, self.doubt)
@@ -196,6 +201,7 @@ class SystemClock:
         return None
 
     def _turn(self, steady_ns: int, wall_ns: int, now_ns: int) -> Turn:
+        self.turns += 1  # first, so that whoever sees the new time sees that it is another one
         self._line = _Line(steady_ns, wall_ns)
         self.doubt, self._stepped, self._off_ns = 0, False, 0
         return Turn(wall_ns - now_ns, 0)
@@ -233,7 +239,7 @@ class DataClock:
     what passes in that one.
     """
 
-    doubt = 0
+    doubt = turns = 0
     state: ClockState | None = None
 
     def __init__(self) -> None:

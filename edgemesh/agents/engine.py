@@ -6,22 +6,24 @@ No event loop and no network here: the runtime calls `step`, one at a time, and 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import groupby
 from typing import TypeVar
 
 from edgemesh.agents.clock import Clock
-from edgemesh.agents.core import Core, Input, OwnerCore, Samples
-from edgemesh.agents.items import Given, Heard, Item, Met, Noticed, Offered, Outcome, Spoiled, Taken
+from edgemesh.agents.core import Core, Input, OwnerCore, Samples, TimedCore
+from edgemesh.agents.items import ClockSet, Given, Heard, Item, Met, Noticed, Offered, Outcome, Spoiled, Taken
 from edgemesh.agents.patience import MAX_TRIES, Patience, Poisoned
+from edgemesh.agents.timeline import PART, Timeline
 from edgemesh.agents.unread import Fate, Unread
 from edgemesh.errors import Rejected
 from edgemesh.log.follower import Follower
 from edgemesh.log.journal import Journal, Transaction
 from edgemesh.log.quarantine import Quarantined
 from edgemesh.model.packs import Answers, Pack, Readings
-from edgemesh.model.samples import Batch, Record, Sample
+from edgemesh.model.samples import Batch, Record, Retimed, Sample
 from edgemesh.store.contract import Sink
 from edgemesh.wire import codec
 from edgemesh.wire.reasons import Reason
@@ -75,6 +77,7 @@ class _Step:
     lost: int = 0
     given_up: int = 0
     mute: bool = False
+    turned: bool = False
 
     def write(self, records: Sequence[Record]) -> None:
         """Add records that came about now."""
@@ -92,8 +95,7 @@ class Engine:
     """One agent's core between its logs.
 
     `make_core` builds a fresh core, which then loads what was saved. `writes` is the kind of the agent's own log, empty
-    for none. `clock` moves with the items in replay. `progress` rises with every item, for whoever looks on from another
-    thread.
+    for none. `clock` moves with the items in replay. `progress` rises with every item, for other threads to see.
     """
 
     def __init__(
@@ -114,7 +116,8 @@ class Engine:
         self._sinks = sinks
         self.unread = Unread(journal.agent)
         self._patience = Patience(self._step, self._undo)
-        self._ticked_ns = self._mute_until_ns = 0
+        self._ticked_ns = self._kept_ticked_ns = self._mute_until_ns = 0
+        self.timeline = Timeline(clock, journal)
         self._rebuild()
         for sink in sinks:
             with journal.begin() as transaction:
@@ -123,7 +126,7 @@ class Engine:
     def _rebuild(self) -> None:
         """Go back to what the disk says: after a start, a failed commit, or a core that raised."""
         self.core = self._make_core()
-        self.core.load(self.journal.parts())
+        self.core.load({name: part for name, part in self.journal.parts().items() if name != PART})
         self._followers = {
             agent: Follower(cursor, self.journal.past(agent)) for agent, cursor in self.journal.cursors().items()
         }
@@ -139,41 +142,72 @@ class Engine:
     def _undo(self) -> None:
         self.stats.rebuilds += 1
         self.unread.undo()
+        self.timeline.undo()
+        self._ticked_ns = self._kept_ticked_ns
         self._rebuild()
 
     def present(self) -> dict[str, bytes | None]:
         """All retained topics that stand now."""
         return _encoded(self.core.present(None))
 
+    def opening(self) -> ClockSet | None:
+        """What the core has to be told of the clock before anything else; None: nothing."""
+        if not self.timeline.opening_by_ns and not self.clock.doubt:
+            return None
+        return ClockSet(self.timeline.opening_by_ns, self.clock.doubt, self.clock.turns)
+
     def keep_house(self, through: int, *, keep_s: float) -> None:
         """Prune rows that every reader has (`through`) and that are older than `keep_s`; trim the sinks."""
-        now_ns = self.clock.now_ns()
-        for _ in range(PRUNE_STEPS):
-            self.progress += 1
-            if not self.journal.prune(through, before_ns=now_ns - int(keep_s * 1e9)):
-                break
+        now_ns = self.timeline.now_ns()
+        if now_ns is None:
+            return
+        self._prune(through, now_ns - int(keep_s * 1e9))
         for sink in self._sinks:
             with self.journal.begin() as transaction:
                 sink.trim(transaction.connection, now_ns)
 
+    def _prune(self, through: int, before_ns: int) -> None:
+        """Rows that were stamped before the clock turned are as old as they would be had it been right then."""
+        steps = PRUNE_STEPS
+        for last, offset_ns in self.timeline.segments(min(through, self.journal.head)):
+            while steps and self.journal.prune(last, before_ns=before_ns - offset_ns):
+                self.progress += 1
+                steps -= 1
+            if self.journal.lowest <= last:
+                break
+
     # -- one step -----------------------------------------------------------------------------------------------------
 
     def _step(self, items: Sequence[Item]) -> Outcome:
-        step = _Step(0)
-        self._tick(step, items[0].at_ns if items else self.clock.now_ns())
+        step = _Step(self._ticked_ns)
         offered: list[Offered] = []
+        if not items and (now_ns := self.timeline.now_ns()) is not None:
+            self._tick(step, now_ns)
         for item in items:
             self.progress += 1
-            if item.at_ns - step.now_ns >= TICK_NS:
+            if isinstance(item, ClockSet):
+                self._accept(step, offered)
+                offered = []
+                self._turn(step, item)
+            elif item is items[0] or item.at_ns - step.now_ns >= TICK_NS:
                 self._tick(step, item.at_ns)
             if isinstance(item, Offered):
                 offered.append(item)
-            else:
+            elif not isinstance(item, ClockSet):
                 self._take_in(step, item)
-        if offered:
-            self._accept(step, offered)
+        self._accept(step, offered)
         self._commit(step)
         return step.outcome
+
+    def _turn(self, step: _Step, item: ClockSet) -> None:
+        """Tell the core that the clock was set; the time since the last tick passes after that, not with it."""
+        step.turned = True
+        self.timeline.turn(item.by_ns, item.number)
+        core = self.core
+        if isinstance(core, TimedCore):
+            step.write(self._ask(step, item, partial(core.retime, item.by_ns, item.doubt)))
+        self._ticked_ns = self._mute_until_ns = 0
+        self._tick(step, item.at_ns)
 
     def _take_in(self, step: _Step, item: Heard | Noticed | Spoiled | Given | Taken | Met) -> None:
         if isinstance(item, Heard):
@@ -251,6 +285,8 @@ class Engine:
 
     def _accept(self, step: _Step, offered: Sequence[Offered]) -> None:
         """Hand all samples over together; where the data is the clock, those of one time after the other."""
+        if not offered:
+            return
         alone = self._patience.suspicious  # something failed: each by itself, so that only the one to blame is given up
         group: list[Sample] = []
         owner = offered[0]
@@ -299,19 +335,22 @@ class Engine:
     def _commit(self, step: _Step) -> None:
         parts = self.core.save()
         records = step.records()
-        if (records and self.writes) or parts or step.packs or step.spoiled or step.released:
+        if (records and self.writes) or parts or step.packs or step.spoiled or step.released or step.turned:
             with self.journal.begin() as transaction:
                 self._write(transaction, step, parts)
             self.stats.commits += 1
         self._count(step, records)
+        if step.turned:
+            step.outcome.present = self.present()
         if records or step.left:
             # What is open on a gateway that is another's now must be known to its owner, published before or not.
-            step.outcome.present = _encoded(self.core.present([*step.left, *records]))
+            step.outcome.present |= _encoded(self.core.present([*step.left, *records]))
 
     def _write(self, transaction: Transaction, step: _Step, parts: Mapping[str, bytes | None]) -> None:
         for at_ns, records in step.written if self.writes else ():
-            for body in _bodies(records):
-                step.outcome.rows.append(transaction.append(self.writes, body, at_ns=self.clock.stamp(at_ns)))
+            stamp_ns = self.clock.stamp(at_ns) if self.timeline.current else at_ns
+            for kind, body in _bodies(self.writes, records):
+                step.outcome.rows.append(transaction.append(kind, body, at_ns=stamp_ns))
         if step.packs:
             for sink in self._sinks:
                 sink.write(transaction.connection, step.packs)
@@ -325,7 +364,7 @@ class Engine:
             transaction.set_cursor(agent, cursor)
         for agent in step.released:
             transaction.drop_cursor(agent)
-        transaction.put_parts(parts)
+        transaction.put_parts({**parts, **self.timeline.part(self._ticked_ns)})
 
     def _count(self, step: _Step, records: Sequence[Record]) -> None:
         stats = self.stats
@@ -338,6 +377,8 @@ class Engine:
         stats.given_up += step.given_up
         stats.rejected += len(step.spoiled)
         self.unread.keep()
+        self.timeline.keep()
+        self._kept_ticked_ns = self._ticked_ns
 
 
 def _name(item: Item | None) -> str:
@@ -361,8 +402,16 @@ def _given_up(at_ns: int, item: Item | None) -> Quarantined:
     return Quarantined(at_ns, _name(item), Reason.HANDLER_FAILED, problem, payload)
 
 
-def _bodies(records: Sequence[Record]) -> list[bytes]:
-    """Encode the records as JSON arrays, each small enough for one pack."""
+def _bodies(kind: str, records: Sequence[Record]) -> list[tuple[str, bytes]]:
+    """Encode the records as JSON arrays, each small enough for one pack, with the kind of its row."""
+    return [
+        (codec.RETIMED if timings else kind, body)
+        for timings, group in groupby(records, lambda record: isinstance(record, Retimed))
+        for body in _arrays(group)
+    ]
+
+
+def _arrays(records: Iterable[Record]) -> list[bytes]:
     bodies: list[bytes] = []
     group: list[bytes] = []
     size = 0

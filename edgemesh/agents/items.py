@@ -78,7 +78,19 @@ class Met(Arrival):
     alert: Alert
 
 
-Item = Met | Heard | Offered | Noticed | Spoiled | Given | Taken
+@dataclass(slots=True, eq=False)
+class ClockSet(Arrival):
+    """Our clock turned: from this item on it says `by_ns` more, and no time has passed. See `clock.Turn`.
+
+    `number` counts the turns since the start.
+    """
+
+    by_ns: int
+    doubt: int
+    number: int = 0
+
+
+Item = ClockSet | Met | Heard | Offered | Noticed | Spoiled | Given | Taken
 
 
 @dataclass(slots=True)

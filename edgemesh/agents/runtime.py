@@ -20,7 +20,7 @@ from typing import TypeVar
 from edgemesh.agents.card import HEARTBEAT_S, make_card
 from edgemesh.agents.engine import Engine
 from edgemesh.agents.feed import Feed
-from edgemesh.agents.items import Given, Heard, Item, Met, Noticed, Outcome, Settle, Spoiled, Taken
+from edgemesh.agents.items import ClockSet, Given, Heard, Item, Met, Noticed, Outcome, Settle, Spoiled, Taken
 from edgemesh.agents.presence import PresenceTracker
 from edgemesh.agents.reader import Reader
 from edgemesh.agents.roles import ROLES
@@ -109,9 +109,12 @@ class Runtime:
 
     async def start(self) -> None:
         """Subscribe, connect and begin; returns without waiting for a broker."""
+        if self._clock.doubt:
+            logger.warning("%s: the clock can't be right yet; its times are not believed until it is", self.name)
+        if opening := self.engine.opening():
+            self.offer(opening)
         self._subscribe()
         self.bus.on_link(self._link)
-        self.bus.on_room(self._wake.set)
         await self.bus.open()
         self._tasks = [
             asyncio.create_task(self._supervise(self._work, "work"), name=f"{self.name}.work"),
@@ -304,6 +307,7 @@ class Runtime:
                     async with asyncio.timeout(max(next_tick_s, self._retry_s) - now_s):
                         await self._wake.wait()
             self._wake.clear()
+            self._look_at_the_clock()
             now_s = time.monotonic()
             if not self.waiting and now_s - next_tick_s > LATE_S and next_tick_s:
                 await asyncio.sleep(CATCH_UP_S)  # we were held up: what came meanwhile comes before the time
@@ -317,6 +321,17 @@ class Runtime:
                 self._show(await self.in_worker(self.engine.present))
             await self._publish()
             await self._rest()
+
+    def _look_at_the_clock(self) -> None:
+        """When the machine's clock turns, the core has to hear of it before anything that comes later."""
+        turn = self._clock.check()
+        if turn is None:
+            return
+        if turn.doubt:
+            logger.warning("%s: the clock was set; until it is sure, its times are not believed", self.name)
+        else:
+            logger.warning("%s: the clock is right; times before now move by %.1f s", self.name, turn.by_ns / 1e9)
+        self.offer(ClockSet(turn.by_ns, turn.doubt, self._clock.turns))
 
     async def _step(self) -> None:
         if not self._current:
@@ -445,7 +460,12 @@ class Runtime:
             self._took_note()
 
     def _card(self, state: Presence) -> bytes:
-        stats = {"waiting": float(self.waiting), "halted": float(len(self.engine.unread.halted))}
+        stats = {
+            "waiting": float(self.waiting),
+            "halted": float(len(self.engine.unread.halted)),
+            "clock_doubted": float(self._clock.doubt != 0),
+            "clock_turns": float(self._clock.turns),
+        }
         return make_card(
             self.engine,
             self.role,

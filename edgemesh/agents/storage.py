@@ -192,11 +192,16 @@ class Storage:
 
     def _let_go(self, needed: int, hold_s: float) -> None:
         """Drop readings that wait longer than they may for a reader."""
-        late_ns = self._engine.clock.now_ns() - int(hold_s * 1e9)
-        while late := [row for row in self._oldest() if row.at_ns < late_ns]:
+        timeline = self._engine.timeline
+        now_ns = timeline.now_ns()
+        if now_ns is None:
+            return
+        late_ns = now_ns - int(hold_s * 1e9)
+        while late := [row for row in self._oldest() if row.at_ns + timeline.offset_ns(row.seq) < late_ns]:
             self._drop(late, needed)
         unread = self._journal.rows(needed, limit=1, max_bytes=1)
-        self._hold_left_s = (unread[0].at_ns - late_ns) / 1e9 if unread else None
+        waits = [row.at_ns + timeline.offset_ns(row.seq) - late_ns for row in unread]
+        self._hold_left_s = waits[0] / 1e9 if waits else None
 
     def _oldest(self) -> Sequence[Row]:
         journal = self._journal
