@@ -115,6 +115,7 @@ class Runtime:
             self.offer(opening)
         self._subscribe()
         self.bus.on_link(self._link)
+        self.bus.on_room(self._wake.set)
         await self.bus.open()
         self._tasks = [
             asyncio.create_task(self._supervise(self._work, "work"), name=f"{self.name}.work"),
