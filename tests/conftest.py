@@ -15,6 +15,8 @@ from pathlib import Path
 
 import pytest
 
+from edgemesh.prove.brokers import KINDS, find_program
+
 WaitFor = Callable[..., None]
 Until = Callable[..., Awaitable[None]]
 
@@ -65,6 +67,21 @@ def mosquitto_program() -> str:
             pytest.fail(hint)
         pytest.skip(hint)
     return program
+
+
+@pytest.fixture(scope="session")
+def need_server() -> Callable[[str], None]:
+    """`need_server(kind)`: without the server for a kind of `--broker`: skip with a hint, but fail in CI."""
+
+    def need(kind: str) -> None:
+        wanted = KINDS[kind]
+        if wanted.program and find_program(wanted.program) is None:
+            hint = f"needs a real {wanted.program}; install it (Debian: apt install {wanted.package})"
+            if os.environ.get("CI"):
+                pytest.fail(hint)
+            pytest.skip(hint)
+
+    return need
 
 
 class Mosquitto:

@@ -6,14 +6,13 @@ import asyncio
 import contextlib
 import os
 import signal
-import socket
 import sys
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from edgemesh.errors import BusUnavailable, InputError
+from edgemesh.errors import InputError
+from edgemesh.prove.brokers import KINDS, Node, accepts, own_nodes
 from edgemesh.prove.faults import Victim
 
 GATEWAYS = ("gateway-1", "gateway-2")
@@ -21,7 +20,6 @@ DETECTORS = ("detector-1", "detector-2")
 DEVICES = 16
 """Counting devices of each gateway."""
 CREW = ("ana", "ben", "cleo", "dai", "eve", "finn", "gus", "hana")
-READY_S = 15.0
 STOP_S = 5.0
 
 _CONFIGURATION = """
@@ -148,18 +146,23 @@ class Program:
 
 @dataclass(slots=True)
 class Site:
-    """All programs of the proof. `port` is the broker's, where it is ours."""
+    """All programs of the proof. `brokers` are those of them that are brokers, `port` is that of the first one."""
 
     folder: Path
     broker_kind: str
     programs: dict[str, Program] = field(default_factory=dict)
-    port: int = 0
+    brokers: tuple[Node, ...] = ()
     detectors: tuple[str, ...] = DETECTORS
+
+    @property
+    def port(self) -> int:
+        """Where the first broker of ours listens; 0: it is somebody else's."""
+        return self.brokers[0].port if self.brokers else 0
 
     def of(self, victim: Victim) -> list[str]:
         """The programs that a fault of this kind may hit."""
         return {
-            Victim.BROKER: ["broker"] if "broker" in self.programs else [],
+            Victim.BROKER: [node.name for node in self.brokers],
             Victim.GATEWAY: list(GATEWAYS),
             Victim.DETECTOR: list(self.detectors),
             Victim.SCHEDULER: ["scheduler"],
@@ -167,24 +170,19 @@ class Site:
         }[victim]
 
     async def start(self) -> None:
-        """Start the broker and wait for it, then everything else."""
-        if "broker" in self.programs:
-            await self.programs["broker"].start()
-            await self.broker_answers()
+        """Start the brokers and wait for them, then everything else."""
+        names = self.of(Victim.BROKER)
+        for name in names:
+            await self.programs[name].start()
+        await self.broker_answers()
         for name, program in self.programs.items():
-            if name != "broker":
+            if name not in names:
                 await program.start()
 
     async def broker_answers(self) -> None:
-        """Wait until the broker accepts connections. BusUnavailable after 15 s."""
-        deadline = time.monotonic() + READY_S
-        while time.monotonic() < deadline:
-            with socket.socket() as probe:
-                probe.settimeout(0.2)
-                if probe.connect_ex(("127.0.0.1", self.port)) == 0:
-                    return
-            await asyncio.sleep(0.02)
-        raise BusUnavailable(f"the {self.broker_kind} broker does not answer on port {self.port}", "see its log")
+        """Wait until every broker of ours accepts clients. BusUnavailable when one does not in its time."""
+        for node in self.brokers:
+            await accepts(node.port, KINDS[self.broker_kind].ready_s)
 
     def weaken(self, guards: Sequence[str]) -> None:
         """Have every program start with these guards off, to see that the proof notices."""
@@ -196,11 +194,11 @@ class Site:
         (self.folder / "enough").touch()
 
     async def stop(self) -> None:
-        """Stop all programs, the broker last."""
-        others = [program for name, program in self.programs.items() if name != "broker"]
+        """Stop all programs, the brokers last."""
+        names = self.of(Victim.BROKER)
+        others = [program for name, program in self.programs.items() if name not in names]
         await asyncio.gather(*(program.stop() for program in others))
-        if "broker" in self.programs:
-            await self.programs["broker"].stop()
+        await asyncio.gather(*(self.programs[name].stop() for name in names))
 
 
 def lay_out(
@@ -208,14 +206,13 @@ def lay_out(
 ) -> Site:
     """Write the configuration and say which programs there are. `rate` is samples a second of all gateways.
 
-    `broker` is `embedded`, `mosquitto`, `amqtt` or an address; a broker of somebody else's is never hit. `extra` is
-    TOML that goes on in the configuration's last table, `[outbox]`.
+    `broker` is one of `edgemesh.prove.brokers.KINDS` or addresses; a broker of somebody else's is never hit. `extra` is
+    TOML that goes on in the configuration's last table, `[outbox]`. InputError when the broker is not installed.
     """
     for name in ("logs", "ledgers", "crew"):
         (folder / name).mkdir(parents=True, exist_ok=True)
-    port = _free_port()
-    own = broker in ("embedded", "mosquitto", "amqtt")
-    address = f"mqtt://127.0.0.1:{port}" if own else broker
+    brokers = tuple(own_nodes(broker, folder))
+    address = ",".join(f"mqtt://127.0.0.1:{node.port}" for node in brokers) or broker
     # Each device has an excursion of a third of a second every twelve seconds: long enough for an order to end between.
     per_device = rate / len(GATEWAYS) / DEVICES
     gateways = "".join(
@@ -234,14 +231,13 @@ def lay_out(
     file.write_text(
         _CONFIGURATION.format(folder=folder, broker=address, gateways=gateways, detectors=names, extra=extra)
     )
-    site = Site(folder, broker, port=port, detectors=tuple(detectors))
+    site = Site(folder, broker, brokers=brokers, detectors=tuple(detectors))
 
     def add(name: str, module: str, *arguments: str) -> None:
         site.programs[name] = Program(name, module, list(arguments), folder / "logs" / f"{name}.log")
 
-    if own:
-        prefer = "auto" if broker == "embedded" else broker
-        add("broker", "edgemesh.bus.embedded", f"--port={port}", f"--prefer={prefer}")
+    for node in brokers:
+        add(node.name, node.module, *node.arguments)
     for name in (*GATEWAYS, *detectors, "scheduler", "recorder", "registry"):
         add(name, "edgemesh", "run", str(file), f"--agent={name}", "--log-level=warning")
     people = [f"--person={name}:operator" for name in CREW]
@@ -257,9 +253,3 @@ def _children(pid: int) -> list[int]:
         return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
     except OSError:
         return []
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
