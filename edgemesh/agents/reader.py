@@ -34,7 +34,7 @@ class Reader:
         self._chased: dict[str, Cursor] = {}
         self._owned: set[str] = set()
         self._owners_epoch = -1
-        self._alerts: dict[str, Alert] = {}
+        self._alerts: dict[str, Alert | bytes] = {}
         self._marks: dict[str, Cursor] = {}
 
     # -- watermarks and asks ------------------------------------------------------------------------------------------
@@ -136,8 +136,8 @@ class Reader:
         """Whether the gateway's log is ours to read now."""
         return gateway in self._owned
 
-    def open_alert(self, alert_id: str, alert: Alert | None) -> None:
-        """Take note of what stands on a retained alert topic."""
+    def open_alert(self, alert_id: str, alert: Alert | bytes | None) -> None:
+        """Take note of what stands on a retained alert topic; bytes are our own, decoded only when asked for."""
         if alert is None:
             self._alerts.pop(alert_id, None)
         else:
@@ -145,7 +145,10 @@ class Reader:
 
     def open_alerts(self, gateway: str) -> Sequence[Alert]:
         """The alerts that stand open on a gateway's assets."""
-        return [alert for alert in self._alerts.values() if alert.gateway == gateway]
+        for alert_id, alert in self._alerts.items():
+            if isinstance(alert, bytes):
+                self._alerts[alert_id] = codec.decode_alert(alert, id=alert_id)
+        return [alert for alert in self._alerts.values() if isinstance(alert, Alert) and alert.gateway == gateway]
 
     def marked(self, gateway: str, mark: Watermark) -> None:
         """Take note of how far our group is in a gateway's log, whoever of it said so."""

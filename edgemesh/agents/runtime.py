@@ -91,6 +91,7 @@ class Runtime:
         self._short_steps = 0
         self._stopping = False
         self._republish = False
+        self._shown: dict[str, bytes] = {}
         self._retry_s, self._wait_s = 0.0, RETRY_S[0]
         self._resting = False
         self._told: dict[str, tuple[str, int]] = {}
@@ -243,6 +244,10 @@ class Runtime:
     def _hear_alert(self, message: Message) -> None:
         with self._refusing(message):
             alert_id = parse(message.topic).name
+            if message.payload and self._shown.get(message.topic) == message.payload:  # the echo of our own
+                self.reader.open_alert(alert_id, message.payload)
+                message.settle()
+                return
             alert = codec.decode_alert(message.payload, id=alert_id) if message.payload else None
             self.reader.open_alert(alert_id, alert)
             if alert is not None and self.reader.owns(alert.gateway):
@@ -421,7 +426,12 @@ class Runtime:
 
     def _show(self, present: dict[str, bytes | None]) -> None:
         for tail, payload in present.items():
-            if not self.bus.publish(self._topics.below(tail), payload or b"", retain=True):
+            topic = self._topics.below(tail)
+            if payload is None:
+                self._shown.pop(topic, None)
+            elif self._traits.owned:
+                self._shown[topic] = payload
+            if not self.bus.publish(topic, payload or b"", retain=True):
                 self._republish = self._republish or self.bus.linked
 
     def _link(self, up: bool) -> None:

@@ -131,9 +131,7 @@ class Handlers:
 
     def hand_over(self, topic: str, payload: bytes, retained: bool, traceparent: str, done: Callable[[], None]) -> None:
         """Give the message to each handler once; `done` is called on the loop when the last of them has settled."""
-        handlers = self._fitting.get(topic)
-        if handlers is None:
-            handlers = self._find(topic)
+        handlers = self.fitting(topic)
         if not handlers:
             done()
             return
@@ -147,6 +145,10 @@ class Handlers:
                 log.exception("a handler of %s failed", topic)
                 self._count_error(f"a handler of {topic}", problem)
                 share.settle()
+
+    def fitting(self, topic: str) -> tuple[Handler, ...]:
+        """The handlers whose patterns fit the topic, each once."""
+        return self._fitting[topic] if topic in self._fitting else self._find(topic)
 
     def settle(self, receipt: _Receipt) -> None:
         """Tick the receipt off: at once on the loop's own thread, else as soon as the loop gets to it."""
