@@ -5,7 +5,7 @@ Add one: write `async def run(ground: Ground) -> Finding`, name it in a `Drill` 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from edgemesh.prove.judge import Verdict
-from edgemesh.prove.site import DETECTORS, Site, lay_out
+from edgemesh.prove.site import DETECTORS, GATEWAYS, lay_out
 from edgemesh.prove.stand import Stand
 
 Figure = int | float | str
@@ -37,18 +37,29 @@ class Ground:
     say: Say
 
     def stand(
-        self, *, rate: float = 600.0, detectors: tuple[str, ...] = DETECTORS, extra: str = "", name: str = "site"
+        self,
+        *,
+        rate: float = 600.0,
+        detectors: Sequence[str] = DETECTORS,
+        gateways: Sequence[str] = GATEWAYS,
+        extra: str = "",
+        name: str = "site",
     ) -> Stand:
-        """Lay out a site of `rate` readings a second; change its programs before it is started, if you need to."""
-        return Stand(self.site(rate=rate, detectors=detectors, extra=extra, name=name))
+        """Lay out a site of `rate` readings a second; change its programs before it is started, if you need to.
 
-    def site(self, *, rate: float, detectors: tuple[str, ...], extra: str, name: str) -> Site:
-        """The site of `stand`, in the folder `name`."""
+        `name` is its folder, for a drill with several sites one after the other.
+        """
         site = lay_out(
-            self.folder / name, broker=self.broker, rate=rate / 2, seed=self.seed, detectors=detectors, extra=extra
+            self.folder / name,
+            broker=self.broker,
+            rate=rate / 2,
+            seed=self.seed,
+            detectors=detectors,
+            gateways=gateways,
+            extra=extra,
         )
         site.weaken(self.without)
-        return site
+        return Stand(site)
 
 
 class Finding(msgspec.Struct, frozen=True, kw_only=True):

@@ -17,6 +17,8 @@ from edgemesh.prove.faults import Victim
 
 GATEWAYS = ("gateway-1", "gateway-2")
 DETECTORS = ("detector-1", "detector-2")
+HALL = "gateways"
+"""The one program of all gateways where there are more than two."""
 DEVICES = 16
 """Counting devices of each gateway."""
 CREW = ("ana", "ben", "cleo", "dai", "eve", "finn", "gus", "hana")
@@ -153,6 +155,7 @@ class Site:
     programs: dict[str, Program] = field(default_factory=dict)
     brokers: tuple[Node, ...] = ()
     detectors: tuple[str, ...] = DETECTORS
+    gateways: tuple[str, ...] = GATEWAYS
 
     @property
     def port(self) -> int:
@@ -163,7 +166,7 @@ class Site:
         """The programs that a fault of this kind may hit."""
         return {
             Victim.BROKER: [node.name for node in self.brokers],
-            Victim.GATEWAY: list(GATEWAYS),
+            Victim.GATEWAY: [name for name in (*self.gateways, HALL) if name in self.programs],
             Victim.DETECTOR: list(self.detectors),
             Victim.SCHEDULER: ["scheduler"],
             Victim.RECORDER: ["recorder"],
@@ -202,7 +205,14 @@ class Site:
 
 
 def lay_out(
-    folder: Path, *, broker: str, rate: float, seed: int, detectors: Sequence[str] = DETECTORS, extra: str = ""
+    folder: Path,
+    *,
+    broker: str,
+    rate: float,
+    seed: int,
+    detectors: Sequence[str] = DETECTORS,
+    gateways: Sequence[str] = GATEWAYS,
+    extra: str = "",
 ) -> Site:
     """Write the configuration and say which programs there are. `rate` is samples a second of all gateways.
 
@@ -213,32 +223,34 @@ def lay_out(
         (folder / name).mkdir(parents=True, exist_ok=True)
     brokers = tuple(own_nodes(broker, folder))
     address = ",".join(f"mqtt://127.0.0.1:{node.port}" for node in brokers) or broker
-    # Each device has an excursion of a third of a second every twelve seconds: long enough for an order to end between.
-    per_device = rate / len(GATEWAYS) / DEVICES
-    gateways = "".join(
+    # Two gateways' devices have an excursion of a third of a second every twelve seconds each: long enough for an order
+    # to end between. More gateways have as many in all.
+    per_device = rate / len(gateways) / DEVICES
+    tables = "".join(
         _GATEWAY.format(
             name=name,
             folder=folder,
             devices=DEVICES,
-            rate=rate / len(GATEWAYS),
-            period=max(20, round(per_device * 12)),
+            rate=rate / len(gateways),
+            period=max(20, round(per_device * 12 * len(gateways) / len(GATEWAYS))),
             excursion=max(5, round(per_device / 3)),
         )
-        for name in GATEWAYS
+        for name in gateways
     )
     file = folder / "prove.toml"
     names = ", ".join(f'"{name}"' for name in detectors)
-    file.write_text(
-        _CONFIGURATION.format(folder=folder, broker=address, gateways=gateways, detectors=names, extra=extra)
-    )
-    site = Site(folder, broker, brokers=brokers, detectors=tuple(detectors))
+    file.write_text(_CONFIGURATION.format(folder=folder, broker=address, gateways=tables, detectors=names, extra=extra))
+    site = Site(folder, broker, brokers=brokers, detectors=tuple(detectors), gateways=tuple(gateways))
 
     def add(name: str, module: str, *arguments: str) -> None:
         site.programs[name] = Program(name, module, list(arguments), folder / "logs" / f"{name}.log")
 
     for node in brokers:
         add(node.name, node.module, *node.arguments)
-    for name in (*GATEWAYS, *detectors, "scheduler", "recorder", "registry"):
+    if len(gateways) > len(GATEWAYS):
+        add(HALL, "edgemesh", "run", str(file), *(f"--agent={name}" for name in gateways), "--log-level=warning")
+    alone = gateways if len(gateways) <= len(GATEWAYS) else ()
+    for name in (*alone, *detectors, "scheduler", "recorder", "registry"):
         add(name, "edgemesh", "run", str(file), f"--agent={name}", "--log-level=warning")
     people = [f"--person={name}:operator" for name in CREW]
     add(

@@ -13,7 +13,7 @@ from edgemesh.launch.plant import journal_file
 from edgemesh.log.journal import Journal
 from edgemesh.prove.faults import Victim
 from edgemesh.prove.judge import Verdict, judge
-from edgemesh.prove.site import DEVICES, GATEWAYS, Site
+from edgemesh.prove.site import DEVICES, Site
 from edgemesh.store.history import History
 
 RECOVER_S = 30.0
@@ -63,15 +63,15 @@ class Stand:
         data = self.site.folder / "data"
         try:
             if victim is Victim.DETECTOR:  # whoever owns the logs by then
-                readers = self.site.detectors
-                taken = (max(newest_source(data, each, (gateway,)) for each in readers) for gateway in GATEWAYS)
-                return min(taken) > at_ns
+                readers = [name for name in self.site.detectors if journal_file(data, name).exists()]
+                logs = ((name,) for name in self.site.gateways)
+                return all(any(newest_source(data, reader, log) > at_ns for reader in readers) for log in logs)
             if victim is Victim.SCHEDULER:
                 return newest_source(data, name, self.site.detectors) > at_ns
             with History(journal_file(data, "recorder")) as history:
-                gateways = [name] if victim is Victim.GATEWAY else list(GATEWAYS)
+                gateways = [name] if victim is Victim.GATEWAY else self.site.gateways
                 return any(_newest_kept(history, gateway, at_ns) for gateway in gateways)
-        except (StoreError, LogError, OSError):
+        except (StoreError, LogError, OSError):  # not there yet
             return False
 
     def pending(self) -> tuple[int, int]:
@@ -101,7 +101,7 @@ class Stand:
     def verdict(self) -> Verdict:
         """Hold what took effect against what was accepted. Call it when the site is stopped."""
         history = journal_file(self.site.folder / "data", "recorder")
-        return judge(history, self.site.folder / "ledgers", GATEWAYS, DEVICES)
+        return judge(history, self.site.folder / "ledgers", self.site.gateways, DEVICES)
 
 
 def newest_source(data: Path, reader: str, writers: Sequence[str]) -> int:
