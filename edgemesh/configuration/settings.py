@@ -31,6 +31,11 @@ class SiteSettings(Settings, frozen=True, kw_only=True):
     `amqtt` to insist, or one or several addresses: `mqtt://user:${PASSWORD}@host:1883,mqtts://other:8883`.
     `port` is the port of an embedded broker, 0 for any free one. `roles` are the roles that the whole site has, where
     that is more than this file runs: a row of a log stays until each of its readers has it.
+
+    `clock` says when this machine's clock is believed: `plausible`, once it shows no year before that of this release;
+    `synchronised`, once a time service holds it, too; `any`, always. Until then readings are marked, and get their
+    true time later. A clock that is set by more than a second is doubted, and believed again when it comes back or has
+    stayed for `clock_doubt` (with `synchronised`: when the service says so).
     """
 
     id: Id
@@ -38,12 +43,13 @@ class SiteSettings(Settings, frozen=True, kw_only=True):
     broker: str = "embedded"
     port: Port = 0
     roles: tuple[Role, ...] = ()
+    clock: Literal["plausible", "synchronised", "any"] = "plausible"
+    clock_doubt: Seconds = Seconds(600.0)
 
     def __repr__(self) -> str:
         broker = self.broker if self.broker in EMBEDDED else "***"  # an address may hold a password
-        return (
-            f"SiteSettings(id={self.id!r}, data={self.data!r}, broker={broker!r}, port={self.port}, roles={self.roles})"
-        )
+        fields = {name: getattr(self, name) for name in self.__struct_fields__} | {"broker": broker}
+        return f"SiteSettings({', '.join(f'{name}={value!r}' for name, value in fields.items())})"
 
 
 class AssetSettings(Settings, frozen=True, kw_only=True):

@@ -9,10 +9,11 @@ import secrets
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from edgemesh.agents.card import make_will
-from edgemesh.agents.clock import Clock, SystemClock
+from edgemesh.agents.clock import FLOOR_NS, Clock, SystemClock
 from edgemesh.agents.core import Core
 from edgemesh.agents.engine import Engine
 from edgemesh.agents.gateway import GatewayCore
@@ -23,12 +24,13 @@ from edgemesh.agents.roles import ROLES
 from edgemesh.agents.runtime import Runtime
 from edgemesh.agents.scheduler import SchedulerCore
 from edgemesh.agents.storage import Storage
+from edgemesh.agents.timeservice import can_be_asked, is_synchronised
 from edgemesh.bus.address import Address, parse_addresses
 from edgemesh.bus.contract import Bus, Will
 from edgemesh.bus.embedded import EmbeddedBroker, start_broker
 from edgemesh.bus.mqtt import MqttBus
 from edgemesh.configuration.loading import Configuration
-from edgemesh.configuration.settings import EMBEDDED
+from edgemesh.configuration.settings import EMBEDDED, SiteSettings
 from edgemesh.errors import ConfigError
 from edgemesh.log.journal import Journal
 from edgemesh.model.agents import Role
@@ -117,13 +119,14 @@ async def build(
     configuration: Configuration,
     *,
     names: frozenset[str] | None = None,
-    clock: Callable[[], Clock] = SystemClock,
+    clock: Callable[[], Clock] | None = None,
     connect: Connect | None = None,
 ) -> Plant:
     """Build the agents of these names (None: all); nothing runs yet but an embedded broker.
 
-    `connect` replaces the broker, for a bus in memory. `clock` makes one clock per agent.
+    `connect` replaces the broker, for a bus in memory. `clock` makes one clock per agent (None: the system's).
     """
+    clock = clock or _system_clock(configuration.settings.site, str(configuration.file))
     broker: EmbeddedBroker | None = None
     if connect is None:
         broker, addresses = await find_broker(configuration)
@@ -148,6 +151,19 @@ async def build(
         await plant.stop()
         raise ConfigError("names no agent to run", file=str(configuration.file), wish="add [[gateway]], [detector], …")
     return plant
+
+
+def _system_clock(site: SiteSettings, file: str) -> Callable[[], SystemClock]:
+    """The machine's clock, believed when the site says so. ConfigError where nobody can tell."""
+    asked = site.clock == "synchronised"
+    if asked and not can_be_asked():
+        raise ConfigError("nobody here knows whether the clock is synchronised", file=file, wish='clock = "plausible"')
+    return partial(
+        SystemClock,
+        floor_ns=0 if site.clock == "any" else FLOOR_NS,
+        doubt_s=site.clock_doubt,
+        synchronised=is_synchronised if asked else None,
+    )
 
 
 def _need(*modules: str) -> None:
