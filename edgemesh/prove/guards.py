@@ -54,6 +54,24 @@ def leave_off(name: str, module: str) -> None:
         GUARDS[name].patch()
 
 
+# -- the clock ---------------------------------------------------------------------------------------------------------
+
+
+def _clock() -> None:
+    from edgemesh.agents.clock import SystemClock
+
+    def make_now(_: Any) -> Any:
+        def now_ns(self: Any) -> int:
+            self.latest = max(getattr(self, "latest", 0), time.time_ns())
+            return int(self.latest)
+
+        return now_ns
+
+    swap(SystemClock, "now_ns", make_now)
+    swap(SystemClock, "check", lambda _: lambda self: None)
+    swap(SystemClock, "_is_sound", lambda _: lambda self, wall_ns: True)
+
+
 # -- the log -----------------------------------------------------------------------------------------------------------
 
 
@@ -144,21 +162,20 @@ def _epoch() -> None:
 def _transaction() -> None:
     from edgemesh.agents.engine import Engine
 
-    def make_commit(original: Any) -> Any:
-        def commit(self: Any, step: Any) -> None:
-            put_off: list[Any] = []
-            self._place = lambda transaction, step, parts: put_off.append(parts)
+    def make_write(original: Any) -> Any:
+        def write(self: Any, transaction: Any, step: Any, parts: Any) -> None:
+            self._place(transaction, step, parts)
+            transaction.connection.execute("COMMIT")
+            transaction.connection.execute("BEGIN IMMEDIATE")
+            self._place = lambda *_: None
             try:
-                original(self, step)
+                original(self, transaction, step, parts)
             finally:
                 del self._place
-            for parts in put_off:
-                with self.journal.begin() as transaction:
-                    self._place(transaction, step, parts)
 
-        return commit
+        return write
 
-    swap(Engine, "_commit", make_commit)
+    swap(Engine, "_write", make_write)
 
 
 def _commit() -> None:
@@ -275,6 +292,23 @@ def _watchdog() -> None:
     swap(watchdog, "SILENT_S", lambda _: 2.0**40)
 
 
+# -- the bus -----------------------------------------------------------------------------------------------------------
+
+
+def _hearing() -> None:
+    from edgemesh.bus.hearing import Hearing, Step
+    from edgemesh.bus.sockets import BufferedSocket
+
+    swap(Hearing, "check", lambda _: lambda self, arrived, waiting: Step.WAIT)
+    swap(BufferedSocket, "limit_patience", lambda _: lambda self: None)
+
+
+def _pace() -> None:
+    from edgemesh.bus.pace import Pace
+
+    swap(Pace, "is_open", lambda _: property(lambda self: True))
+
+
 # -- the executors -----------------------------------------------------------------------------------------------------
 
 
@@ -289,8 +323,18 @@ def _fence() -> None:
 
         return follow
 
+    def make_continue(original: Any) -> Any:
+        def go_on(self: Any, job: Any, order: Any, now: Any) -> Any:
+            if order.attempt <= job.order.attempt:
+                return []
+            self._job = None
+            return self._take(order, now)
+
+        return go_on
+
     swap(listing.Order, "key", lambda _: property(lambda order: f"{order.order}.{order.attempt}"))
     swap(executor.Executor, "follow", make_follow)
+    swap(executor.Executor, "_continue", make_continue)
 
 
 def _nothing() -> None:
@@ -304,7 +348,9 @@ GUARDS = {
     "cursor": Guard("a reader skips the packs that it had", _cursor),
     "gap": Guard("a reader processes nothing beyond a gap", _gap),
     "epoch": Guard("a reader notices that a log is another one than before", _epoch),
-    "transaction": Guard("a reader's cursor is committed together with what follows from it", _transaction),
+    "transaction": Guard(
+        "cursor and state are committed together with what follows from a pack, not before", _transaction
+    ),
     "commit": Guard("nothing is published or settled before it is on the disk", _commit),
     "settle-after-commit": Guard("a message is settled after the commit", _settle_after_commit),
     "checkpoint": Guard("the state of a core is committed with its records", _checkpoint),
@@ -315,6 +361,11 @@ GUARDS = {
     "presence": Guard("a retained card alone is no sign of life", _presence),
     "quarantine": Guard("what the core can't take three times is put away, and the rest goes on", _quarantine),
     "watchdog": Guard("an agent that says nothing any more is ended and started again", _watchdog),
+    "hearing": Guard("a link over which nothing comes any more is given up", _hearing),
+    "pace": Guard("no more bulk is under way than gets through in about a second", _pace),
+    "clock": Guard(
+        "time goes on at its rate whatever the wall clock is set to, and says when it can't be believed", _clock
+    ),
     "fence": Guard("an executor does an order once, whatever attempt or epoch it comes under", _fence, FIRMWARE),
 }
 """By the names that `--without` takes."""

@@ -47,7 +47,7 @@ class Habits:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """Effect: tell the scheduler (accepted, refused, started, done or failed); `again` if it was told before."""
+    """Effect: tell the scheduler (accepted, refused, started, done or failed); `again` if it was, or may have been."""
 
     order: str
     mark: Mark
@@ -224,7 +224,7 @@ class Executor:
         if begun is not None and begun.attempt == order.attempt:
             self._job.phase, self._job.due_s = Phase.WORKING, now.mono_s + work_s
             if order.rank < ANSWER_RANK["started"]:
-                effects.append(self._say(order, "started", now, begun.at_ns))
+                effects.append(self._say(order, "started", now, begun.at_ns, again=True))
         elif order.rank >= ANSWER_RANK["accepted"]:
             self._job.phase, self._job.due_s = Phase.TRAVELLING, now.mono_s + travel_s
         return effects
@@ -292,11 +292,13 @@ class Executor:
         listed = self._listed[order]
         return listed.attempt == given.mark.attempt and listed.rank < ANSWER_RANK[given.mark.answer]
 
-    def _say(self, order: Order, answer: str, now: Now, at_ns: int | None = None, note: str = "") -> Answer:
+    def _say(
+        self, order: Order, answer: str, now: Now, at_ns: int | None = None, note: str = "", again: bool = False
+    ) -> Answer:
         mark = Mark(answer, order.attempt, now.at_ns if at_ns is None else at_ns, note)
         if order.order in self._listed:
             self._given[order.order] = Given(mark, now.mono_s)
-        return Answer(order.order, mark)
+        return Answer(order.order, mark, again)
 
     def _save(self) -> Save:
         return Save(self.memory.to_json())

@@ -181,6 +181,16 @@ def test_crash_while_working() -> None:
     assert again.executor.memory.begun["a"].at_ns == desk.executor.memory.begun["a"].at_ns
 
 
+def test_a_start_is_one_start() -> None:
+    """What a restarted executor says again is marked so: in a ledger of starts the work was begun once."""
+    desk = Desk()
+    desk.give(order())
+    desk.run(2.0)
+    again = Desk(Memory.from_json(desk.executor.memory.to_json()))
+    effects = again.executor.follow(Listing(1, (order(),)), again.now)
+    assert [(each.mark.answer, each.again) for each in effects if isinstance(each, Answer)] == [("started", True)]
+
+
 def test_without_a_memory_the_list_is_believed() -> None:
     """An order that is in progress is gone on with."""
     desk = Desk()
