@@ -85,12 +85,17 @@ class SchedulerSettings(Settings, frozen=True, kw_only=True):
 
 
 class RecorderSettings(Settings, frozen=True, kw_only=True):
-    """`[recorder]`: keeps the history in an embedded store; raw readings, and roll-ups of 1 and of 10 minutes."""
+    """`[recorder]`: keeps the history in an embedded store; raw readings, and roll-ups of 1 and of 10 minutes.
+
+    `keep_records` is for alerts and work orders that are over, `keep_versions` for what they were before that.
+    """
 
     agent: Id = "recorder"
     keep_raw: Seconds = Seconds(6 * 3600)
     keep_1min: Seconds = Seconds(30 * 86400)
     keep_10min: Seconds = Seconds(730 * 86400)
+    keep_records: Seconds = Seconds(730 * 86400)
+    keep_versions: Seconds = Seconds(90 * 86400)
 
 
 class RegistrySettings(Settings, frozen=True, kw_only=True):

@@ -200,7 +200,13 @@ def _agents(configuration: Configuration) -> list[AgentPlan]:
         )
     if settings.recorder:
         recorder = settings.recorder
-        sink = HistorySink(raw_s=recorder.keep_raw, minute_s=recorder.keep_1min, ten_minutes_s=recorder.keep_10min)
+        sink = HistorySink(
+            raw_s=recorder.keep_raw,
+            minute_s=recorder.keep_1min,
+            ten_minutes_s=recorder.keep_10min,
+            records_s=recorder.keep_records,
+            versions_s=recorder.keep_versions,
+        )
         plans.append((Role.RECORDER, recorder.agent, RecorderCore, (sink,)))
     if settings.registry:
         registry = settings.registry.agent

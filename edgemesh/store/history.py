@@ -61,7 +61,8 @@ class Counts(NamedTuple):
 
     `readings` counts every reading, `duplicates` those of them that replaced one, `unusable` those that were not
     finite; `alerts` and `orders` are counted by their present state. `untimed` readings wait until the clock that gave
-    their time is right, `retimed` ones were given their true time.
+    their time is right, `retimed` ones were given their true time. `damaged` minutes of a series are not
+    what was written, as far as is known.
     """
 
     packs: int
@@ -73,6 +74,7 @@ class Counts(NamedTuple):
     orders: dict[str, int]
     untimed: int = 0
     retimed: int = 0
+    damaged: int = 0
 
 
 class History:
@@ -191,7 +193,13 @@ class History:
             orders=dict(self._ask("SELECT state, count(*) FROM workorder GROUP BY state")),
             untimed=state.get("untimed", 0),
             retimed=state.get("retimed", 0),
+            damaged=self._damaged(),
         )
+
+    def _damaged(self) -> int:
+        if not self._ask("SELECT 1 FROM sqlite_master WHERE name = 'damage'"):  # a recorder of an older edgemesh
+            return 0
+        return int(self._ask("SELECT count(*) FROM damage")[0][0])
 
     def latencies(self) -> list[Latency]:
         """How long each alert that fired took, in the order of their commits."""

@@ -8,6 +8,7 @@ from edgemesh.errors import StoreError
 
 VERSION = 1
 MINUTE_NS = 60_000_000_000
+DAY_NS = 1440 * MINUTE_NS
 TEN = 10
 """Minutes of a 10-minute bucket. A bucket's number is its start in minutes (or tens of minutes) since 1970."""
 
@@ -21,7 +22,10 @@ TABLES = (
     "CREATE TABLE IF NOT EXISTS history_state (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID",
     """CREATE TABLE IF NOT EXISTS series (
     id INTEGER PRIMARY KEY, gateway TEXT NOT NULL, device TEXT NOT NULL, asset TEXT NOT NULL,
-    metric TEXT NOT NULL, unit TEXT NOT NULL, UNIQUE (device, metric, gateway, asset, unit))""",
+    metric TEXT NOT NULL, unit TEXT NOT NULL, last_day INTEGER NOT NULL DEFAULT 0,
+    UNIQUE (device, metric, gateway, asset, unit))""",
+    """CREATE TABLE IF NOT EXISTS damage (
+    minute INTEGER NOT NULL, series INTEGER NOT NULL, PRIMARY KEY (minute, series)) WITHOUT ROWID""",
     """CREATE TABLE IF NOT EXISTS reading (
     minute INTEGER NOT NULL, series INTEGER NOT NULL, at_ns INTEGER NOT NULL,
     value REAL NOT NULL, quality INTEGER NOT NULL,
@@ -82,6 +86,9 @@ def create(connection: sqlite3.Connection) -> None:
     for statement in TABLES:
         connection.execute(statement)
     connection.executemany("INSERT OR IGNORE INTO history_state VALUES (?, ?)", _FRESH.items())
+    if "last_day" not in {column[1] for column in connection.execute("PRAGMA table_info(series)")}:
+        connection.execute("ALTER TABLE series ADD COLUMN last_day INTEGER NOT NULL DEFAULT 0")
+        connection.execute("UPDATE series SET last_day = (SELECT coalesce(max(minute), 0) / 1440 FROM reading)")
     check(read_state(connection))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sqlite3
 from collections.abc import Sequence
 
@@ -9,10 +10,13 @@ import msgspec
 
 from edgemesh.model.alerts import Alert
 from edgemesh.model.packs import Alerts, Orders, Pack, Readings
-from edgemesh.store import retention
+from edgemesh.store import retention, retired
 from edgemesh.store.schema import create, read_state, write_state
+from edgemesh.store.scrub import Scrub
 from edgemesh.store.untimed import Untimed, trim_untimed
 from edgemesh.store.writer import Memory, ReadingWriter
+
+logger = logging.getLogger(__name__)
 
 RELEASE_ROWS = 5_000
 """Readings that get their true time in one write, beside what came; the rest in the next ones."""
@@ -29,7 +33,8 @@ body = excluded.body WHERE excluded.version > version"""
 class HistorySink:
     """Keeps readings with their roll-ups, alerts and work orders. Ages are in seconds.
 
-    Raw readings live `raw_s`, 1-minute roll-ups `minute_s`, 10-minute roll-ups `ten_minutes_s`; alerts and orders stay.
+    Raw readings live `raw_s`, 1-minute roll-ups `minute_s`, 10-minute roll-ups `ten_minutes_s`; alerts and orders that
+    are over `records_s`, their earlier versions `versions_s`. What the disk has changed is found and said (`Scrub`).
     A time of a series that comes again replaces the reading that was there, so a pack that comes twice changes nothing;
     once its raw readings were trimmed that can't be known any more. Bad readings are kept but not in the roll-ups.
     Readings of a clock in doubt wait until their time is known (`untimed`). What is too old is forgotten no faster than
@@ -42,9 +47,13 @@ class HistorySink:
         raw_s: float = retention.RAW_S,
         minute_s: float = retention.MINUTE_S,
         ten_minutes_s: float = retention.TEN_MINUTES_S,
+        versions_s: float = retired.VERSIONS_S,
+        records_s: float = retired.RECORDS_S,
         step_rows: int = retention.STEP_ROWS,
     ) -> None:
         self._ages = {"raw_s": raw_s, "minute_s": minute_s, "ten_minutes_s": ten_minutes_s}
+        self._versions_s, self._records_s = versions_s, records_s
+        self._scrub = Scrub()
         self._step_rows = step_rows
         self._pace = retention.Pace()
         self._memory = Memory()
@@ -61,7 +70,12 @@ class HistorySink:
     def trim(self, connection: sqlite3.Connection, now_ns: int) -> None:
         """Forget, inside the open transaction, a step of what is too old; release a step of what is timed now."""
         retention.trim(connection, now_ns, limit=self._step_rows, pace=self._pace, **self._ages)
+        retired.retire(connection, now_ns, versions_s=self._versions_s, records_s=self._records_s)
+        if retired.retire_series(connection, now_ns, ten_minutes_s=self._ages["ten_minutes_s"]):
+            self._memory = Memory()
         state = read_state(connection)
+        for minute, series in self._scrub.step(connection, state):
+            logger.error("history: the disk has changed readings of series %d in minute %d", series, minute)
         if state["untimed"]:
             gone = trim_untimed(connection, round(self._ages["raw_s"] * 1e9), self._step_rows)
             write_state(connection, {"untimed": state["untimed"] - gone})

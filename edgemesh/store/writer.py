@@ -10,7 +10,7 @@ from itertools import chain, repeat
 
 from edgemesh.model.samples import Batch, Quality
 from edgemesh.store.rollup import NOTHING, Rollup, Rollups, correct, recompute_minute, recompute_ten, roll_up
-from edgemesh.store.schema import MINUTE_NS, TEN, State
+from edgemesh.store.schema import DAY_NS, MINUTE_NS, TEN, State
 
 Row = tuple[int, int, int, float, int]
 """Minute, series, time in ns, value, quality: a row of the table `reading`."""
@@ -27,18 +27,20 @@ class Memory:
     """What the writer remembers of the tables between two writes; true only for the state that was committed then.
 
     `latest_ns[series]` is a time in ns after which the series has no reading yet; `newest_minute` was the newest of all
-    series when the memory began.
+    series when the memory began; `days` is the last day on which series that come together were noted to have come.
     """
 
     writes: int = -1
     newest_minute: int = -1
     layouts: dict[tuple[str, str, str, tuple[str, ...], tuple[str, ...]], tuple[int, ...]] = field(default_factory=dict)
     latest_ns: dict[int, int] = field(default_factory=dict)
+    days: dict[tuple[int, ...], int] = field(default_factory=dict)
 
     def forget(self, connection: sqlite3.Connection) -> None:
         """Start over from what the tables say."""
         self.layouts.clear()
         self.latest_ns.clear()
+        self.days.clear()
         (newest,) = connection.execute("SELECT max(minute) FROM reading").fetchone()
         self.newest_minute = -1 if newest is None else newest
 
@@ -58,7 +60,7 @@ class ReadingWriter:
         """Take the readings of a batch over; `flush` writes the last of them."""
         runs = _runs(batch.at_ns)
         latest = self._memory.latest_ns
-        for position, series in enumerate(self._series(gateway, batch)):
+        for position, series in enumerate(self._seen(gateway, batch)):
             column = batch.values[position]
             quality = batch.quality[position] if batch.quality else None
             if runs and batch.at_ns[0] > latest[series]:
@@ -71,7 +73,7 @@ class ReadingWriter:
 
     def readings_of(self, gateway: str, batch: Batch) -> Iterator[tuple[int, list[Reading]]]:
         """Each series of a batch with its readings, counted; those that are not finite are left out."""
-        for position, series in enumerate(self._series(gateway, batch)):
+        for position, series in enumerate(self._seen(gateway, batch)):
             quality = batch.quality[position] if batch.quality else None
             yield series, self._usable(batch.at_ns, batch.values[position], quality)
 
@@ -169,6 +171,16 @@ class ReadingWriter:
             recompute_ten(self._connection, minute // TEN, series)
 
     # -- the dictionary of series --------------------------------------------------------------------------------------
+
+    def _seen(self, gateway: str, batch: Batch) -> tuple[int, ...]:
+        """The series of a batch, noted as alive on its day."""
+        ids, day = self._series(gateway, batch), batch.at_ns[-1] // DAY_NS
+        if self._memory.days.get(ids, -1) < day:
+            self._memory.days[ids] = day
+            self._connection.executemany(
+                "UPDATE series SET last_day = max(last_day, ?) WHERE id = ?", [(day, series) for series in ids]
+            )
+        return ids
 
     def _series(self, gateway: str, batch: Batch) -> tuple[int, ...]:
         key = (gateway, batch.device, batch.asset, batch.metrics, batch.units)
