@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 ARGS ?=
 
-.PHONY: help install install-dev demo test check format coverage schema bench bench-quick prove faults arm-wheels clean
+.PHONY: help install install-dev demo test fuzz check format coverage schema bench bench-quick prove faults arm-wheels clean
 
 help:  ## show what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -32,6 +32,9 @@ demo: .venv/.installed  ## the whole loop on simulated machines; ARGS="--for 60 
 
 test: .venv/.installed-dev  ## every test; ARGS are pytest's
 	@$(BIN)/python -m pytest $(ARGS)
+
+fuzz: .venv/.installed-dev  ## 60 s of coverage-guided fuzzing of every decoder; ARGS="--seconds 3600 --keep"
+	@$(BIN)/python -m tests.fuzz.run $(ARGS)
 
 check: .venv/.installed-dev  ## style, types and floors
 	@$(BIN)/ruff format --check .
@@ -62,11 +65,12 @@ faults: .venv/.installed  ## the whole catalogue of faults, as a table; ARGS="--
 	@$(BIN)/edgemesh prove --all $(ARGS)
 
 arm-wheels: .venv/.installed  ## check that every pinned dependency has a wheel for 64-bit ARM
+	@grep -v ' ; ' constraints.txt > .venv/arm.txt  # what has a condition is for other machines
 	@for version in 3.11 3.12 3.13; do $(BIN)/python -m pip install -q --disable-pip-version-check --dry-run --no-deps \
 	    --only-binary=:all: --target .venv/arm --python-version $$version --implementation cp \
 	    --platform manylinux2014_aarch64 --platform manylinux_2_17_aarch64 --platform manylinux_2_27_aarch64 \
-	    --platform manylinux_2_28_aarch64 -r constraints.txt 2>/dev/null \
-	    && echo "Python $$version: all $$(grep -c == constraints.txt) wheels exist for aarch64" || exit 1; done
+	    --platform manylinux_2_28_aarch64 -r .venv/arm.txt 2>/dev/null \
+	    && echo "Python $$version: all $$(grep -c == .venv/arm.txt) wheels exist for aarch64" || exit 1; done
 
 clean:  ## remove what was made here (not your data folder)
 	rm -rf .venv build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage htmlcov .import_linter_cache

@@ -54,15 +54,18 @@ class Memory:
 
     @classmethod
     def from_json(cls, text: str) -> "Memory":
-        """Undoes `to_json`. Raises ValueError, KeyError or TypeError for anything else."""
-        body: dict[str, Any] = json.loads(text)
-        if body["v"] != 1:
-            raise ValueError("not version 1")
-        return cls(
-            int(body["epoch"]),
-            {str(order): _mark(row) for order, row in body["begun"].items()},
-            {str(order): _mark(row) for order, row in body["settled"].items()},
-        )
+        """Undoes `to_json`. Raises ValueError for anything else."""
+        try:
+            body: dict[str, Any] = json.loads(text)
+            if body["v"] != 1:
+                raise ValueError("not version 1")
+            return cls(
+                int(body["epoch"]),
+                {str(order): _mark(row) for order, row in body["begun"].items()},
+                {str(order): _mark(row) for order, row in body["settled"].items()},
+            )
+        except (LookupError, TypeError, AttributeError, OverflowError, RecursionError) as error:
+            raise ValueError(f"not what was saved: {error!r}") from error
 
 
 def _row(mark: Mark) -> list[str | int]:
@@ -86,7 +89,7 @@ class MemoryFile:
             return Memory.from_json(self.path.read_text(encoding="utf-8"))
         except FileNotFoundError:
             return Memory()
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+        except ValueError as error:
             raise MemoryFault(f"{self.path} holds no executor's memory: {error}") from error
 
     def save(self, memory: str) -> None:
