@@ -12,7 +12,7 @@ from edgemesh.model.agents import Card
 from edgemesh.model.alerts import Alert, AlertKind, AlertState, Evidence, Severity
 from edgemesh.model.ids import derive_id
 
-CALM_NS = 10 * 10**9
+CALM_NS = 5 * 10**9
 """The alert is over when for so long of watched time nothing was wrong: one episode is one alert."""
 METRIC = "log_lost"
 RULE = "log"

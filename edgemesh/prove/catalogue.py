@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from edgemesh.prove.drill import Drill
-from edgemesh.prove.drills import elastic, executor, failpoints, watchdog
+from edgemesh.prove.drills import elastic, executor, failpoints, storage, watchdog
 
-DRILLS: tuple[Drill, ...] = (*failpoints.DRILLS, *executor.DRILLS, *watchdog.DRILLS, *elastic.DRILLS)
+DRILLS: tuple[Drill, ...] = (*failpoints.DRILLS, *executor.DRILLS, *storage.DRILLS, *watchdog.DRILLS, *elastic.DRILLS)

@@ -223,6 +223,20 @@ def _checksum() -> None:
     swap(Journal, "_checked", lambda _: lambda self, due, columns, crc: Row(*columns))
 
 
+def _witness() -> None:
+    from edgemesh.log.feeder import Feeder
+    from edgemesh.log.witness import Witness
+
+    swap(Witness, "read", lambda _: lambda self: None)
+    swap(Feeder, "_is_possible", lambda _: lambda self, group, through, public: through <= self._head)
+
+
+def _reserve() -> None:
+    from edgemesh.log.room import Room
+
+    swap(Room, "_hold", lambda _: lambda self: True)
+
+
 def _writer() -> None:
     from edgemesh.log.journal import Journal
 
@@ -355,6 +369,8 @@ GUARDS = {
     "settle-after-commit": Guard("a message is settled after the commit", _settle_after_commit),
     "checkpoint": Guard("the state of a core is committed with its records", _checkpoint),
     "checksum": Guard("a row that is not what was written is found", _checksum),
+    "witness": Guard("a log that was put back to an older state is found out", _witness),
+    "reserve": Guard("some room is set aside for when the disk is full", _reserve),
     "writer": Guard("a journal has one writer, the newest", _writer),
     "republish": Guard("what stands is published again after each reconnect", _republish),
     "rehearsal": Guard("a detector that takes a log over says nothing that was said already", _rehearsal),
