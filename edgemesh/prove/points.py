@@ -7,12 +7,13 @@ count of a failpoint counts effects.
 from __future__ import annotations
 
 import importlib
+import mmap
 import os
 import signal
 import sqlite3
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -22,17 +23,21 @@ from edgemesh.prove.guards import AGENT, FIRMWARE, swap
 
 @dataclass(slots=True)
 class Failpoint:
-    """Does its action when its point is passed for the `count`th time, once."""
+    """Does its action when its point is passed for the `count`th time, once.
+
+    A process and its forks count together: what a watchdog starts anew does not fail again.
+    """
 
     point: str
     count: int
     action: str
-    passed: int = 0
+    passed: mmap.mmap = field(default_factory=lambda: mmap.mmap(-1, 8))
 
     def hit(self) -> None:
         """The point is passed."""
-        self.passed += 1
-        if self.passed == self.count:
+        passed = int.from_bytes(self.passed[:8]) + 1
+        self.passed[:8] = passed.to_bytes(8)
+        if passed == self.count:
             ACTIONS[self.action]()
 
 

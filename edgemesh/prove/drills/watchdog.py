@@ -17,9 +17,9 @@ from edgemesh.prove.site import Program
 from edgemesh.prove.stand import RECOVER_S, Stand, StuckError
 
 BACK_S = 5.0
-BUSY_S = 10.0
+BUSY_S = 15.0
 """What is still right where a short run shares its machine with others."""
-AWAY_S = 15.0
+AWAY_S = 20.0
 """After this it is not waited for any more."""
 ROUNDS = 10
 VICTIMS = {
@@ -28,7 +28,7 @@ VICTIMS = {
     Victim.GATEWAY: ("gateway-1", 60),
     Victim.SCHEDULER: ("scheduler", 8),
 }
-"""Each with how many effects it has before it freezes, at most: what the watchdog starts freezes as late again."""
+"""Each with how many effects it has before it freezes, at most."""
 
 
 @dataclass(slots=True)
@@ -46,7 +46,7 @@ class Cold:
         program = self.stand.site.programs[name]
         whole = list(program.switches)
         await program.kill()
-        program.switches = [*whole, f"--fail=commit.before:{self.chance.randint(effects // 2, effects)}:stop"]
+        program.switches = [*whole, f"--fail=commit.before:{self.chance.randint(1, effects)}:stop"]
         await program.start()
         program.switches = whole
         frozen_s, frozen_ns = await self._frozen(program)
@@ -55,8 +55,6 @@ class Cold:
             lambda: self.stand.effect_after(victim, name, frozen_ns), AWAY_S, f"{name} frozen in a transaction"
         )
         self.felt.append(time.monotonic() - frozen_s)
-        await program.kill()  # it would freeze again: what is started now is whole
-        await program.start()
 
     async def _frozen(self, program: Program) -> tuple[float, int]:
         """Wait until a process of the program is stopped; return when that was seen."""

@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import configparser
 import contextlib
 import os
 import socket
-from collections.abc import Awaitable, Callable
+import threading
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from edgemesh.launch.pulse import LOOP_S, STUCK_S, Pulse, Vitals
+from edgemesh.agents.core import Input
+from edgemesh.agents.gateway import GatewayCore
+from edgemesh.launch.pulse import BEAT_S, LOOP_S, STUCK_S, Pulse, Vitals
+from edgemesh.model.agents import Role
+from edgemesh.model.samples import Record
+from tests.unit.agents.site import running
 
 Until = Callable[..., Awaitable[None]]
 
@@ -131,3 +138,48 @@ def test_systemd(more: dict[str, str], watched: bool, tmp_path: Path, until: Unt
     words = asyncio.run(scenario())
     assert words[0] == "READY=1"
     assert ("WATCHDOG=1" in words) is watched
+
+
+class Stuck(GatewayCore):
+    """A core that does not come back until it is let."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.let = threading.Event()
+
+    def handle(self, pack: Input) -> Sequence[Record]:
+        self.let.wait(20)
+        return super().handle(pack)
+
+
+def test_an_agent_whose_step_is_stuck(tmp_path: Path, until: Until) -> None:
+    """A core that does not return, in the worker thread, is seen from outside while the event loop lives on."""
+
+    async def scene() -> None:
+        core = Stuck()
+        async with running(tmp_path) as site:
+            agent = site.add("gateway", Role.GATEWAY, lambda: core)
+            await site.start()
+            vitals = Vitals([agent], stuck_s=5.0)
+            site.put("gateway", 1.0)
+            await until(lambda: agent.busy and agent.progress > 0)
+            for now_s, good in ((0.0, True), (4.0, True), (6.0, False)):
+                vitals.came_round(now_s)
+                assert vitals.good(now_s) is good
+            core.let.set()
+            await until(lambda: not agent.busy)
+            vitals.came_round(7.0)
+            assert vitals.good(7.0)
+
+    asyncio.run(scene())
+
+
+def test_the_sample_unit() -> None:
+    """The unit gives the beat room for three, starts again what it ends, and leaves a wrong configuration alone."""
+    unit = configparser.ConfigParser(strict=False, interpolation=None)
+    unit.optionxform = str  # type: ignore[assignment,method-assign]
+    unit.read(Path(__file__).parents[3] / "configs" / "systemd" / "edgemesh@.service")
+    service = unit["Service"]
+    assert service["Type"] == "notify"
+    assert float(service["WatchdogSec"]) >= 3 * BEAT_S
+    assert (service["Restart"], service["RestartPreventExitStatus"]) == ("always", "2")
