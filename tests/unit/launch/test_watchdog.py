@@ -166,3 +166,11 @@ def test_the_watchdog_itself_stopped(guarded: Guarded, wait_for: WaitFor) -> Non
     )
     assert watchdog.status() == 0
     assert len(watchdog.starts) == 1
+
+
+def test_a_wrong_configuration(tmp_path: Path) -> None:
+    """`edgemesh run --watched` says what is wrong once and ends with status 2, as without it."""
+    command = [sys.executable, "-m", "edgemesh", "run", str(tmp_path / "none.toml"), "--watched"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 2
+    assert done.stderr.count("there is no such file") == 1
