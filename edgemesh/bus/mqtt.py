@@ -54,7 +54,9 @@ Take = Callable[[str, bytes, bool, str, Callable[[], None]], None]
 class _Client(paho.Client):
     """The library's client on a socket that is connected already."""
 
-    def __init__(self, sock: BufferedSocket, client_id: str, protocol: MQTTProtocolVersion) -> None:
+    def __init__(
+        self, sock: BufferedSocket, client_id: str, protocol: MQTTProtocolVersion, answered: Callable[[], None]
+    ) -> None:
         super().__init__(
             CallbackAPIVersion.VERSION2,
             client_id,
@@ -64,9 +66,14 @@ class _Client(paho.Client):
             manual_ack=True,
         )
         self._connected = sock
+        self._answered = answered
 
     def _create_socket(self) -> BufferedSocket:
         return self._connected
+
+    def _handle_pingresp(self) -> MQTTErrorCode:
+        self._answered()
+        return super()._handle_pingresp()
 
 
 class _Link:
@@ -101,7 +108,7 @@ class _Link:
         self._on_their_way = 0
         self._may_be_on_their_way = 65_535  # MQTT 5 brokers can say less
         self._held_back: deque[tuple[str, bytes, bool, str]] = deque()
-        self._client = client = _Client(sock, client_id, protocol)
+        self._client = client = _Client(sock, client_id, protocol, self._hearing.answered)
         client.max_inflight_messages_set(0)
         client.on_connect = self._on_connect
         client.on_disconnect = self._on_disconnect
@@ -262,6 +269,7 @@ class _Link:
         self, _client: paho.Client, _userdata: Any, packet_id: int, code: ReasonCode, _properties: Any
     ) -> None:
         self._on_their_way -= 1
+        self._hearing.answered()
         self.pace.acknowledged(packet_id, self._loop.time())
         if code.is_failure:
             self._note("publishes_denied", f"the broker denied a publish: {code}")

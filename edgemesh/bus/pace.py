@@ -1,8 +1,8 @@
 """How many bytes of bulk may be under way to a broker, so that what is urgent never waits long behind them. Pure.
 
 A slow link has a long queue somewhere, which TCP fills. Whatever is sent then waits behind all of it, a heartbeat or an
-alert as well. So bulk is sent only as far ahead as gets through in about a second: what lies ahead of a message, over
-the time until its acknowledgement, is the rate of the way (Little's law).
+alert as well. So bulk is sent only as far ahead as gets through in about half a second: what lies ahead of a message,
+over the time until its acknowledgement, is the rate of the way (Little's law).
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ from __future__ import annotations
 import math
 
 FIRST_BYTES = 8_192
-LEAST_BYTES = 4_096
+LEAST_BYTES = 2_048
 MOST_BYTES = 4 * 1024 * 1024
-TARGET_S = 1.0
+TARGET_S = 0.5
 """A message of bulk should be acknowledged within this, or twice the least time that it ever took on this link."""
 
 

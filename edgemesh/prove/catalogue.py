@@ -3,6 +3,26 @@
 from __future__ import annotations
 
 from edgemesh.prove.drill import Drill
-from edgemesh.prove.drills import elastic, executor, failpoints, storage, watchdog
+from edgemesh.prove.drills import (
+    bad_links,
+    elastic,
+    executor,
+    failpoints,
+    half_open,
+    network,
+    slow_reader,
+    storage,
+    watchdog,
+)
 
-DRILLS: tuple[Drill, ...] = (*failpoints.DRILLS, *executor.DRILLS, *storage.DRILLS, *watchdog.DRILLS, *elastic.DRILLS)
+DRILLS: tuple[Drill, ...] = (
+    *failpoints.DRILLS,
+    *executor.DRILLS,
+    *network.DRILLS,
+    *half_open.DRILLS,
+    *bad_links.DRILLS,
+    *storage.DRILLS,
+    *slow_reader.DRILLS,
+    *watchdog.DRILLS,
+    *elastic.DRILLS,
+)
