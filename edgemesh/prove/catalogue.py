@@ -5,6 +5,7 @@ from __future__ import annotations
 from edgemesh.prove.drill import Drill
 from edgemesh.prove.drills import (
     bad_links,
+    clock,
     elastic,
     executor,
     failpoints,
@@ -22,6 +23,7 @@ DRILLS: tuple[Drill, ...] = (
     *half_open.DRILLS,
     *bad_links.DRILLS,
     *storage.DRILLS,
+    *clock.DRILLS,
     *slow_reader.DRILLS,
     *watchdog.DRILLS,
     *elastic.DRILLS,
