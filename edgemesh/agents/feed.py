@@ -120,9 +120,9 @@ class Feed:
             except LogDamaged as damage:
                 if not damage.seq:
                     raise
+                self._journal.mend(damage.seq, self._kind, at_ns=time.time_ns())
                 logger.error("%s; it is given up and kept in the quarantine", damage)
                 self.mended += 1
-                self._journal.mend(damage.seq, self._kind, at_ns=time.time_ns())
 
     def _publish(self, row: Row) -> bool:
         payload = codec.encode_pack(

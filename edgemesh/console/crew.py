@@ -13,7 +13,7 @@ from edgemesh.model.agents import Card, Presence
 from edgemesh.wire.reasons import Reason
 
 MAX_AGENTS = 1_000
-MAX_STATS = 16
+MAX_STATS = 32
 UNKNOWN = "unknown"
 
 
@@ -79,10 +79,10 @@ class Crew:
             self._story.agent(card.agent, card.role.value, card.state, now_ns)
 
     def views(self, now_s: float) -> list[AgentView]:
-        """All agents: those in trouble first, then by role and name."""
+        """All agents: those that are gone or in trouble first, then by role and name."""
         order = {Presence.DOWN.value: 0, UNKNOWN: 1, Presence.UP.value: 2}
         views = [_view(agent, now_s) for agent in self._agents.values() if agent.listed]
-        return sorted(views, key=lambda view: (order[view.presence], view.role, view.agent))
+        return sorted(views, key=lambda view: (order[view.presence], not view.trouble, view.role, view.agent))
 
 
 def _view(agent: _Agent, now_s: float) -> AgentView:
@@ -99,4 +99,5 @@ def _view(agent: _Agent, now_s: float) -> AgentView:
         version=plain(card.version, 64),
         skills=tuple(sorted(card.skills)[:12]),
         stats={plain(name, 48): value for name, value in sorted(card.stats.items())[:MAX_STATS]},
+        trouble=plain(card.trouble, 256),
     )

@@ -16,7 +16,10 @@ class View(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AgentView(View, frozen=True, kw_only=True):
-    """One agent. `presence` is up, down or unknown (only a retained card so far), `age_s` counts from its last beat."""
+    """One agent. `presence` is up, down or unknown (only a retained card so far), `age_s` counts from its last beat.
+
+    `trouble` is what it says that it can't do now.
+    """
 
     agent: str
     role: str
@@ -28,6 +31,7 @@ class AgentView(View, frozen=True, kw_only=True):
     version: str
     skills: tuple[str, ...]
     stats: dict[str, float]
+    trouble: str = ""
 
 
 class GatewayView(View, frozen=True, kw_only=True):

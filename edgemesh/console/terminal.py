@@ -16,6 +16,7 @@ __all__ = ["LineView", "TerminalView"]
 
 _SEVERITY = {"critical": ("◆", "bold red"), "warning": ("▲", "yellow"), "info": ("●", "cyan")}
 _PRESENCE = {"up": ("●", "green"), "down": ("✗", "bold red"), "unknown": ("○", "yellow")}
+_TROUBLE = ("▲", "yellow")
 _MARKS = {"critical": "bold red", "warning": "yellow", "down": "yellow", "escalated": "bold red", "verified": "green"}
 _BARS = "▁▂▃▄▅▆▇█"
 _SOFT = "bright_black"
@@ -151,6 +152,8 @@ def _agent(agent: AgentView) -> Text:
     sign, style = _PRESENCE[agent.presence]
     load = f" {agent.load}/{agent.max_load}" if agent.role == "executor" else ""
     state = "" if agent.presence == "up" else f" {agent.presence}"
+    if agent.trouble and agent.presence == "up":
+        sign, style, state = *_TROUBLE, f" {agent.trouble}"
     return _line((sign + " ", style), (agent.agent, ""), (load, _SOFT), (state, style))
 
 

@@ -17,11 +17,12 @@ _READ_ONLY = {sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN}
 
 def in_our_words(error: sqlite3.Error, where: str) -> LogError:
     """Return the LogError, LogFull or LogDamaged that means the same; `where` begins its text."""
-    primary = getattr(error, "sqlite_errorcode", 0) & 0xFF  # the low byte; the rest tells kinds of I/O apart
-    if primary == sqlite3.SQLITE_FULL:
+    code = getattr(error, "sqlite_errorcode", 0)
+    primary = code & 0xFF  # the rest tells kinds of I/O apart
+    if primary == sqlite3.SQLITE_FULL or code == sqlite3.SQLITE_IOERR_SHMSIZE:
         return LogFull(f"{where}: no room left on the disk or in the budget")
-    # Python's own complaint about text that is no UTF-8 carries no code.
-    if primary in _DAMAGED or (not primary and str(error).startswith("Could not decode")):
+    # Python's own complaint about text that is no UTF-8 carries no code; tables of ours that are not there are damage.
+    if primary in _DAMAGED or str(error).startswith(("Could not decode", "no such table", "no such column")):
         return LogDamaged(f"{where}: {error}")
     if primary in _BUSY:
         return LogError(f"{where}: another process keeps the file locked")

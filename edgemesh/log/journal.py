@@ -9,13 +9,13 @@ from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from edgemesh.errors import LogDamaged, LogError
+from edgemesh.errors import LogDamaged, LogError, LogFull
 from edgemesh.log import quarantine, schema
 from edgemesh.log.disk import in_our_words, renaming, size_of
 from edgemesh.log.opening import ROLLED_BACK, Opening, connect, open_to_write
 from edgemesh.log.outbox import Cursor, Row, checksum
 from edgemesh.log.quarantine import Quarantined
-from edgemesh.log.room import Room
+from edgemesh.log.room import Room, give_up_reserve
 from edgemesh.log.transaction import Transaction
 from edgemesh.log.witness import Sighting, Witness
 
@@ -75,7 +75,12 @@ class Journal:
         another agent, program, or newer edgemesh, or when it stays locked for 5 s.
         """
         witness = Witness(path)
-        opening = open_to_write(path, agent, witness, anew=anew)
+        try:
+            opening = open_to_write(path, agent, witness, anew=anew)
+        except LogFull:
+            if not give_up_reserve(path):
+                raise
+            opening = open_to_write(path, agent, witness, anew=anew)
         with renaming(str(path)):
             journal = cls(opening.connection, path)
             journal._begin_writing(opening, witness, anew)

@@ -5,8 +5,6 @@ from __future__ import annotations
 import secrets
 import sqlite3
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -66,7 +64,7 @@ def connect(path: Path, options: str) -> sqlite3.Connection:
 
 
 def _open(path: Path, agent: str, witness: Witness, seen: Sighting | None) -> Opening:
-    with _naming_damage(path):
+    with renaming(str(path)):
         opening = Opening(connect(path, "mode=rwc"), secrets.token_hex(8))
         connection = opening.connection
         try:
@@ -165,16 +163,3 @@ def _set_up(connection: sqlite3.Connection) -> None:
     connection.execute(f"PRAGMA journal_size_limit = {WAL_BYTES}")
     # Some distributions build SQLite so that pruned rows are overwritten with zeros: twice the wear on an SD card.
     connection.execute("PRAGMA secure_delete = OFF")
-
-
-@contextmanager
-def _naming_damage(path: Path) -> Iterator[None]:
-    """As `renaming`; tables that are not there although the file is ours are damage, too."""
-    try:
-        with renaming(str(path)):
-            yield
-    except LogError as error:
-        cause = error.__cause__
-        if getattr(cause, "sqlite_errorcode", 0) == sqlite3.SQLITE_ERROR:
-            raise LogDamaged(str(error)) from cause
-        raise

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from contextlib import suppress
 from pathlib import Path
 
 from edgemesh.errors import LogError
@@ -27,7 +26,6 @@ class Room:
         self._path = path
         self._max_bytes = max_bytes
         self.reserve_bytes = reserve_bytes
-        self._reserve = Path(f"{path}-reserve")
         self._page = int(connection.execute("PRAGMA page_size").fetchone()[0])
         self.tight = False
         self._allow(max_bytes)
@@ -54,8 +52,7 @@ class Room:
 
     def squeeze(self, *, freeze: bool) -> None:
         """The disk is full: give the reserve up and empty the write-ahead log; with `freeze` the file grows no more."""
-        with suppress(OSError):
-            self._reserve.unlink(missing_ok=True)
+        give_up_reserve(self._path)
         with renaming(str(self._path)):
             left = self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
             if freeze and left[1] == left[2]:  # all of it is in the database now, whose size is therefore real
@@ -80,14 +77,13 @@ class Room:
         if not self.reserve_bytes:
             return True
         try:
-            file = os.open(self._reserve, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            file = os.open(_beside(self._path), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         except OSError:
             return False
         try:
             _allocate(file, self.reserve_bytes)
         except OSError:
-            with suppress(OSError):
-                self._reserve.unlink(missing_ok=True)
+            give_up_reserve(self._path)
             return False
         finally:
             os.close(file)
@@ -99,6 +95,20 @@ class Room:
 
     def _number(self, pragma: str) -> int:
         return int(self._connection.execute(f"PRAGMA {pragma}").fetchone()[0])
+
+
+def give_up_reserve(journal: Path) -> bool:
+    """Give back the room that is set aside for a journal; whether there was any."""
+    reserve = _beside(journal)
+    try:
+        reserve.unlink()
+    except OSError:
+        return False
+    return True
+
+
+def _beside(journal: Path) -> Path:
+    return Path(f"{journal}-reserve")
 
 
 def _allocate(file: int, size: int) -> None:

@@ -243,13 +243,14 @@ function fillAgent(tile, agent) {
   const presence = ["up", "down", "unknown"].includes(agent.presence) ? agent.presence : "unknown";
   tile.dataset.presence = presence;
   setText(parts.name, agent.agent);
-  setMark(parts.mark, presence);
+  setMark(parts.mark, presence === "up" && agent.trouble ? "warning" : presence);
   const since = presence === "up" ? agent.uptime_s : agent.age_s;
   const words = { up: "up", down: "down, silent", unknown: "not heard yet" }[presence];
-  setText(parts.word, since === null || presence === "unknown" ? words : `${words} ${aged(since)}`);
+  const troubled = presence === "up" && agent.trouble;
+  setText(parts.word, troubled ? agent.trouble : since === null || presence === "unknown" ? words : `${words} ${aged(since)}`);
   setText(parts.extra, agent.role === "executor" ? `executor ${agent.load}/${agent.max_load}` : agent.role);
   const stats = Object.entries(agent.stats).map(([name, value]) => `${name} ${number(value)}`).join("\n");
-  tile.title = [agent.agent, agent.version && `version ${agent.version}`, agent.skills.length && `can: ${agent.skills.join(", ")}`, stats].filter(Boolean).join("\n");
+  tile.title = [agent.agent, agent.version && `version ${agent.version}`, agent.skills.length && `can: ${agent.skills.join(", ")}`, agent.trouble, stats].filter(Boolean).join("\n");
 }
 
 function fillDevice(tile, device) {

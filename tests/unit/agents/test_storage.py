@@ -175,6 +175,19 @@ def test_a_full_disk_does_not_stop_a_log_of_readings(small_disk: disks.SmallDisk
         assert Path(f"{kit.journal.path}-reserve").stat().st_size == room.RESERVE_BYTES
 
 
+def test_a_start_on_a_full_disk(small_disk: disks.SmallDisk) -> None:
+    """An agent that was ended while the disk was full starts on it, with all rows, and goes on."""
+    kit = Kit(small_disk.folder / "gw.db", reserve=room.RESERVE_BYTES)
+    kit.append(100)
+    kit.journal.close()
+    small_disk.fill()
+    again = Kit(small_disk.folder / "gw.db", reserve=room.RESERVE_BYTES)
+    with closing(again.journal):
+        assert (again.journal.lowest, again.journal.head, again.journal.found) == (1, 100, [])
+        assert "the disk is full" in again.storage.trouble
+        again.append()
+
+
 def test_without_the_reserve_a_full_disk_stops_everything(small_disk: disks.SmallDisk) -> None:
     """The test above can fail: without a reserve not even a deletion can be written."""
     kit = Kit(small_disk.folder / "gw.db", max_bytes=10**9)
@@ -317,3 +330,72 @@ def test_a_watermark_beyond_a_log_that_began_here_changes_nothing(tmp_path: Path
             assert gateway.engine.journal.epoch == epoch
 
     asyncio.run(body())
+
+
+def test_a_write_budget_lets_readings_gather(tmp_path: Path, until: Until, monkeypatch: pytest.MonkeyPatch) -> None:
+    """When the budget is at risk readings are committed less often, all of them; sampling goes on meanwhile."""
+    monkeypatch.setattr(runtime_module, "HEARTBEAT_S", 0.01)
+    commits = 0
+
+    async def body() -> None:
+        nonlocal commits
+        async with running(tmp_path) as site:
+            gateway = site.add("gw", Role.GATEWAY, GatewayCore, readers=["recorder"])
+            site.add("recorder", Role.RECORDER, Keeper)
+            journal = gateway.engine.journal
+            monkeypatch.setattr("edgemesh.agents.storage.written_bytes", lambda: 100_000 * journal.stats().commits)
+            gateway.storage = Storage(gateway.engine, write_budget=24_000_000)
+            await site.start()
+            for number in range(150):
+                site.put("gw", float(number))
+                await asyncio.sleep(0.005)
+            await until(lambda: site.kept("recorder") == {"gw": [float(number) for number in range(150)]}, 20)
+            commits = journal.stats().commits
+            assert 0.0 < gateway.storage.rest_s <= 2.0
+            assert gateway.storage.stats()["commit_rest_ms"] > 0
+            assert site.agents["recorder"].storage.rest_s == 0.0  # it has no budget
+
+    asyncio.run(body())
+    assert commits < 75
+
+
+@pytest.mark.parametrize("kind", ["alerts", "orders"])
+def test_alerts_never_wait_for_a_write_budget(tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However much was written."""
+    written = 0
+    monkeypatch.setattr("edgemesh.agents.storage.written_bytes", lambda: written)
+    with closing(Journal.open(tmp_path / "a.db", "a")) as journal:
+        for writes, rests in ((kind, False), ("readings", True), ("", True)):
+            written = 0
+            engine = Engine(journal, GatewayCore, SystemClock(), writes=writes)
+            storage = Storage(engine, write_budget=1_000_000)
+            written = 10**9
+            storage.beat()
+            assert (storage.rest_s > 0.0) == rests
+
+
+def test_a_log_that_can_not_be_mended_is_begun_anew(
+    tmp_path: Path, until: Until, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A gateway whose file is damaged beyond one row moves it aside while it runs, and what can be read goes out."""
+
+    async def body() -> None:
+        async with running(tmp_path) as site:
+            gateway = site.add("gw", Role.GATEWAY, GatewayCore, readers=["recorder"])
+            site.add("recorder", Role.RECORDER, Keeper)
+            journal = gateway.engine.journal
+            journal._anew = True
+            await site.start("gw")
+            site.put("gw", 1.0)
+            await until(lambda: journal.head == 1)
+            assert gateway.feed is not None
+            gateway.feed._recent.clear()
+            journal._connection.execute("DROP TABLE quarantine")  # so that the row can't be given up either
+            journal._connection.execute("UPDATE outbox SET crc = 0")
+            await site.start("recorder")
+            await until(lambda: bool(list(tmp_path.glob("gw.db.broken-*"))))
+            site.put("gw", 7.0)
+            await until(lambda: site.kept("recorder").get("gw", [])[-1:] == [7.0])
+
+    asyncio.run(body())
+    assert "moved aside" in caplog.text
