@@ -252,7 +252,8 @@ class Engine:
                 raise
             return
         follower = self._followers.setdefault(item.agent, Follower(None))
-        verdict = follower.receive(pack.epoch, pack.seq, pack.lowest)
+        live = pack.live if isinstance(pack, Readings) else 0
+        verdict = follower.receive(pack.epoch, pack.seq, pack.lowest, live)
         step.lost += verdict.lost
         if verdict.ask:
             step.outcome.asks[item.agent] = follower.position

@@ -26,7 +26,7 @@ InWorker = Callable[[Callable[[], list[Row]]], Awaitable[list[Row]]]
 
 
 class Feed:
-    """Publishes rows in order, within the feeder's window; rows just committed come from memory, older ones from disk.
+    """Publishes rows as the feeder says; rows just committed come from memory, older ones from disk.
 
     All methods run on the event loop; `in_worker` reads the disk, in the agent's worker thread, never during a step.
     """
@@ -44,9 +44,9 @@ class Feed:
     ) -> None:
         self._bus, self._journal = bus, journal
         self._readers, self._window = tuple(readers), window
+        self._kind = kind
         self._feeder = self._make_feeder()
         self._topic = topics.log(kind, journal.agent)
-        self._kind = kind
         self._in_worker = in_worker
         self._recent: OrderedDict[int, Row] = OrderedDict()
         self._recent_bytes = 0
@@ -62,6 +62,7 @@ class Feed:
             lowest=journal.lowest,
             window=self._window,
             fresh=journal.fresh,
+            lanes=self._kind == "readings",
         )
 
     @property
@@ -89,22 +90,25 @@ class Feed:
         """Take a reader's watermark, or its wish to have rows again. Raises Rejected for bytes that break the rules."""
         mark = codec.decode_watermark(payload)
         if mark.resend:
-            self._feeder.ask(group, mark.epoch, mark.through, now_s)
+            self._feeder.ask(group, mark.epoch, mark.through, now_s, mark.ahead)
         else:
-            self._feeder.mark(group, mark.epoch, mark.through, retained=retained)
+            self._feeder.mark(group, mark.epoch, mark.through, mark.ahead, retained=retained)
 
-    async def pump(self) -> None:
-        """Publish all rows that are due, until the bus has no room or nothing is due."""
-        while self._bus.linked and not self._feeder.rolled_back:
-            due = self._feeder.due(READ_ROWS)
-            if not due:
-                return
-            for span in due:
-                rows = await self._rows(span)
-                if not all(self._publish(row) for row in rows):
-                    return
-                if len(rows) < len(span):
-                    return
+    async def pump(self) -> bool:
+        """Publish rows that are due, READ_ROWS at most; return whether to call again soon, as more are due.
+
+        Between two calls what was offered to the agent is committed, so that a long backlog holds up nothing new.
+        """
+        if not self._bus.linked or self._feeder.rolled_back:
+            return False
+        due = self._feeder.due(READ_ROWS)
+        for span in due:
+            rows = await self._rows(span)
+            if not all(self._publish(row) for row in rows):
+                return False
+            if len(rows) < len(span):
+                break
+        return bool(due)
 
     async def _rows(self, span: range) -> list[Row]:
         if all(seq in self._recent for seq in span):
@@ -133,6 +137,7 @@ class Feed:
             lowest=self._journal.lowest,
             at_ns=row.at_ns,
             trace=row.trace,
+            live=self._feeder.live,
             body=row.body,
         )
         if not self._bus.publish(self._topic, payload, traceparent=row.trace, bulk=self._kind == "readings"):

@@ -64,16 +64,17 @@ class Reader:
         if not force and asked == cursor and now_s - at_s < ASK_AGAIN_S:
             return
         self._asked[agent] = (cursor, now_s)
-        self._say(agent, Watermark(epoch=cursor.epoch, through=cursor.through, resend=True), retain=False)
+        self._say(agent, cursor, resend=True)
 
     def _announce(self, agent: str, cursor: Cursor) -> None:
-        said = self._say(agent, Watermark(epoch=cursor.epoch, through=cursor.through), retain=True)
+        said = self._say(agent, cursor, resend=False)
         (self._unsaid.discard if said else self._unsaid.add)(agent)
 
-    def _say(self, agent: str, mark: Watermark, *, retain: bool) -> bool:
+    def _say(self, agent: str, cursor: Cursor, *, resend: bool) -> bool:
         # A later mark says all that an earlier one did: on a slow link there is no use in sending every one of them.
+        mark = Watermark(epoch=cursor.epoch, through=cursor.through, ahead=cursor.ahead, resend=resend)
         topic = self._topics.watermark(agent, self._group)
-        return self._bus.publish(topic, codec.encode(mark), retain=retain, bulk=retain)
+        return self._bus.publish(topic, codec.encode(mark), retain=not resend, bulk=not resend)
 
     def linked(self, now_s: float) -> None:
         """After a reconnect the broker may have forgotten everything: say our cursors again, and what we lack."""
@@ -98,11 +99,15 @@ class Reader:
         """
         self.say()
         for agent, (epoch, head) in self._heads.items():
-            cursor = self._positions.get(agent, NO_CURSOR)
-            behind = head > 0 and (cursor.epoch != epoch or cursor.through < head)
-            if behind and agent not in but and self._reads(agent) and self._chased.get(agent) == cursor:
-                self.ask(agent, now_s)
+            cursor, before = self._positions.get(agent, NO_CURSOR), self._chased.get(agent)
             self._chased[agent] = cursor
+            if before is None or before.epoch != cursor.epoch or not head or agent in but or not self._reads(agent):
+                continue
+            # Each lane must get on by itself: the older rows behind a hole, and the newest ones.
+            stands = before.through == cursor.through and (cursor.through < head or cursor.epoch != epoch)
+            stands |= before.top == cursor.top < head
+            if stands:
+                self.ask(agent, now_s)
 
     def _follows(self, card: Card) -> bool:
         return any(WRITER_OF[kind] is card.role for kind in self._traits.follows)
@@ -153,7 +158,7 @@ class Reader:
     def marked(self, gateway: str, mark: Watermark) -> None:
         """Take note of how far our group is in a gateway's log, whoever of it said so."""
         if not mark.resend:
-            self._marks[gateway] = Cursor(mark.epoch, mark.through)
+            self._marks[gateway] = Cursor(mark.epoch, mark.through, mark.ahead)
 
     def predecessor(self, gateway: str) -> tuple[bool, Cursor | None]:
         """Whether we begin with this gateway, rather than go on, and how far the owner before us has come.

@@ -387,7 +387,8 @@ class Runtime:
             if why := self.feed.feeder.rolled_back:
                 await self.in_worker(partial(self.storage.renew, why))
                 self.feed.begin_anew()
-            await self.feed.pump()
+            if await self.feed.pump():
+                self._wake.set()
         except LogDamaged as damage:
             await self._start_over(damage)
         except LogError as error:

@@ -123,10 +123,14 @@ class Book(msgspec.Struct):
         if entry.sources:
             return None
         over = closed(entry.alert, at_ns)
+        self.end(over)
+        return over
+
+    def end(self, over: Alert) -> None:
+        """One of our alerts is over."""
         del self.entries[over.kind]
         self.closed_at_ns[over.kind] = over.at_ns
         self.closed_ids = [*self.closed_ids[1 - _CLOSED_KEPT :], over.id]
-        return over
 
 
 def closed(alert: Alert, at_ns: int) -> Alert:
@@ -134,6 +138,18 @@ def closed(alert: Alert, at_ns: int) -> Alert:
     at_ns = max(at_ns, alert.at_ns)
     return msgspec.structs.replace(
         alert, version=alert.version + 1, state=AlertState.CLEARED, at_ns=at_ns, cleared_at_ns=at_ns
+    )
+
+
+def renewed(alert: Alert, onset_at_ns: int, site: str) -> Alert:
+    """Another alert about the same, that began later."""
+    return msgspec.structs.replace(
+        alert,
+        id=derive_id(site, alert.asset, alert.kind.value, onset_at_ns),
+        version=1,
+        onset_at_ns=onset_at_ns,
+        raised_at_ns=onset_at_ns,
+        at_ns=onset_at_ns,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import zlib
 from collections.abc import Sequence
@@ -62,6 +63,14 @@ class Learner:
         matrix = np.array(rows[start:], dtype=np.float64)[:, picks]
         self.stats["rows"] += len(matrix)
         return self._judge(self.model, instants[start:], matrix)
+
+    def twin(self, state: LearnerState) -> Learner | None:
+        """One that scores with the same model and a state of its own; None while there is no model that fits."""
+        if self.model is None or len(state.baseline) != len(self.model.file.channels):
+            return None
+        twin = copy.copy(self)
+        twin.state = state
+        return twin
 
     def widen_warmup(self, width: int) -> None:
         """New channels have come: the rows so far do not know them."""

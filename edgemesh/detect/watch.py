@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -38,7 +39,10 @@ class Moment:
 
 
 class WatchState(msgspec.Struct, omit_defaults=True):
-    """All that a watch remembers, but for warm-up and model. Sources and channels are named as in `signals`."""
+    """All that a watch remembers, but for warm-up and model. Sources and channels are named as in `signals`.
+
+    `unsaid` are the ids of open alerts that late samples have raised: nobody was told of them yet, see `late`.
+    """
 
     gateway: str
     devices: dict[str, DeviceState] = {}
@@ -48,6 +52,12 @@ class WatchState(msgspec.Struct, omit_defaults=True):
     window: Window = msgspec.field(default_factory=Window)
     book: Book = msgspec.field(default_factory=Book)
     learner: LearnerState = msgspec.field(default_factory=LearnerState)
+    unsaid: list[str] = []
+
+    @property
+    def said(self) -> list[Alert]:
+        """The alerts that stand and that others know of."""
+        return [alert for alert in self.book.alerts if alert.id not in self.unsaid]
 
 
 class Watch:
@@ -70,12 +80,15 @@ class Watch:
         """The time of the newest sample of the asset; 0: none yet."""
         return max((device.newest_ns for device in self.state.devices.values()), default=0)
 
-    def take(self, batches: Sequence[Batch], moment: Moment) -> list[Alert]:
-        """Take the asset's batches of one pack and return the new versions of its alerts."""
-        columns = [part for batch in batches if (part := self._read(batch, moment.clock_ns)) is not None]
+    def take(self, batches: Sequence[Batch], moment: Moment, *, late: bool = False) -> list[Alert]:
+        """Take the asset's batches of one pack and return the new versions of its alerts.
+
+        `late` samples had to wait on their way: they bring no silent device back.
+        """
+        columns = [part for batch in batches if (part := self._read(batch, moment.clock_ns, late)) is not None]
         returned = [
             signal
-            for batch in batches
+            for batch in ([] if late else batches)
             for signal in find_returned(
                 batch.device, self.rulebook.silent(batch.device), self.state.devices[batch.device], moment.now_ns
             )
@@ -154,6 +167,13 @@ class Watch:
                     learner.model_dirty, learner.dirty_chunks = True, set(range(len(chunks)))
         self._set_due()
 
+    def twin(self, state: WatchState) -> Watch:
+        """A watch over the same asset with a state of its own. It judges by what this one has learnt; learns none."""
+        twin = copy.copy(self)
+        twin.state = state
+        twin.learner = self.learner.twin(state.learner) if self.learner is not None else None
+        return twin
+
     def learnt_parts(self) -> dict[str, bytes | None]:
         """Parts of warm-up and model that changed since the last call; None: gone."""
         learner = self.learner
@@ -173,14 +193,16 @@ class Watch:
 
         return Learner(self.asset.id, self.rulebook.forest, self.state.learner, self.stats)
 
-    def _read(self, batch: Batch, clock_ns: int) -> Columns | None:
+    def _read(self, batch: Batch, clock_ns: int, late: bool) -> Columns | None:
         device = self.state.devices.setdefault(batch.device, DeviceState())
         heard = heard_samples(batch)
         stream = device.stream(batch.metrics)
         if stream.begin(batch):
             device.newest_ns = -1
         columns = read_columns(batch, stream, clock_ns, self.stats)
-        if heard:
+        if late and heard and not device.silent:
+            device.heard_clock_ns = clock_ns
+        elif heard and not late:
             news = sum(at > device.newest_ns for at in columns.at_ns) if columns else 0
             note_heard(device, min(heard, news), clock_ns)
         if columns:

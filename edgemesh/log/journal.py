@@ -192,14 +192,16 @@ class Journal:
     def cursors(self) -> dict[str, Cursor]:
         """Return how far each followed agent's log has been taken in."""
         with renaming(str(self.path)):
-            found = self._connection.execute("SELECT agent, epoch, through FROM cursor").fetchall()
-        return {agent: Cursor(epoch, through) for agent, epoch, through in found}
+            ahead = schema.ahead_column(self._connection)
+            found = self._connection.execute(f"SELECT agent, epoch, through, {ahead} FROM cursor").fetchall()  # noqa: S608
+        return {agent: Cursor(epoch, through, schema.read_spans(ahead)) for agent, epoch, through, ahead in found}
 
-    def past(self, agent: str) -> dict[str, int]:
+    def past(self, agent: str) -> dict[str, Cursor]:
         """Return how far earlier epochs of a followed agent's log had been taken in, oldest first."""
-        query = "SELECT epoch, through FROM past_cursor WHERE agent = ? ORDER BY id"
+        query = "SELECT epoch, through, ahead FROM past_cursor WHERE agent = ? ORDER BY id"
         with renaming(str(self.path)):
-            return dict(self._connection.execute(query, (agent,)))
+            found = self._connection.execute(query, (agent,)).fetchall()
+        return {epoch: Cursor(epoch, through, schema.read_spans(ahead)) for epoch, through, ahead in found}
 
     def parts(self) -> dict[str, bytes]:
         """Return all parts of the checkpoint."""

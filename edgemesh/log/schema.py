@@ -7,9 +7,9 @@ import sqlite3
 from collections.abc import Iterator
 
 from edgemesh.errors import LogDamaged, LogError
-from edgemesh.log.outbox import checksum_of
+from edgemesh.log.outbox import Span, checksum_of
 
-VERSION = 2
+VERSION = 3
 APPLICATION = 0x656D6C67  # "emlg" in the file's header: `file` and we know what it is
 
 _TABLES = f"""
@@ -18,9 +18,11 @@ CREATE TABLE outbox (
     seq INTEGER PRIMARY KEY, crc INTEGER NOT NULL, at_ns INTEGER NOT NULL,
     kind TEXT NOT NULL, trace TEXT NOT NULL, body BLOB NOT NULL);
 CREATE TABLE cursor (
-    agent TEXT PRIMARY KEY, epoch TEXT NOT NULL, through INTEGER NOT NULL, crc INTEGER) WITHOUT ROWID;
+    agent TEXT PRIMARY KEY, epoch TEXT NOT NULL, through INTEGER NOT NULL, crc INTEGER,
+    ahead TEXT NOT NULL DEFAULT '') WITHOUT ROWID;
 CREATE TABLE past_cursor (
-    id INTEGER PRIMARY KEY, agent TEXT NOT NULL, epoch TEXT NOT NULL, through INTEGER NOT NULL, UNIQUE (agent, epoch));
+    id INTEGER PRIMARY KEY, agent TEXT NOT NULL, epoch TEXT NOT NULL, through INTEGER NOT NULL,
+    ahead TEXT NOT NULL DEFAULT '', UNIQUE (agent, epoch));
 CREATE TABLE part (name TEXT PRIMARY KEY, value BLOB NOT NULL, crc INTEGER);
 CREATE TABLE quarantine (
     id INTEGER PRIMARY KEY, at_ns INTEGER NOT NULL, origin TEXT NOT NULL, reason TEXT NOT NULL,
@@ -29,7 +31,14 @@ CREATE TABLE rejection (reason TEXT PRIMARY KEY, count INTEGER NOT NULL) WITHOUT
 PRAGMA application_id = {APPLICATION};
 PRAGMA user_version = {VERSION};
 """
-_SINCE_2 = ("ALTER TABLE part ADD COLUMN crc INTEGER", "ALTER TABLE cursor ADD COLUMN crc INTEGER")
+_SINCE = {
+    2: ("ALTER TABLE part ADD COLUMN crc INTEGER", "ALTER TABLE cursor ADD COLUMN crc INTEGER"),
+    3: (
+        "ALTER TABLE cursor ADD COLUMN ahead TEXT NOT NULL DEFAULT ''",
+        "ALTER TABLE past_cursor ADD COLUMN ahead TEXT NOT NULL DEFAULT ''",
+    ),
+}
+"""What each version of the schema has added."""
 
 
 def prepare(connection: sqlite3.Connection, agent: str, where: str) -> None:
@@ -45,10 +54,10 @@ def prepare(connection: sqlite3.Connection, agent: str, where: str) -> None:
     owner = identity(connection, where)[0]
     if owner != agent:
         raise LogError(f"{where}: this is the log of agent `{owner}`, not of `{agent}`; choose another data folder")
-    if _number(connection, "user_version") < VERSION:
-        for statement in _SINCE_2:
+    for version in range(_number(connection, "user_version") + 1, VERSION + 1):
+        for statement in _SINCE[version]:
             connection.execute(statement)
-        connection.execute(f"PRAGMA user_version = {VERSION}")
+        connection.execute(f"PRAGMA user_version = {version}")
 
 
 def new_epoch() -> str:
@@ -61,12 +70,37 @@ def damaged(connection: sqlite3.Connection) -> Iterator[tuple[str, str, bytes]]:
 
     Those of an older edgemesh have no checksum and are believed.
     """
-    for agent, epoch, through, crc in connection.execute("SELECT agent, epoch, through, crc FROM cursor"):
-        if crc is not None and crc != checksum_of(f"{agent}\x1f{epoch}\x1f{through}".encode()):
+    for agent, epoch, through, crc, ahead in connection.execute("SELECT agent, epoch, through, crc, ahead FROM cursor"):
+        if crc is not None and crc != cursor_checksum(agent, epoch, through, ahead):
             yield "cursor", agent, b""
     for name, value, crc in connection.execute("SELECT name, value, crc FROM part"):
         if crc is not None and (not isinstance(value, bytes) or crc != checksum_of(name.encode(), value)):
             yield "part", name, value if isinstance(value, bytes) else b""
+
+
+def cursor_checksum(agent: str, epoch: str, through: int, ahead: str) -> int:
+    """What the column `crc` of a cursor holds."""
+    row = f"{agent}\x1f{epoch}\x1f{through}"
+    return checksum_of((f"{row}\x1f{ahead}" if ahead else row).encode())
+
+
+def ahead_column(connection: sqlite3.Connection) -> str:
+    """The column of cursors with the rows ahead; a file of an older edgemesh, opened for reading only, has none."""
+    return "ahead" if _number(connection, "user_version") >= 3 else "''"
+
+
+def spans_text(ahead: tuple[Span, ...]) -> str:
+    """Spans of rows as a column holds them: `7-9,20-20`."""
+    return ",".join(f"{first}-{last}" for first, last in ahead)
+
+
+def read_spans(text: str) -> tuple[Span, ...]:
+    """Undo `spans_text`. Raises LogDamaged for anything else."""
+    try:
+        parts = [part.partition("-") for part in text.split(",") if part]
+        return tuple((int(first), int(last)) for first, _, last in parts)
+    except ValueError as error:
+        raise LogDamaged(f"a cursor's rows ahead can't be read: {text!r}") from error
 
 
 def problem(connection: sqlite3.Connection) -> str:

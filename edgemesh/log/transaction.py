@@ -9,6 +9,7 @@ from edgemesh.errors import LogError
 from edgemesh.log import quarantine
 from edgemesh.log.outbox import Cursor, Row, checksum, checksum_of
 from edgemesh.log.quarantine import Quarantined
+from edgemesh.log.schema import cursor_checksum, spans_text
 
 PAST_EPOCHS = 16  # of each followed agent, the newest are remembered
 
@@ -46,8 +47,8 @@ class Transaction:
         """Note how far the log of `agent` has been taken in. The cursor of another epoch before it is remembered."""
         connection = self.connection
         left = connection.execute(
-            "INSERT OR REPLACE INTO past_cursor (agent, epoch, through)"
-            " SELECT agent, epoch, through FROM cursor WHERE agent = ? AND epoch <> ?",
+            "INSERT OR REPLACE INTO past_cursor (agent, epoch, through, ahead)"
+            " SELECT agent, epoch, through, ahead FROM cursor WHERE agent = ? AND epoch <> ?",
             (agent, cursor.epoch),
         )
         if left.rowcount:
@@ -56,9 +57,10 @@ class Transaction:
                 " (SELECT id FROM past_cursor WHERE agent = ?1 ORDER BY id DESC LIMIT ?3))",
                 (agent, cursor.epoch, PAST_EPOCHS),
             )
+        row = (agent, cursor.epoch, cursor.through, spans_text(cursor.ahead))
         connection.execute(
-            "INSERT OR REPLACE INTO cursor (agent, epoch, through, crc) VALUES (?, ?, ?, ?)",
-            (agent, cursor.epoch, cursor.through, _cursor_checksum(agent, cursor)),
+            "INSERT OR REPLACE INTO cursor (agent, epoch, through, ahead, crc) VALUES (?, ?, ?, ?, ?)",
+            (*row, cursor_checksum(*row)),
         )
 
     def drop_cursor(self, agent: str) -> None:
@@ -98,7 +100,3 @@ class Transaction:
     def end(self) -> None:
         """Make the transaction unusable."""
         self._open = False
-
-
-def _cursor_checksum(agent: str, cursor: Cursor) -> int:
-    return checksum_of(f"{agent}\x1f{cursor.epoch}\x1f{cursor.through}".encode())

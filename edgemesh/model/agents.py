@@ -64,12 +64,21 @@ class Watermark(Record, frozen=True, kw_only=True, tag_field="v", tag=1):
     """A consumer group has everything of a log up to and including `through` of `epoch`.
 
     An empty epoch: the consumer has seen nothing of this log yet. With `resend` the consumer asks the producer to
-    publish again from `through + 1` on; it is then no promise.
+    publish again from `through + 1` on; it is then no promise. `ahead` are the spans of rows (first and last) that it
+    has beyond.
     """
 
     epoch: Annotated[str, Meta(pattern=r"^[0-9a-f]{0,32}(?!\n)$")]
     through: Count
     resend: bool = False
+    ahead: Annotated[tuple[tuple[Count, Count], ...], Meta(max_length=16)] = ()
+
+    def __post_init__(self) -> None:
+        least = self.through + 2
+        for first, last in self.ahead:
+            if not least <= first <= last:
+                raise ValueError("the spans of `ahead` must rise, with rows missing before each")
+            least = last + 2
 
 
 class Owners(Record, frozen=True, kw_only=True, tag_field="v", tag=1):

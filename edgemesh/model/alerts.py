@@ -73,7 +73,8 @@ class Alert(Record, frozen=True, kw_only=True):
     first sample that broke a rule, `raised_at_ns` the sample at which it was decided, `at_ns` the sample (or tick)
     that made this version, `cleared_at_ns` the end. `cause` is a line for people; `model` names the detector
     version; `origin` is the pack (`agent/epoch/seq`) whose reading raised it. `clock` names the gateway's clock that
-    gave the instants, as in `Batch`, while it can't be believed.
+    gave the instants, as in `Batch`, while it can't be believed. A `past` alert was over before anybody could know of
+    it, because its readings had to wait: it is recorded, in one version, and wakes nobody.
     """
 
     id: Uuid
@@ -94,6 +95,7 @@ class Alert(Record, frozen=True, kw_only=True):
     origin: str = ""
     by: str = ""
     clock: Doubt = 0
+    past: bool = False
 
     def put_right(self, retimed: Retimed) -> Alert:
         """The same alert with the times that it has in truth, now that its clock is known."""

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-from edgemesh.model.agents import Card, Epoch
+from edgemesh.model.agents import Card, Count, Epoch
 from edgemesh.model.alerts import Alert
 from edgemesh.model.ids import Id
 from edgemesh.model.orders import Answer, WorkOrder
@@ -20,7 +20,9 @@ class Header(Record, frozen=True, kw_only=True):
     """Where a pack stands in the log of its agent.
 
     `epoch` names the outbox file, `seq` rises by one per row, `lowest` is the oldest row that the outbox still holds.
-    `at_ns` is the agent's clock at the commit, `trace` a W3C traceparent or empty.
+    `at_ns` is the agent's clock at the commit, `trace` a W3C traceparent or empty. `live` is the first row that is not
+    late: those before it were waiting when the producer's link or a reader came back, and it may come before them; 0:
+    none is late. Only in logs of readings.
     """
 
     agent: Id
@@ -29,6 +31,7 @@ class Header(Record, frozen=True, kw_only=True):
     lowest: Sequence
     at_ns: At
     trace: Annotated[str, Meta(max_length=64)] = ""
+    live: Count = 0
     v: Literal[1] = 1
 
 

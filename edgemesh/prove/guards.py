@@ -102,7 +102,7 @@ def _watermark() -> None:
 def _resend() -> None:
     from edgemesh.log.feeder import Feeder
 
-    swap(Feeder, "ask", lambda _: lambda self, group, epoch, through, now_s: None)
+    swap(Feeder, "ask", lambda _: lambda self, group, epoch, through, now_s, ahead=(): None)
     swap(Feeder, "tick", lambda _: lambda self, now_s: None)
 
 
@@ -123,8 +123,8 @@ def _judging(change: Callable[[Any, Any, str, int], Any]) -> None:
     from edgemesh.log.follower import Follower
 
     def make_receive(original: Any) -> Any:
-        def receive(self: Any, epoch: str, seq: int, lowest: int) -> Any:
-            return change(self, original(self, epoch, seq, lowest), epoch, seq)
+        def receive(self: Any, epoch: str, seq: int, lowest: int, live: int = 0) -> Any:
+            return change(self, original(self, epoch, seq, lowest, live), epoch, seq)
 
         return receive
 
@@ -136,9 +136,11 @@ def _cursor() -> None:
 
 
 def _gap() -> None:
+    from edgemesh.log.outbox import Cursor
+
     def over(follower: Any, verdict: Any, epoch: str, seq: int) -> Any:
         if verdict.ask:
-            follower._through, follower._taken = seq, True
+            follower.restart_from(Cursor(epoch, seq))
         return replace(verdict, take=verdict.take or verdict.ask, ask=False)
 
     _judging(over)
@@ -148,8 +150,8 @@ def _epoch() -> None:
     from edgemesh.log.follower import Follower
 
     def make_receive(original: Any) -> Any:
-        def receive(self: Any, epoch: str, seq: int, lowest: int) -> Any:
-            return original(self, self._epoch or epoch, seq, lowest)
+        def receive(self: Any, epoch: str, seq: int, lowest: int, live: int = 0) -> Any:
+            return original(self, self.position.epoch if self.position else epoch, seq, lowest, live)
 
         return receive
 

@@ -84,14 +84,14 @@ def encode_records(records: Sequence[Record]) -> bytes:
 
 
 def encode_pack(
-    kind: str, *, agent: str, epoch: str, seq: int, lowest: int, at_ns: int, trace: str = "", body: bytes
+    kind: str, *, agent: str, epoch: str, seq: int, lowest: int, at_ns: int, trace: str = "", live: int = 0, body: bytes
 ) -> bytes:
     """A pack around a body that `encode_records` made, without touching the body again.
 
     `kind` is readings, alerts, orders, or RETIMED for a pack of readings that holds only what it says of their times
     (else KeyError); the other fields are those of `model.packs.Header`.
     """
-    header = _encode(Header(agent=agent, epoch=epoch, seq=seq, lowest=lowest, at_ns=at_ns, trace=trace))
+    header = _encode(Header(agent=agent, epoch=epoch, seq=seq, lowest=lowest, at_ns=at_ns, trace=trace, live=live))
     if kind == RETIMED:
         return b"".join((_HEADS["readings"], header[1:-1], _RETIMED, body, b"}"))
     return b"".join((_HEADS[kind], header[1:-1], _BODY, body, b"}"))
@@ -204,7 +204,7 @@ def _decode_readings(payload: bytes) -> Readings | None:
         return None
     if not isinstance(pack, Readings):
         return None
-    keys = _PACK_KEYS + (pack.trace != "") + _count_keys(pack.records)
+    keys = _PACK_KEYS + (pack.trace != "") + (pack.live != 0) + _count_keys(pack.records)
     return pack if payload.count(b":") == keys else None
 
 

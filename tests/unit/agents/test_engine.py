@@ -389,7 +389,7 @@ def test_a_new_epoch_starts_over(build: Build) -> None:
     engine.step([heard(make_pack([make_batch([1.0])], agent="g", seq=1, epoch="e1"))])
     engine.step([heard(make_pack([make_batch([1.0])], agent="g", seq=3))])
     assert engine.journal.cursors() == {"g": Cursor("e1", 1)}
-    assert engine.journal.past("g") == {EPOCH: 3}
+    assert engine.journal.past("g") == {EPOCH: Cursor(EPOCH, 3)}
     assert versions(engine) == [1, 2, 3, 4]
 
 

@@ -69,15 +69,22 @@ NEXT = {
 
 @dataclass
 class Device:
-    """A driver whose device measures every recorded second; its flow falls after `healthy` samples until repaired."""
+    """A driver whose device measures every recorded second; its flow falls after `healthy` samples until repaired.
+
+    While it is `quiet` it measures nothing.
+    """
 
     healthy: int = 10
+    quiet: bool = False
     taken: int = 0
     repaired: bool = False
 
     async def run(self, inlet: Inlet) -> None:
         source = make_source("pump-1", metrics=("flow",), units=("m3/h",))
         while True:
+            if self.quiet:
+                await asyncio.sleep(0.005)
+                continue
             value = 90.0 if self.repaired or self.taken < self.healthy else 60.0
             inlet.put([make_sample(value, source=source, at_s=float(self.taken))])
             self.taken += 1

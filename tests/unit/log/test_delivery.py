@@ -1,6 +1,7 @@
 """The law of delivery: every committed row takes effect in each group exactly once and in order, whatever fails.
 
-A journal on a disk, a feeder, a broker that loses, repeats, reorders and forgets, and followers that crash.
+A journal on a disk, a feeder, a broker that loses, repeats, reorders and forgets, and followers that crash. With lanes
+live rows may take effect before older ones: then the live rows are in order, and the older ones are.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import tempfile
 from pathlib import Path
 from typing import NamedTuple
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
@@ -17,6 +19,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from edgemesh.log.feeder import PROBE_MAX_S, Feeder
 from edgemesh.log.follower import Follower
 from edgemesh.log.journal import Cursor, Journal
+from edgemesh.log.outbox import Span
 
 STEP_S = 0.1
 GROUPS = ("detector", "recorder")
@@ -28,6 +31,7 @@ class Packet(NamedTuple):
     seq: int
     lowest: int
     body: bytes
+    live: int
 
 
 class Word(NamedTuple):
@@ -36,6 +40,7 @@ class Word(NamedTuple):
     epoch: str
     through: int
     resend: bool
+    ahead: tuple[Span, ...] = ()
 
 
 class Broker:
@@ -56,13 +61,13 @@ class Consumer:
     def __init__(self, group: str, broker: Broker) -> None:
         self.group, self.broker = group, broker
         self.committed: Cursor | None = None
-        self.effects: list[bytes] = []
+        self.effects: list[int] = []
         self.alive = True
         self.reached = 0  # the furthest row it ever took, committed or not
         self.restart()
 
     def restart(self) -> None:
-        self.pending: list[bytes] = []
+        self.pending: list[int] = []
         self.follower = Follower(self.committed)
         self.asked: tuple[Cursor | None, float] = (None, -1e9)
         self.told_s = -1e9
@@ -72,11 +77,12 @@ class Consumer:
         self.follower.restart_from(self.committed)
 
     def receive(self, packet: Packet, now_s: float) -> None:
-        verdict = self.follower.receive(packet.epoch, packet.seq, packet.lowest)
+        verdict = self.follower.receive(packet.epoch, packet.seq, packet.lowest, packet.live)
         assert verdict.lost == 0
         assert not verdict.new_epoch
         if verdict.take:
-            self.pending.append(packet.body)
+            assert packet.body == b"%d" % packet.seq
+            self.pending.append(packet.seq)
             self.reached = max(self.reached, packet.seq)
         elif verdict.ask:
             self.ask(now_s)
@@ -88,7 +94,7 @@ class Consumer:
         if position != self.follower.position or now_s - asked_s >= RETELL_S:
             self.asked = (self.follower.position, now_s)
             at = self.follower.position or Cursor("", 0)
-            self.say(Word(at.epoch, at.through, resend=True))
+            self.say(Word(at.epoch, at.through, resend=True, ahead=at.ahead))
 
     def commit(self, now_s: float) -> None:
         if self.pending:
@@ -100,7 +106,7 @@ class Consumer:
     def tell(self, now_s: float) -> None:
         self.told_s = now_s
         if self.committed is not None:
-            self.say(Word(self.committed.epoch, self.committed.through, resend=False))
+            self.say(Word(self.committed.epoch, self.committed.through, resend=False, ahead=self.committed.ahead))
 
     def say(self, word: Word) -> None:
         self.broker.retained[self.group] = word
@@ -108,6 +114,8 @@ class Consumer:
 
 
 class Delivery(RuleBasedStateMachine):
+    lanes = False
+
     @initialize(window=st.integers(1, 8), limit=st.integers(1, 12))
     def start(self, window: int, limit: int) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="edgemesh-"))
@@ -132,7 +140,12 @@ class Delivery(RuleBasedStateMachine):
 
     def start_feeder(self) -> None:
         self.feeder = Feeder(
-            self.journal.epoch, GROUPS, head=self.journal.head, lowest=self.journal.lowest, window=self.window
+            self.journal.epoch,
+            GROUPS,
+            head=self.journal.head,
+            lowest=self.journal.lowest,
+            window=self.window,
+            lanes=self.lanes,
         )
         self.up = False
         self.link(up=True)
@@ -157,14 +170,14 @@ class Delivery(RuleBasedStateMachine):
                 self.check_window(row.seq)
                 self.published += 1
                 for consumer in self.consumers.values():
-                    packet = Packet(self.journal.epoch, row.seq, self.journal.lowest, row.body)
+                    packet = Packet(self.journal.epoch, row.seq, self.journal.lowest, row.body, self.feeder.live)
                     self.broker.packets[consumer.group] += [packet] * consumer.alive
                 self.feeder.published(row.seq)
 
     def check_window(self, seq: int) -> None:
         reached = max(consumer.reached for consumer in self.consumers.values())
-        assert seq <= max(reached, self.journal.lowest - 1) + self.window
-        assert len(self.feeder.due(self.limit)) <= 3
+        assert seq <= max(reached, self.journal.lowest - 1, self.feeder._jumped_to) + self.window
+        assert len(self.feeder.due(self.limit)) <= 1 + 2 * len(GROUPS)
         assert sum(map(len, self.feeder.due(self.limit))) <= self.limit
 
     @rule(group=st.sampled_from(GROUPS), count=st.integers(1, 30))
@@ -187,9 +200,9 @@ class Delivery(RuleBasedStateMachine):
 
     def take_word(self, group: str, word: Word) -> None:
         if word.resend:
-            self.feeder.ask(group, word.epoch, word.through, self.now_s)
+            self.feeder.ask(group, word.epoch, word.through, self.now_s, word.ahead)
         else:
-            self.feeder.mark(group, word.epoch, word.through)
+            self.feeder.mark(group, word.epoch, word.through, word.ahead)
 
     @rule(margin=st.integers(0, 5))
     def prune(self, margin: int) -> None:
@@ -279,20 +292,67 @@ class Delivery(RuleBasedStateMachine):
                 self.commit_effects(group)
             self.hear(10**6)
         for group in groups:
-            assert self.consumers[group].effects == [b"%d" % seq for seq in range(1, expected + 1)]
+            assert sorted(self.consumers[group].effects) == list(range(1, expected + 1))
         assert self.published - before <= 5 * expected + 20 * self.window
 
     @invariant()
     def exactly_once_in_order(self) -> None:
         for consumer in getattr(self, "consumers", {}).values():
-            count = len(consumer.effects)
-            assert consumer.effects == [b"%d" % seq for seq in range(1, count + 1)]
+            at = consumer.committed or Cursor("", 0)
+            spans = [(1, at.through), *at.ahead]
+            assert sorted(consumer.effects) == [seq for first, last in spans for seq in range(first, last + 1)]
+            assert self.lanes or consumer.effects == sorted(consumer.effects)
+            assert in_turn(consumer.effects)
 
     @invariant()
     def nothing_needed_is_pruned(self) -> None:
         if hasattr(self, "journal"):
             assert self.journal.lowest - 1 <= self.feeder.prunable <= self.journal.head or not self.feeder.prunable
-            assert self.journal.lowest - 1 <= min(len(consumer.effects) for consumer in self.consumers.values())
+            had = [consumer.committed.through if consumer.committed else 0 for consumer in self.consumers.values()]
+            assert self.journal.lowest - 1 <= min(had)
+
+
+def in_turn(seqs: list[int]) -> bool:
+    """Whether each row was the oldest that was missing, or newer than all before it."""
+    had: set[int] = set()
+    oldest, newest = 1, 0
+    for seq in seqs:
+        if seq != oldest and seq <= newest:
+            return False
+        had.add(seq)
+        newest = max(newest, seq)
+        while oldest in had:
+            oldest += 1
+    return True
+
+
+class DeliveryInLanes(Delivery):
+    lanes = True
+
+    @initialize(window=st.integers(1, 8), limit=st.integers(1, 12))
+    def start(self, window: int, limit: int) -> None:
+        self.patch = pytest.MonkeyPatch()
+        self.patch.setattr("edgemesh.log.feeder.LANE_ROWS", 3)
+        super().start(window, limit)
+
+    def teardown(self) -> None:
+        try:
+            super().teardown()
+        finally:
+            if hasattr(self, "patch"):
+                self.patch.undo()
+
+    @rule(count=st.integers(4, 30))
+    def be_cut_off(self, count: int) -> None:
+        """The producer's link is away for longer than rows may wait, and it goes on committing."""
+        self.link(up=False)
+        for queue in self.broker.packets.values():
+            queue.clear()
+        self.commit_rows(count)
+        self.wait(3.0)
+        self.wait(3.0)
+        self.commit_rows(1)
+        self.link(up=True)
 
 
 def spoil(queue: list[object] | list[Packet] | list[tuple[str, Word]], index: int, what: str) -> None:
@@ -308,3 +368,5 @@ def spoil(queue: list[object] | list[Packet] | list[tuple[str, Word]], index: in
 
 Delivery.TestCase.settings = settings(max_examples=60, stateful_step_count=50, deadline=None)
 TestDelivery = Delivery.TestCase
+DeliveryInLanes.TestCase.settings = Delivery.TestCase.settings
+TestDeliveryInLanes = DeliveryInLanes.TestCase

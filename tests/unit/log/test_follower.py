@@ -77,7 +77,7 @@ def test_a_gap_at_the_start_of_a_new_epoch_is_asked_for() -> None:
 
 def test_past_epochs_survive_a_restart() -> None:
     """With what the journal remembers, an old epoch is still an old epoch."""
-    assert Follower(Cursor(NEW, 3), {OLD: 900}).receive(OLD, 901, 1) == HAD
+    assert Follower(Cursor(NEW, 3), {OLD: Cursor(OLD, 900)}).receive(OLD, 901, 1) == HAD
 
 
 def test_a_stray_pack_does_not_lock_the_follower_out() -> None:

@@ -384,7 +384,8 @@ def test_the_cursor_of_an_earlier_epoch_is_remembered(journal: Journal) -> None:
             transaction.set_cursor("gw9", Cursor(f"{number:x}", number + 100))
             transaction.set_cursor("gw8", Cursor("aa", number))
     assert journal.cursors() == {"gw9": Cursor("13", 119), "gw8": Cursor("aa", 19)}
-    assert journal.past("gw9") == {f"{number:x}": number + 100 for number in range(3, 19)}
+    past = {f"{number:x}": number + 100 for number in range(3, 19)}
+    assert journal.past("gw9") == {epoch: Cursor(epoch, through) for epoch, through in past.items()}
     assert journal.past("gw8") == {}
     with journal.begin() as transaction:
         transaction.set_cursor("gw9", Cursor("5", 106))

@@ -223,26 +223,29 @@ def test_a_damaged_part_or_cursor_is_not_believed(path: Path, damage: str, reaso
         assert "begun anew" in journal.found[0]
 
 
-def test_a_journal_of_the_first_schema_goes_on(path: Path) -> None:
-    """A file of an edgemesh without checksums on parts and cursors is taken over with all it holds."""
+SINCE_2 = ("ALTER TABLE part DROP COLUMN crc", "ALTER TABLE cursor DROP COLUMN crc")
+SINCE_3 = ("ALTER TABLE cursor DROP COLUMN ahead", "ALTER TABLE past_cursor DROP COLUMN ahead")
+
+
+@pytest.mark.parametrize(("version", "newer"), [(1, SINCE_2 + SINCE_3), (2, SINCE_3)])
+def test_a_journal_of_an_earlier_schema_goes_on(path: Path, version: int, newer: tuple[str, ...]) -> None:
+    """A file without checksums on parts and cursors, or without rows ahead, is taken over with all it holds."""
     with closing(Journal.open(path, "gw1")) as journal, journal.begin() as transaction:
         transaction.append("readings", b"[]", at_ns=1)
         transaction.put_parts({"a": b"1"})
         transaction.set_cursor("x", Cursor("ab", 8))
     with closing(sqlite3.connect(path)) as connection:
-        for statement in (
-            "ALTER TABLE part DROP COLUMN crc",
-            "ALTER TABLE cursor DROP COLUMN crc",
-            "PRAGMA user_version = 1",
-        ):
+        for statement in (*newer, f"PRAGMA user_version = {version}"):
             connection.execute(statement)
+    with closing(Journal.peek(path)) as peek:
+        assert peek.cursors() == {"x": Cursor("ab", 8)}
     with closing(Journal.open(path, "gw1")) as journal:
         assert (journal.head, journal.parts(), journal.cursors()) == (1, {"a": b"1"}, {"x": Cursor("ab", 8)})
         with journal.begin() as transaction:
             transaction.put_parts({"a": b"2"})
-            transaction.set_cursor("x", Cursor("ab", 9))
+            transaction.set_cursor("x", Cursor("ab", 9, ((12, 13), (20, 20))))
     with closing(Journal.open(path, "gw1")) as journal:
-        assert (journal.parts(), journal.cursors()) == ({"a": b"2"}, {"x": Cursor("ab", 9)})
+        assert (journal.parts(), journal.cursors()) == ({"a": b"2"}, {"x": Cursor("ab", 9, ((12, 13), (20, 20)))})
 
 
 # -- deleted, or an older copy (F19) -----------------------------------------------------------------------------------

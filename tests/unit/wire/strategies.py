@@ -76,6 +76,7 @@ alerts = st.builds(
     origin=texts,
     by=texts,
     clock=counts,
+    past=st.booleans(),
 )
 orders = st.builds(
     WorkOrder,
@@ -149,7 +150,18 @@ cards = st.builds(
     lost=counts,
     stats=st.dictionaries(texts, numbers, max_size=3),
 )
-watermarks = st.builds(Watermark, epoch=st.text("0123456789abcdef", max_size=32), through=counts, resend=st.booleans())
+
+
+@st.composite
+def _marks(draw: st.DrawFn) -> Watermark:
+    edges = sorted(draw(st.lists(st.integers(0, 2**60), max_size=9, unique=True)))
+    through, *rest = [2 * edge for edge in edges] or [0]
+    spans = tuple(zip(rest[::2], rest[1::2], strict=False))
+    epoch = draw(st.text("0123456789abcdef", max_size=32))
+    return Watermark(epoch=epoch, through=through, ahead=spans, resend=draw(st.booleans()))
+
+
+watermarks = _marks()
 owners = st.builds(Owners, epoch=counts, owners=st.dictionaries(ids, ids, max_size=4))
 
 
@@ -164,6 +176,7 @@ def _packs(
         lowest=sequences,
         at_ns=at_ns,
         trace=texts,
+        live=counts,
         records=st.lists(records, max_size=most).map(tuple),
         **more,
     )

@@ -43,6 +43,7 @@ def pack_bytes(pack: Pack, body: bytes | None = None) -> bytes:
         lowest=pack.lowest,
         at_ns=pack.at_ns,
         trace=pack.trace,
+        live=pack.live,
         body=codec.encode_records(records) if body is None else body,
     )
 

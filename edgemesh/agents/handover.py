@@ -1,0 +1,171 @@
+"""Hand-over: what a detector that takes a gateway over does, so that no alert is doubled and none is left behind."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+
+from edgemesh.agents.watches import Watches
+from edgemesh.detect.book import closed
+from edgemesh.detect.watch import Moment, Watch
+from edgemesh.log.outbox import Cursor, Span
+from edgemesh.model.alerts import Alert, AlertKind, AlertState
+from edgemesh.model.packs import Readings
+from edgemesh.model.samples import Retimed
+
+_REHEARSAL_NS = 10 * 10**9
+
+
+class _Rehearsal(msgspec.Struct):
+    """What another detector has decided already: packs of `epoch` up to `through`, and those `ahead`, come again, only
+    to warm up.
+
+    `alerts` are those it left open. After `until_ns` of watched time the rehearsal ends, whatever has come.
+    """
+
+    epoch: str
+    through: int
+    alerts: list[Alert]
+    until_ns: int
+    ahead: tuple[Span, ...] = ()
+
+    def covers(self, pack: Readings) -> bool:
+        """Whether the owner before has taken this pack in: by its mark, or because one of its alerts is younger."""
+        oldest = min((batch.at_ns[0] for batch in pack.records), default=0)
+        younger = any(oldest <= alert.at_ns for alert in self.alerts)
+        return younger or (pack.epoch == self.epoch and Cursor(self.epoch, self.through, self.ahead).has(pack.seq))
+
+
+class Handover:
+    """Rehearses on gateways that are new to us, and meets the alerts that their owners before have left."""
+
+    def __init__(self, watches: Watches) -> None:
+        self._watches = watches
+        self._rehearsals: dict[str, _Rehearsal] = {}
+        self._dirty: set[str] = set()
+        self._later: dict[str, dict[str, Alert]] = {}
+
+    def rehearses(self, gateway: str) -> bool:
+        """Whether what we find on this gateway is said by nobody yet."""
+        return gateway in self._rehearsals
+
+    @property
+    def alerts(self) -> list[Alert]:
+        """The alerts that the owners before have left open where we rehearse."""
+        return [alert for rehearsal in self._rehearsals.values() for alert in rehearsal.alerts]
+
+    def adopt(self, gateway: str, alerts: Sequence[Alert], through: Cursor | None, moment: Moment) -> None:
+        """Go on with the open alerts of a gateway, or rehearse what its owner before has taken in (`through`)."""
+        stand = [alert for alert in alerts if alert.state is not AlertState.CLEARED]
+        if through is None:
+            self._adopt(gateway, stand, moment)
+            return
+        until_ns = moment.clock_ns + _REHEARSAL_NS
+        self._rehearsals[gateway] = _Rehearsal(through.epoch, through.through, stand, until_ns, through.ahead)
+        self._dirty.add(gateway)
+
+    def end_before(self, pack: Readings, moment: Moment) -> list[Alert]:
+        """End the rehearsal if this pack is the first that the owner before has not taken in; see `end`."""
+        rehearsal = self._rehearsals.get(pack.agent)
+        return self.end(pack.agent, moment) if rehearsal and not rehearsal.covers(pack) else []
+
+    def end_overdue(self, moment: Moment) -> list[Alert]:
+        """End what has taken too long; see `end`."""
+        overdue = [gateway for gateway, one in self._rehearsals.items() if moment.clock_ns > one.until_ns]
+        return [alert for gateway in overdue for alert in self.end(gateway, moment)]
+
+    def end(self, gateway: str, moment: Moment) -> list[Alert]:
+        """Put the alerts that were left open in the place of our own; return what the owner before has not seen."""
+        rehearsal = self._rehearsals.pop(gateway, None)
+        if rehearsal is None:
+            return []
+        self._dirty.add(gateway)
+        known = {(alert.asset, alert.kind) for alert in rehearsal.alerts}
+        news, gone, taken = [], [], set()
+        for alert in sorted(rehearsal.alerts, key=lambda alert: alert.at_ns):
+            watch = self._watches.get(alert.asset)
+            if watch is not None and self._put_off(alert, watch):
+                continue
+            if (alert.asset, alert.kind) in taken:
+                news.append(closed(alert, alert.at_ns))
+            elif watch is None or not watch.state.book.replace(alert):
+                gone.append(alert)
+            taken.add((alert.asset, alert.kind))
+        self._adopt(gateway, gone, moment)
+        for watch in self._watches.of(gateway):
+            news += [alert for alert in watch.state.book.alerts if (watch.asset.id, alert.kind) not in known]
+            self._watches.touch(watch)
+        return news
+
+    def meet(self, alert: Alert, moment: Moment) -> list[Alert]:
+        """Take note of an open alert on a gateway of ours that another detector has made; see `OwnerCore.meet`."""
+        watch = self._watches.get(alert.asset)
+        rehearsal = self._rehearsals.get(alert.gateway)
+        if watch is None:
+            return []
+        if rehearsal is not None:
+            if all(known.id != alert.id for known in rehearsal.alerts):
+                rehearsal.alerts.append(alert)
+                self._dirty.add(alert.gateway)
+            return []
+        if self._put_off(alert, watch):
+            return []
+        mine = next((open_.id for open_ in watch.state.book.alerts if open_.kind is alert.kind), None)
+        if mine == alert.id or watch.state.book.has_closed(alert):
+            return []
+        self._watches.touch(watch)
+        if mine is not None or alert.onset_at_ns <= watch.state.book.closed_at_ns.get(alert.kind, -1):
+            return [closed(alert, alert.at_ns)]
+        self._adopt(alert.gateway, [alert], moment)
+        return []
+
+    def due(self, watch: Watch) -> list[Alert]:
+        """Alerts that we met before we had come to their time, and have come to now: meet them again."""
+        later, newest_ns = self._later.get(watch.asset.id, {}), watch.newest_ns
+        due = [alert for alert in later.values() if alert.at_ns <= newest_ns]
+        for alert in due:
+            del later[alert.id]
+        return due
+
+    def put_right(self, gateway: str, retimed: Retimed) -> None:
+        """A gateway's clock is known now: the alerts that we wait for are as old as they are in truth."""
+        rehearsal = self._rehearsals.get(gateway)
+        if rehearsal:
+            rehearsal.alerts = [a.put_right(retimed) if a.clock == retimed.clock else a for a in rehearsal.alerts]
+            self._dirty.add(gateway)
+        for later in self._later.values():
+            for alert in later.values():
+                if alert.gateway == gateway and alert.clock == retimed.clock:
+                    later[alert.id] = alert.put_right(retimed)
+
+    def release(self, gateway: str, assets: Sequence[str]) -> None:
+        """Another detector owns the gateway and these assets."""
+        for asset in assets:
+            self._later.pop(asset, None)
+        if self._rehearsals.pop(gateway, None) is not None:
+            self._dirty.add(gateway)
+
+    def save(self) -> dict[str, bytes | None]:
+        """Parts `rehearsal/{gateway}` that changed."""
+        parts: dict[str, bytes | None] = {}
+        for gateway in self._dirty:
+            rehearsal = self._rehearsals.get(gateway)
+            parts[f"rehearsal/{gateway}"] = msgspec.json.encode(rehearsal) if rehearsal else None
+        self._dirty.clear()
+        return parts
+
+    def load(self, gateway: str, content: bytes) -> None:
+        """Go on from the part `rehearsal/{gateway}`. ValueError: it can't be read."""
+        self._rehearsals[gateway] = msgspec.json.decode(content, type=_Rehearsal)
+
+    def _adopt(self, gateway: str, alerts: Sequence[Alert], moment: Moment) -> None:
+        for alert in alerts:
+            self._watches.adopt(alert, gateway, moment)
+
+    def _put_off(self, alert: Alert, watch: Watch) -> bool:
+        """Whether we have not come to the time of the alert yet: first we see for ourselves what made it."""
+        early = alert.kind is not AlertKind.SILENT and alert.at_ns > watch.newest_ns
+        if early:
+            self._later.setdefault(alert.asset, {})[alert.id] = alert
+        return early
