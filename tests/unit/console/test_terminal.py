@@ -160,3 +160,13 @@ def test_a_closed_stream_is_left_alone() -> None:
     view = LineView(stream)
     stream.close()
     view.update(busy_hall().look())
+
+
+def test_an_agent_in_trouble_says_so() -> None:
+    """What an agent can't do now stands beside its name, before those that are well."""
+    hall = busy_hall()
+    hall.beat("gw-9", Role.GATEWAY, trouble="the log is full: x", stats={"full_in_s": 90.0})
+    lines = screen(hall)
+    assert any("▲ gw-9 the log is full: x" in line for line in lines)
+    (view,) = [agent for agent in hall.look().agents if agent.agent == "gw-9"]
+    assert (view.trouble, view.stats["full_in_s"]) == ("the log is full: x", 90.0)
