@@ -288,6 +288,8 @@ class Runtime:
     def _notice(self, cards: Sequence[Card]) -> None:
         if cards:
             self.offer(Noticed(Cards(tuple(cards))))
+            # Whoever comes now may find another's word where ours was retained: the map of owners is said again.
+            self._republish = self._republish or self.role is Role.REGISTRY
 
     @contextlib.contextmanager
     def _refusing(self, message: Message) -> Iterator[None]:

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Sequence
 
 from edgemesh.errors import InputError
-from edgemesh.prove import guards, points
+from edgemesh.prove import guards, points, poison
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -25,6 +25,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         metavar="POINT:COUNT:ACTION",
         help=f"points: {', '.join(points.POINTS)}; actions: {', '.join(points.ACTIONS)}",
     )
+    parser.add_argument("--poison", action="store_true", help=f"every core and sink raises on what names {poison.NAME}")
     parser.add_argument("module", help="edgemesh or firmware_sim")
     parser.add_argument("arguments", nargs=argparse.REMAINDER, help="its arguments")
     given = parser.parse_args(arguments)
@@ -33,6 +34,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
             guards.leave_off(name, given.module)
         for failpoint in [points.read(text) for text in given.fail]:
             points.arm(failpoint, given.module)
+        if given.poison and given.module == guards.AGENT:
+            poison.arm()
     except InputError as error:
         parser.error(str(error))
     sys.argv = [given.module, *given.arguments]

@@ -10,6 +10,7 @@ from edgemesh.prove.drills import (
     executor,
     failpoints,
     half_open,
+    hostile,
     network,
     slow_reader,
     storage,
@@ -27,4 +28,5 @@ DRILLS: tuple[Drill, ...] = (
     *slow_reader.DRILLS,
     *watchdog.DRILLS,
     *elastic.DRILLS,
+    *hostile.DRILLS,
 )

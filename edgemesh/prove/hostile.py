@@ -73,6 +73,11 @@ def _order(name: str, number: int) -> Document:
     return {**head, **words, **times}
 
 
+def _over(name: str, number: int) -> Document:
+    """An order that is over: the history is not to wait for its end."""
+    return {**_order(name, number), "state": "cancelled"}
+
+
 def _card(name: str, number: int) -> Document:
     life = {"state": "up", "incarnation": "hostile", "beat": number, "skills": {"magic": 1.0}, "max_load": number}
     return {"v": 1, "agent": name, "role": "executor", **life}
@@ -101,7 +106,7 @@ def _answer(name: str, number: int) -> Document:
 SOUND: dict[Kind, Callable[[str, int], Document]] = {
     Kind.READINGS: _readings,
     Kind.ALERTS: lambda name, number: _pack(Kind.ALERTS, name, number, _alert(derive_id("hostile"), number)),
-    Kind.ORDERS: lambda name, number: _pack(Kind.ORDERS, name, number, _order(derive_id("hostile"), number)),
+    Kind.ORDERS: lambda name, number: _pack(Kind.ORDERS, name, number, _over(derive_id("hostile"), number)),
     Kind.WATERMARK: lambda name, number: {"v": 1, "epoch": EPOCH, "through": number},
     Kind.CARD: _card,
     Kind.OWNERS: lambda name, number: {"v": 1, "epoch": number, "owners": {"nobody": "noone"}},

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,7 +37,10 @@ from edgemesh.log.quarantine import BYTES, ROWS
 from edgemesh.model.agents import Role
 from edgemesh.model.ids import derive_id
 from edgemesh.prove import hostile
+from edgemesh.prove.drill import Ground
+from edgemesh.prove.drills.hostile import DRILLS
 from edgemesh.prove.hostile import EPOCH, FORBIDDEN_TOPICS, NOW_NS, Case, cases, sound
+from edgemesh.prove.show import DrillReport, run_drill
 from edgemesh.store.history import HistorySink
 from edgemesh.testing import make_batch, make_pack, payload_of
 from edgemesh.wire import codec
@@ -157,6 +161,12 @@ def idle(site: Site) -> bool:
     return not any(agent.waiting for agent in site.agents.values())
 
 
+def settled(site: Site) -> bool:
+    """Whether everything that came is dealt with: nothing waits, and nothing will be given again."""
+    busses = [agent.bus.stats for agent in site.agents.values()]
+    return idle(site) and all(stats.received == stats.extra["settled"] for stats in busses)
+
+
 def check_health(site: Site, caplog: pytest.LogCaptureFixture) -> None:
     """No handler failed, no task ended, no trace is in the log, everything was settled, the quarantine is capped."""
     for name, agent in site.agents.items():
@@ -206,7 +216,7 @@ def test_each_case_is_refused_once_and_stops_nothing(
                 assert [each.reason for each in reversed(kept)] == expected, name
                 assert {each.origin for each in kept} == {target.topic}
             assert number >= len(hostile.BYTES)
-            await until(lambda: idle(site))
+            await until(lambda: settled(site), 10)
             overview.snapshot(1.0, NOW_NS)
             check_health(site, caplog)
 
@@ -251,7 +261,8 @@ def test_topics_that_are_none_are_refused(tmp_path: Path, until: Until, caplog: 
                     overview.take(topic, payload, False, 1.0, NOW_NS)
                     attacker.publish(topic, payload)
                 wanted = [count + len(hostile.TOPICS) for count in before]
-                await until(lambda t=target, w=wanted: [_total(site, name) for name in t.consumers] == w)
+                await until(lambda t=target, w=wanted: [_total(site, name) for name in t.consumers] == w, 10)
+            await until(lambda: settled(site), 10)
             check_health(site, caplog)
 
     asyncio.run(body())
@@ -358,8 +369,9 @@ def test_poison_that_is_retained_is_refused_at_each_reconnect_and_stops_nothing(
                         for name in names
                     }
                     wanted["recorder"] += round_  # a detector is given no log here, so its poison is nobody's
-                    await until(lambda w=wanted: {name: _total(site, name) for name in names} == w)
-                    for name in names:
+                    await until(lambda w=wanted: {name: _total(site, name) for name in names} == w, 10)
+                    await until(lambda: settled(site), 10)
+                    for name in names if round_ < 3 else ():
                         broker.cut(name)
                         broker.heal(name)
                 check_health(site, caplog)
@@ -467,6 +479,7 @@ def test_a_row_that_a_true_producer_can_only_send_broken_costs_itself(tmp_path: 
             gateway.feed.committed(())
             site.put("gateway", 3.0)
             await until(lambda: site.kept("recorder") == {"gateway": [1.0, 3.0]}, 10)
+            await until(lambda: settled(site))
             assert (recorder.engine.stats.lost, recorder.engine.stats.given_up) == (1, 1)
             assert _total(site, "recorder") == 3
 
@@ -504,3 +517,54 @@ def test_a_newer_producer_is_waited_for_until_the_reader_is_upgraded(
             assert recorder.engine.stats.lost == 0
 
     asyncio.run(body())
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_detector_that_starts_with_poison_in_the_place_of_the_owners_gets_its_gateways(
+    tmp_path: Path, until: Until
+) -> None:
+    """The registry says the map again when somebody comes, for another's word may stand retained in its place."""
+
+    async def body() -> None:
+        async with plant(tmp_path, registry=True) as (site, attacker, _):
+            await until(lambda: site.agents["detector"].reader.owns("gateway"), 10)
+            attacker.publish(TOPICS.owners(), b"{}", retain=True)
+            await site.kill("detector")
+            await site.revive("detector")
+            await until(lambda: site.agents["detector"].reader.owns("gateway"), 10)
+
+    asyncio.run(body())
+
+
+# -- over a real broker ----------------------------------------------------------------------------------------------
+
+
+def drill(name: str, folder: Path, *without: str) -> DrillReport:
+    (found,) = (each for each in DRILLS if each.name == name)
+    ground = Ground(folder=folder, broker="mosquitto", seed=2, short=True, without=without, say=lambda _: None)
+    return run_drill(found, ground)
+
+
+@pytest.mark.usefixtures("mosquitto_program")
+def test_hostile_bytes_at_a_site_under_load(tmp_path: Path) -> None:
+    """Drill F28: every reason is given, nothing stops, nothing is lost or doubled, no log has an exception in it."""
+    report = drill("hostile_bytes", tmp_path)
+    assert report.broken == ()
+    assert int(report.figures["thrown"]) > 1_500
+    assert int(report.figures["refused"]) > 300
+
+
+@pytest.mark.usefixtures("mosquitto_program")
+def test_poison_at_a_site_under_load(tmp_path: Path) -> None:
+    """Drill F27: what makes cores and sinks raise is given up, the rest flows, and nothing else is lost."""
+    report = drill("poison_messages", tmp_path)
+    assert report.broken == ()
+    assert int(report.figures["given_up"]) >= 4 * int(report.figures["poisoned"])
+
+
+@pytest.mark.usefixtures("mosquitto_program")
+@pytest.mark.skipif(not os.environ.get("LONG"), reason="LONG=1 runs it")
+def test_without_the_quarantine_poison_stops_a_log(tmp_path: Path) -> None:
+    """With no end of tries a poisoned log stands still, and the drill notices."""
+    report = drill("poison_messages", tmp_path, "quarantine")
+    assert any("stands still" in problem for problem in report.broken)
