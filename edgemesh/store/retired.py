@@ -9,6 +9,8 @@ from edgemesh.store.schema import DAY_NS, MINUTE_NS, TEN
 VERSIONS_S = 90 * 86_400.0
 RECORDS_S = 730 * 86_400.0
 STEP_ROWS = 500
+EARLIEST_NS = 946_684_800 * 10**9
+"""The year 2000: what is from before was written by a clock that was never set, and is as old as what came after it."""
 
 _VERSIONS = """SELECT rowid, committed_at_ns FROM {of}_version WHERE NOT EXISTS (
 SELECT 1 FROM {of} WHERE {of}.id = {of}_version.id AND state NOT IN ({over})) ORDER BY rowid LIMIT ?"""
@@ -31,6 +33,13 @@ def _queries() -> dict[tuple[str, str], tuple[str, bool]]:
 _QUERIES = _queries()
 """By table and state: what gives the oldest rows that may go, and whether they are mere versions."""
 
+_TIMES = {
+    "alert": "raised_at_ns",
+    "workorder": "opened_at_ns",
+    "alert_version": "committed_at_ns",
+    "workorder_version": "committed_at_ns",
+}
+
 
 def retire(
     connection: sqlite3.Connection,
@@ -48,10 +57,21 @@ def retire(
     for (table, _), (query, versions) in _QUERIES.items():
         keep_from_ns = now_ns - round((versions_s if versions else records_s) * 1e9)
         rows = connection.execute(query, (limit,)).fetchall()
-        gone = [(rowid,) for rowid, at_ns in rows if at_ns < keep_from_ns]
+        gone = [
+            (rowid,)
+            for rowid, at_ns in rows
+            if at_ns < keep_from_ns and (at_ns >= EARLIEST_NS or _is_followed(connection, table, rowid, keep_from_ns))
+        ]
         connection.executemany(f"DELETE FROM {table} WHERE rowid = ?", gone)  # noqa: S608  our own names
         deleted += len(gone)
     return deleted
+
+
+def _is_followed(connection: sqlite3.Connection, table: str, rowid: int, keep_from_ns: int) -> bool:
+    """Whether what came after a row that nobody knows the age of is past its own."""
+    at = _TIMES[table]
+    query = f"SELECT 1 FROM {table} WHERE rowid > ? AND {at} BETWEEN ? AND ? LIMIT 1"  # noqa: S608  our own names
+    return connection.execute(query, (rowid, EARLIEST_NS, keep_from_ns - 1)).fetchone() is not None
 
 
 def _believable(connection: sqlite3.Connection, now_ns: int) -> int:

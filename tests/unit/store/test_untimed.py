@@ -233,6 +233,27 @@ def test_a_clock_that_nobody_ever_sets_is_bounded(tmp_path: Path) -> None:
     recorder.connection.close()
 
 
+def test_alerts_of_1970_are_not_old(recorder: Recorder, reader: History) -> None:
+    """What clocks that were never set have raised is not forgotten at once, but with what came after it."""
+    year_ns = 365 * 24 * HOUR
+    for number in range(3):
+        times = {"onset_at_ns": S, "raised_at_ns": S, "at_ns": S, "clock": PI if number < 2 else 0}
+        if number == 2:
+            times = dict.fromkeys(times, START_NS) | {"clock": 0}
+        records = [
+            msgspec.structs.replace(alert(version, state, name=str(number)), **times)
+            for version, state in ((1, AlertState.FIRING), (2, AlertState.CLEARED))
+        ]
+        committed_ns = START_NS if number == 2 else S
+        recorder.write(Alerts(agent="d", epoch="0", seq=1, lowest=1, at_ns=committed_ns, records=tuple(records)))
+    for years, left in ((0, 3), (1, 3), (3, 0)):
+        recorder.write(doubtful([START_NS + years * year_ns], [1.0], clock=0))
+        with recorder.transaction() as connection:
+            recorder.sink.trim(connection, START_NS + years * year_ns)
+        assert len(reader.alerts()) == left
+    assert recorder.table("SELECT count(*) FROM alert_version") == [(0,)]
+
+
 # -- retention and a clock that is set ---------------------------------------------------------------------------------
 
 
