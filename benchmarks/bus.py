@@ -21,7 +21,8 @@ from edgemesh.bus.contract import Bus, Message
 from edgemesh.bus.embedded import Kind, start_broker
 from edgemesh.bus.memory import MemoryBroker
 from edgemesh.bus.mosquitto import find_mosquitto
-from edgemesh.bus.mqtt import MqttBus, Protocol
+from edgemesh.bus.mqtt import MqttBus
+from edgemesh.bus.search import Protocol
 
 
 class Figures(NamedTuple):

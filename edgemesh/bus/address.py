@@ -1,8 +1,9 @@
-"""Addresses of brokers: `mqtt://[user[:password]@]host[:port]`, `mqtts://` with TLS."""
+"""Addresses of brokers: `mqtt://[user[:password]@]host[:port][?qos=0]`, `mqtts://` with TLS."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 from urllib.parse import SplitResult, quote, unquote, urlsplit
 
 from edgemesh.errors import ConfigError
@@ -18,6 +19,7 @@ class Address:
     """Where a broker listens, and who we are to it. `str` and `repr` never show the password.
 
     `username` is empty for an anonymous login. `tls` checks the broker's certificate against the system's authorities.
+    `qos` is that of all messages, 0 for a broker to which QoS 1 is a burden (docs/brokers.md).
     """
 
     host: str
@@ -25,6 +27,7 @@ class Address:
     username: str = ""
     password: Secret = _NO_PASSWORD
     tls: bool = False
+    qos: Literal[0, 1] = 1
 
     @classmethod
     def parse(cls, text: str) -> Address:
@@ -39,8 +42,10 @@ class Address:
             )
         if not parts.hostname or _is_odd(parts.hostname):
             raise ConfigError(f"the address of a broker needs a host: {_public(text)}", wish=_WISH)
-        if parts.path not in ("", "/") or parts.query or parts.fragment:
-            raise ConfigError(f"nothing follows the port in the address of a broker: {_public(text)}", wish=_WISH)
+        if parts.path not in ("", "/") or parts.query not in ("", "qos=0", "qos=1") or parts.fragment:
+            raise ConfigError(
+                f"nothing but ?qos=0 follows the port in the address of a broker: {_public(text)}", wish=_WISH
+            )
         if parts.password and not parts.username:
             raise ConfigError(f"a password needs a user: {_public(text)}", wish=_WISH)
         return cls(
@@ -49,12 +54,13 @@ class Address:
             unquote(parts.username or ""),
             Secret(unquote(parts.password or "")),
             parts.scheme == "mqtts",
+            0 if parts.query == "qos=0" else 1,
         )
 
     def __str__(self) -> str:
         user = f"{quote(self.username, safe='')}@" if self.username else ""
         host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"{'mqtts' if self.tls else 'mqtt'}://{user}{host}:{self.port}"
+        return f"{'mqtts' if self.tls else 'mqtt'}://{user}{host}:{self.port}{'' if self.qos else '?qos=0'}"
 
 
 def parse_addresses(text: str) -> tuple[Address, ...]:

@@ -74,9 +74,10 @@ class Bus(Protocol):
     def subscribe(self, pattern: str, handler: Handler) -> None:
         """Hand every message that fits the MQTT pattern (`+`, `#`) to the handler, now and after every reconnect.
 
-        May be called before `open`. QoS 1; each message is given to every handler whose pattern fits it, and is settled
-        once all of them have settled. An exception in a handler is counted and logged, and settles for that handler.
-        Subscribing a pattern again with the same handler asks the broker for its retained messages again.
+        May be called before `open`. QoS 1 (or that of the broker's address); each message is given to every handler
+        whose pattern fits it, and is settled once all of them have settled. An exception in a handler is counted and
+        logged, and settles for that handler. Subscribing a pattern again with the same handler asks the broker for its
+        retained messages again.
         """
         ...
 
@@ -87,7 +88,7 @@ class Bus(Protocol):
     def publish(
         self, topic: str, payload: bytes, *, retain: bool = False, traceparent: str = "", bulk: bool = False
     ) -> bool:
-        """Hand the message to the connection at QoS 1 and return True, or False when there is no link or no room.
+        """Hand the message to the connection (QoS as above) and return True, or False when there is no link or no room.
 
         Never blocks, never raises for the network's sake, never queues without bound. Of `bulk` only so much is taken
         over at a time that other messages need not wait behind it for long. False means: publish it again when

@@ -38,6 +38,11 @@ class BufferedSocket:
         """True while bytes wait on our side of the kernel, which the event loop can't see."""
         return self._at < len(self._unread) or (isinstance(self._sock, ssl.SSLSocket) and self._sock.pending() > 0)
 
+    @property
+    def unsent(self) -> int:
+        """Bytes that the operating system has not yet taken from us."""
+        return len(self._unsent)
+
     def recv(self, size: int) -> bytes:
         """Return 1 to `size` bytes, or none at the end. Raises BlockingIOError (or its TLS kin) when none came."""
         if self._at >= len(self._unread):

@@ -19,6 +19,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from edgemesh.errors import BusUnavailable, InputError
 
@@ -78,13 +79,17 @@ class Node:
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """What a word of `--broker` stands for. `program` must be there, from the Debian package of `package`."""
+    """What a word of `--broker` stands for. `program` must be there, from the Debian package of `package`.
+
+    `qos` is that of our messages: where three nodes must agree on each of QoS 1, and on each subscription, 0 is better.
+    """
 
     program: str
     package: str
     nodes: int
     ready_s: float
     arrange: Callable[[Path, Sequence[int]], list[Node]]
+    qos: Literal[0, 1] = 1
 
 
 def _embedded(prefer: str) -> Callable[[Path, Sequence[int]], list[Node]]:
@@ -134,7 +139,7 @@ KINDS = {
     "amqtt": Kind("", "", 1, 15.0, _embedded("amqtt")),
     "two": Kind("mosquitto", "mosquitto", 2, 15.0, _embedded("mosquitto")),
     "nats": Kind("nats-server", "nats-server", 1, 15.0, _nats),
-    "nats-cluster": Kind("nats-server", "nats-server", CLUSTER_SIZE, 30.0, _nats),
+    "nats-cluster": Kind("nats-server", "nats-server", CLUSTER_SIZE, 30.0, _nats, qos=0),
     "rabbitmq": Kind("rabbitmq-server", "rabbitmq-server", 1, 60.0, _rabbitmq),
 }
 """The brokers of our own; any other word is the address of somebody else's."""

@@ -222,7 +222,8 @@ def lay_out(
     for name in ("logs", "ledgers", "crew"):
         (folder / name).mkdir(parents=True, exist_ok=True)
     brokers = tuple(own_nodes(broker, folder))
-    address = ",".join(f"mqtt://127.0.0.1:{node.port}" for node in brokers) or broker
+    qos = KINDS[broker].qos if brokers else 1
+    address = ",".join(f"mqtt://127.0.0.1:{node.port}{'' if qos else '?qos=0'}" for node in brokers) or broker
     # Two gateways' devices have an excursion of a third of a second every twelve seconds each: long enough for an order
     # to end between. More gateways have as many in all.
     per_device = rate / len(gateways) / DEVICES

@@ -3,7 +3,7 @@
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from urllib.parse import unquote, urlsplit
 
 log = logging.getLogger("firmware_sim")
@@ -13,20 +13,26 @@ DEFAULT_PORT = {"mqtt": 1883, "mqtts": 8883}
 
 @dataclass(frozen=True, slots=True)
 class Broker:
-    """Address of a broker; `tls` for `mqtts://`."""
+    """Address of a broker; `tls` for `mqtts://`. `others` are tried, in their order, while it is away."""
 
     host: str
     port: int
     username: str | None = None
     password: str | None = None
     tls: bool = False
+    others: tuple["Broker", ...] = ()
 
     def __str__(self) -> str:
         return f"{self.host}:{self.port}"
 
 
-def parse_broker(url: str) -> Broker:
-    """The broker at `mqtt://[user:password@]host[:port]` (or `mqtts://`). Raises ValueError."""
+def parse_broker(urls: str) -> Broker:
+    """The broker at `mqtt://[user:password@]host[:port]` (or `mqtts://`); several after commas. Raises ValueError."""
+    first, *others = [_parse_one(url.strip()) for url in urls.split(",")]
+    return replace(first, others=tuple(others))
+
+
+def _parse_one(url: str) -> Broker:
     parts = urlsplit(url)
     if parts.scheme not in DEFAULT_PORT or not parts.hostname or parts.path not in {"", "/"}:
         message = f"expected mqtt://host:port, not {url!r}"

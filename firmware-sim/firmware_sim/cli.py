@@ -56,7 +56,8 @@ def _options(*options: Callable[[F], F]) -> Callable[[F], F]:
 
 _where = _options(
     click.option("--broker", metavar="URL", callback=_broker, default="mqtt://127.0.0.1:1883", show_default=True,
-                 envvar="FIRMWARE_SIM_BROKER", help="mqtt://[user:password@]host[:port], mqtts:// for TLS."),
+                 envvar="FIRMWARE_SIM_BROKER",
+                 help="mqtt://[user:password@]host[:port], mqtts:// for TLS; several after commas."),
     click.option("--site", metavar="NAME", callback=_site, default="demo", show_default=True,
                  help="Site id in the topics."),
 )  # fmt: skip

@@ -1,6 +1,7 @@
 """One MQTT connection that is kept up, and the lanes on which messages leave."""
 
 import asyncio
+import contextlib
 import socket
 import ssl
 from collections import deque
@@ -69,9 +70,9 @@ class Lane:
             self._waiting.clear()
 
     async def flow(self, client: aiomqtt.Client) -> None:
-        """Sends what is put, for as long as `client` is connected. Raises `aiomqtt.MqttError` when it is not."""
+        """Sends what is put, until `client` is no more connected (`aiomqtt.MqttError`) or the lane is shut."""
         self._stir.set()
-        while True:
+        while self._open:  # a cancellation at the instant of an acknowledgement gets lost in Python 3.11's wait_for
             await self._stir.wait()
             self._stir.clear()
             await self.drain(client)
@@ -136,6 +137,7 @@ class _Client(aiomqtt.Client):
 class Link:
     """One connection under `name`: subscribes, reads, sends the lanes, and comes back when the broker does.
 
+    The broker's others are tried in their order; from one of them it goes back when an earlier one can be reached.
     `on_message(topic, payload)` and `on_up()` are called in the event loop and must not block. `farewell` is put
     last, before a clean disconnect.
     """
@@ -162,23 +164,27 @@ class Link:
     async def run(self) -> None:
         """Keeps the connection up until cancelled."""
         failures = 0
+        brokers = (self._broker, *self._broker.others)
         while True:
             reason = ""
             reached: list[bool] = []
-            try:
-                await self._session(reached)
-            except* aiomqtt.MqttError as group:
-                reason = _reason(group)
-            for lane in self._lanes:
-                lane.shut()
+            for place, broker in enumerate(brokers):
+                try:
+                    await self._session(broker, brokers[:place], reached)
+                except* aiomqtt.MqttError as group:
+                    reason = _reason(group)
+                for lane in self._lanes:
+                    lane.shut()
+                if reached:
+                    break
             failures = 0 if reached else failures + 1
             self._watch.down(self._name, reason)
             longest = min(BACK_OFF_S[1], BACK_OFF_S[0] * 2.0 ** min(failures, 10))
             await asyncio.sleep(longest * self._chance.uniform(0.5, 1.0))
 
-    async def _session(self, reached: list[bool]) -> None:
+    async def _session(self, broker: Broker, earlier: Sequence[Broker], reached: list[bool]) -> None:
         """One connection, from connect to loss; appends to `reached` once it is up."""
-        async with _Client(self._broker, self._identifier, self._will) as client:
+        async with _Client(broker, self._identifier, self._will) as client:
             for topic in self._topics:
                 await client.subscribe(topic, qos=1)
             reached.append(True)
@@ -192,6 +198,8 @@ class Link:
                     group.create_task(self._read(client))
                     for lane in self._lanes:
                         group.create_task(lane.flow(client))
+                    if earlier:
+                        group.create_task(self._look_back(earlier))
             except asyncio.CancelledError:
                 await self._part(client)
                 raise
@@ -200,6 +208,20 @@ class Link:
         async for message in client.messages:
             if self._on_message is not None and isinstance(message.payload, bytes):
                 self._on_message(message.topic.value, message.payload)
+
+    async def _look_back(self, earlier: Sequence[Broker]) -> None:
+        """Raises `aiomqtt.MqttError` as soon as one of these can be reached again."""
+        while True:
+            await asyncio.sleep(CONNECT_S * self._chance.uniform(0.25, 0.5))
+            for broker in earlier:
+                with contextlib.suppress(OSError):
+                    async with asyncio.timeout(CONNECT_S):
+                        _, writer = await asyncio.open_connection(broker.host, broker.port)
+                    writer.close()
+                    for lane in self._lanes:
+                        lane.shut()
+                    message = f"broker {broker} is back"
+                    raise aiomqtt.MqttError(message)
 
     async def _part(self, client: aiomqtt.Client) -> None:
         """The last words of a clean stop; a broker that does not listen any more is not waited for."""

@@ -175,7 +175,7 @@ class ServersDomain:
             self._relays[client_id] = relay = self._relay(nodes[len(self._relays) % len(nodes)].port)
             if not self._there:
                 relay.cut()
-        address = Address("127.0.0.1", self._relays[client_id].port)
+        address = Address("127.0.0.1", self._relays[client_id].port, qos=KINDS[self._servers.kind].qos)
         # NATS rounds the one and a half keepalives that it waits down to whole seconds: one second has no slack.
         made = _Remembering([address], client_id, will=will, keepalive_s=2)
         made.kept = self._kept

@@ -21,7 +21,7 @@ Play = Callable[..., None]
 Stock = Callable[[str], Servers]
 
 
-SERVERS = ("nats", "rabbitmq")
+SERVERS = ("nats", "nats-cluster", "rabbitmq")
 _PATTERNS = "RabbitMQ keeps messages for subscriptions of their very topic only"
 _SILENT_TAKEOVER = "says no will for a client whose id another one takes"
 CANNOT = {

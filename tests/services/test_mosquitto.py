@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import shutil
+import signal
 import socket
 import subprocess
 import time
@@ -16,7 +18,8 @@ import pytest
 
 from edgemesh.bus.address import Address
 from edgemesh.bus.contract import Message, Will
-from edgemesh.bus.mqtt import MqttBus, Protocol
+from edgemesh.bus.mqtt import MqttBus
+from edgemesh.bus.search import Protocol
 
 if TYPE_CHECKING:
     from tests.conftest import Mosquitto, Relay, Until
@@ -227,6 +230,63 @@ def test_addresses_are_walked_in_order(start_mosquitto: Callable[[str], Mosquitt
     asyncio.run(scenario())
 
 
+def test_a_client_on_a_later_broker_goes_back_to_an_earlier_one(
+    start_mosquitto: Callable[[str], Mosquitto], until: Until
+) -> None:
+    """Two halves of a site must not sit on two brokers for ever: who is on the second goes back to the first.
+
+    The link to the second is left in peace (no Last Will), and the watchers see a loss and a new link.
+    """
+
+    async def scenario() -> None:
+        first, second = start_mosquitto(""), start_mosquitto("")
+        first.kill()
+        addresses = [Address.parse(first.url), Address.parse(second.url)]
+        bus = MqttBus(addresses, "walker", will=Will("will", b"gone"))
+        on_first, on_second = MqttBus(addresses[:1], "one"), MqttBus(addresses[1:], "two")
+        await open_bus(bus, until)
+        seen: list[bool] = []
+        bus.on_link(seen.append)
+        heard: list[bytes] = []
+        bus.subscribe("t", settle_into(heard))
+        await open_bus(on_second, until)
+        wills: list[bytes] = []
+        on_second.subscribe("will", settle_into(wills))
+        on_second.subscribe("end", settle_into(wills))
+        first.start()
+        await until(lambda: bus.stats.extra.get("went_back") == 1)
+        await open_bus(on_first, until)
+        await until(lambda: on_first.publish("t", b"on the first") and heard)
+        await until(lambda: on_second.publish("end", b"end") and wills)
+        assert set(wills) == {b"end"}
+        assert seen == [False, True]
+        for client in (bus, on_first, on_second):
+            await client.close()
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("protocol", ["5", "3.1.1"])
+def test_two_clients_of_one_id_do_not_fight_for_ever_at_full_speed(
+    mosquitto: Mosquitto, until: Until, protocol: Protocol, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Each takes the link from the other; both say so once, and try less and less."""
+
+    async def scenario() -> None:
+        twins = [MqttBus([Address.parse(mosquitto.url)], "twin", protocol=protocol) for _ in range(2)]
+        for twin in twins:
+            await twin.open()
+        await until(lambda: all(twin.stats.extra.get("contested") for twin in twins), 20)
+        assert all(twin._back_off.pause_s(0.0) > 0 for twin in twins)
+        for twin in twins:
+            await twin.close()
+
+    with caplog.at_level(logging.ERROR):
+        asyncio.run(scenario())
+    assert caplog.text.count("ends each link soon after it gave it") == 2
+    assert "'twin'" in caplog.text
+
+
 def test_links_have_no_delay_and_the_broker_has_none(mosquitto: Mosquitto, until: Until) -> None:
     """TCP_NODELAY is set, so a round trip of small messages takes well under the 40 ms of a delayed acknowledgement."""
 
@@ -357,3 +417,33 @@ def test_the_configuration_we_ship_runs(mosquitto_program: str, tmp_path: Path, 
         said = broker.communicate(timeout=5)[1].decode()
     assert "Error" not in said
     assert "Warning" not in said
+
+
+def test_messages_of_qos_0_come_through_and_are_bounded(mosquitto: Mosquitto, until: Until) -> None:
+    """An address with ?qos=0 sends and asks at QoS 0; while the broker takes nothing, `publish` says no after a while.
+
+    When it goes on, all that was taken over comes, and whoever found no room is told.
+    """
+
+    async def scenario() -> None:
+        address = Address("127.0.0.1", mosquitto.port, qos=0)
+        bus = await open_bus(MqttBus([address], "light", window=200), until)
+        came: list[bytes] = []
+        bus.subscribe("t", settle_into(came))
+        for number in range(100):
+            assert bus.publish("t", b"%d" % number)
+        await until(lambda: len(came) == 100)
+        assert came == [b"%d" % number for number in range(100)]
+        room: list[bool] = []
+        bus.on_room(lambda: room.append(True))
+        os.kill(mosquitto.pid, signal.SIGSTOP)
+        taken = 0
+        while bus.publish("t", b"x" * 50_000):
+            taken += 1
+            await asyncio.sleep(0)
+            assert taken < 2000
+        os.kill(mosquitto.pid, signal.SIGCONT)
+        await until(lambda: len(came) == 100 + taken and room)
+        await bus.close()
+
+    asyncio.run(scenario())

@@ -19,6 +19,8 @@ from edgemesh.model.settings import Secret
         ("mqtts://broker.example", Address("broker.example", 8883, tls=True)),
         ("mqtt://[::1]:1883", Address("::1")),
         ("mqtt://user@host", Address("host", 1883, "user")),
+        ("mqtt://host:99?qos=0", Address("host", 99, qos=0)),
+        ("mqtt://host?qos=1", Address("host")),
         ("mqtt://us%40er:p%3A%2F%2C%25w@host:99", Address("host", 99, "us@er", Secret("p:/,%w"))),
     ],
 )
@@ -44,6 +46,7 @@ def test_addresses_are_read(text: str, wanted: Address) -> None:
         "mqtt://ho st",
         "mqtt://host/topic",
         "mqtt://host?x=1",
+        "mqtt://host?qos=2",
         "mqtt://host#x",
         "mqtt://:secret@host",
         "mqtt://[::1",

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from edgemesh.bus import mqtt
+from edgemesh.bus import search
 from edgemesh.bus.address import Address
+from edgemesh.bus.backoff import CONTESTED_LINKS, FIRST_S, BackOff
 from edgemesh.bus.mqtt import MqttBus
 from edgemesh.bus.pace import FIRST_BYTES
 
@@ -106,7 +107,7 @@ def test_a_server_that_talks_nonsense_is_left_and_tried_again(
 
 def test_a_server_that_says_nothing_is_given_up(until: Until, monkeypatch: pytest.MonkeyPatch) -> None:
     """No answer to CONNECT within the time-out: both protocol versions are tried, then the next address."""
-    monkeypatch.setattr(mqtt, "_CONNECT_S", 0.1)
+    monkeypatch.setattr(search, "_CONNECT_S", 0.1)
     levels: list[int] = []
 
     async def mute(reader: asyncio.StreamReader, _: asyncio.StreamWriter) -> None:
@@ -201,13 +202,13 @@ def test_tries_are_spread_between_50_ms_and_1_s(until: Until, free_port: int, ca
         bus = MqttBus([Address("127.0.0.1", free_port)], "a")
         bounds: list[float] = []
 
-        class Spy:
-            def uniform(self, low: float, high: float) -> float:
-                assert low == 0
-                bounds.append(high)
+        class Spy(BackOff):
+            def pause_s(self, chance: float) -> float:
+                assert 0 <= chance <= 1
+                bounds.append(super().pause_s(1.0))
                 return 0.0
 
-        bus._random = Spy()  # type: ignore[assignment]
+        bus._back_off = Spy()
         await bus.open()
         await until(lambda: len(bounds) >= 8)
         await bus.close()
@@ -395,3 +396,38 @@ def test_settings_that_can_not_work_are_refused(window: int) -> None:
         MqttBus([Address("a")], "a", window=window)
     with pytest.raises(ValueError, match="address"):
         MqttBus([], "a")
+
+
+@pytest.mark.parametrize(
+    ("farewell", "links", "said"),
+    [(b"", CONTESTED_LINKS, "perhaps another client"), (b"\xe0\x02\x8e\x00", CONTESTED_LINKS // 2, "push each other")],
+)
+def test_a_broker_that_gives_links_and_takes_them_back_is_not_stormed(
+    until: Until, caplog: pytest.LogCaptureFixture, farewell: bytes, links: int, said: str
+) -> None:
+    """Links that end as soon as they were given, one after the other, are called contested, once, and tried less.
+
+    Half as many are enough where the broker says (MQTT 5) that another client took them.
+    """
+    given = 0
+
+    async def fickle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal given
+        await reader.readexactly(9)
+        given += 1
+        writer.write(CONNACK_5 + farewell)
+
+    async def scenario() -> None:
+        async with server(fickle) as address:
+            bus = MqttBus([address], "a")
+            await bus.open()
+            await until(lambda: bus.stats.extra.get("contested") == 1.0)
+            assert given == links
+            assert bus.stats.extra.get("taken_over", 0) == (links if farewell else 0)
+            assert bus._back_off.pause_s(0.0) >= FIRST_S
+            await bus.close()
+
+    with caplog.at_level(logging.ERROR):
+        asyncio.run(scenario())
+    assert caplog.text.count("ends each link soon after it gave it") == 1
+    assert said in caplog.text
