@@ -134,3 +134,30 @@ def test_fixed_device() -> None:
     """One device that is named in the settings needs no name in its messages."""
     (sample,) = play({"topic": "lab/scale", "device": "scale-1"}, [("lab/scale", b"7")]).samples
     assert sample.source.device == "scale-1"
+
+
+@pytest.mark.parametrize(
+    ("now_s", "said", "own"),
+    [
+        (1_714_564_800, 1_714_564_000, True),
+        (1_714_564_800, 1_714_664_000, False),  # more than a day ahead
+        (60, 1_714_564_800, True),  # the gateway's clock was never set
+        (60, 12, False),
+    ],
+)
+def test_whose_time_it_is(now_s: int, said: int, own: bool) -> None:
+    """A sample says whether the device gave its time; a gateway in 1970 believes a device that knows better."""
+    inlet = FakeInlet(now=now_s * 10**9)
+    driver = mqtt_json.create(
+        msgspec.convert({"topic": "{device}", "time": "ts", "metrics": {"v": "v"}}, mqtt_json.Settings)
+    )
+
+    def done() -> bool:
+        if inlet.listening:
+            inlet.deliver("d", json.dumps({"v": 1.0, "ts": said}).encode())
+        return bool(inlet.listening)
+
+    asyncio.run(run_until(driver, inlet, done))
+    (sample,) = inlet.samples
+    assert (sample.own_time, sample.at_ns) == (own, (said if own else now_s) * 10**9)
+    assert (sample.quality is None) == own
