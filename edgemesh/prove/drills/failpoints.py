@@ -7,11 +7,13 @@ import random
 import time
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 
 from edgemesh.errors import LogError
 from edgemesh.launch.plant import journal_file
 from edgemesh.launch.report import quantiles
+from edgemesh.log.journal import Cursor, Journal
 from edgemesh.prove.drill import Drill, Finding, Ground, broken_by
 from edgemesh.prove.faults import Victim
 from edgemesh.prove.site import GATEWAYS, Program
@@ -110,15 +112,40 @@ class Siege:
 
 
 def missing_versions(stand: Stand) -> int:
-    """How many versions of alerts and orders are missing in the history, among those before the last of each."""
+    """How many versions of alerts and orders are missing in the history, among those before the last of each.
+
+    A past alert has its last version only.
+    """
     with History(journal_file(stand.site.folder / "data", "recorder")) as history:
-        chains: list[list[int]] = [
-            [each.version for each in history.alert_versions(alert.id)] for alert in history.alerts(limit=1_000_000)
-        ]
-        chains += [
-            [each.version for each in history.order_versions(order.id)] for order in history.orders(limit=1_000_000)
-        ]
+        alerts = [alert.id for alert in history.alerts(limit=1_000_000) if not alert.past]
+        chains: list[list[int]] = [[each.version for each in history.alert_versions(alert)] for alert in alerts]
+        orders = [order.id for order in history.orders(limit=1_000_000)]
+        chains += [[each.version for each in history.order_versions(order)] for order in orders]
     return sum(max(versions) - len(versions) for versions in chains)
+
+
+def is_drained(stand: Stand) -> bool:
+    """Whether the recorder has all that the other agents have written: one that comes back late may still hold rows."""
+    data = stand.site.folder / "data"
+    try:
+        with closing(Journal.peek(journal_file(data, "recorder"))) as journal:
+            cursors = journal.cursors()
+        for writer in (*GATEWAYS, *stand.site.detectors, "scheduler"):
+            with closing(Journal.peek(journal_file(data, writer))) as log:
+                if log.head and cursors.get(writer) != Cursor(log.epoch, log.head):
+                    return False
+    except LogError:
+        return False
+    return True
+
+
+async def come_to_rest(stand: Stand, within_s: float) -> None:
+    """Rest, and rest again if an agent that was still away brings something when it is back."""
+    await stand.rest(within_s)
+    if not await asyncio.to_thread(is_drained, stand):
+        with suppress(StuckError):  # the verdict will say what is lost
+            await stand.until(lambda: is_drained(stand), within_s, "not all is drained")
+        await stand.rest(within_s)
 
 
 async def run_at_points(ground: Ground, target: Target) -> Finding:
@@ -129,7 +156,7 @@ async def run_at_points(ground: Ground, target: Target) -> Finding:
         ground.say("killing")
         await siege.lay(1 if ground.short else ROUNDS)
         ground.say("coming to rest")
-        await stand.rest(DRAIN_S if not ground.without else SOON_S)
+        await come_to_rest(stand, SOON_S if ground.without else DRAIN_S)
     verdict = await asyncio.to_thread(stand.verdict)
     holes = await asyncio.to_thread(missing_versions, stand)
     spread = quantiles(siege.felt)

@@ -12,9 +12,10 @@ from pathlib import Path
 from edgemesh.launch.plant import journal_file
 from edgemesh.launch.report import quantiles
 from edgemesh.prove.drill import Drill, Finding, Ground, broken_by
+from edgemesh.prove.drills.failpoints import come_to_rest
 from edgemesh.prove.faults import Victim
 from edgemesh.prove.site import Program
-from edgemesh.prove.stand import RECOVER_S, Stand, StuckError
+from edgemesh.prove.stand import DRAIN_S, RECOVER_S, Stand, StuckError
 
 BACK_S = 5.0
 BUSY_S = 15.0
@@ -108,7 +109,7 @@ async def run(ground: Ground) -> Finding:
             ground.say(f"{victim} frozen")
             await cold.freeze(victim)
         ground.say("coming to rest")
-        await stand.rest()
+        await come_to_rest(stand, DRAIN_S)
     verdict = await asyncio.to_thread(stand.verdict)
     limit_s, slowest_s = BUSY_S if ground.short else BACK_S, max(cold.felt)
     late = [f"the next effect came {slowest_s:.1f} s after the freeze"] if slowest_s >= limit_s else []
