@@ -380,7 +380,7 @@ GUARDS = {
     "quarantine": Guard("what the core can't take three times is put away, and the rest goes on", _quarantine),
     "watchdog": Guard("an agent that says nothing any more is ended and started again", _watchdog),
     "hearing": Guard("a link over which nothing comes any more is given up", _hearing),
-    "pace": Guard("no more bulk is under way than gets through in about a second", _pace),
+    "pace": Guard("no more bulk is under way than gets through in about half a second", _pace),
     "clock": Guard(
         "time goes on at its rate whatever the wall clock is set to, and says when it can't be believed", _clock
     ),
