@@ -34,10 +34,11 @@ class MqttBus:
     `addresses` are tried in order, from the first one after every loss, with the pauses of `BackOff` after each round.
     While a later one is in use the earlier ones are tried again, and gone back to at once when one accepts: else the
     two halves of a site could sit on different brokers for ever. `window` is how many messages may wait for the
-    broker's acknowledgement before `publish` says False; bulk is taken over only as far as it gets through in about a
-    second. A link on which nothing comes is asked with a ping after 0.9 s and given up after 2.4 s; `keepalive_s`
-    (whole seconds, at least 1) is for the broker, which gives up a client that is silent for one and a half of it.
-    `protocol`: "auto" tries MQTT 5 and falls back to 3.1.1 where it is refused.
+    broker's acknowledgement before `publish` says False; bulk is taken over only as far as it gets through in about
+    half a second. A link on which nothing comes is asked with a ping after 0.9 s and given up after 2.4 s, after 30 s
+    when messages come but no answer; `keepalive_s` (whole seconds, at least 1) is for the broker, which gives up a
+    client that is silent for one and a half of it. `protocol`: "auto" tries MQTT 5 and falls back to 3.1.1 where it is
+    refused.
     """
 
     def __init__(
