@@ -29,6 +29,7 @@ from edgemesh.bus.address import Address, parse_addresses
 from edgemesh.bus.contract import Bus, Will
 from edgemesh.bus.embedded import EmbeddedBroker, start_broker
 from edgemesh.bus.mqtt import MqttBus
+from edgemesh.bus.neighbours import Neighbourhood
 from edgemesh.configuration.loading import Configuration
 from edgemesh.configuration.settings import EMBEDDED, SiteSettings
 from edgemesh.errors import ConfigError
@@ -131,8 +132,10 @@ async def build(
     if connect is None:
         broker, addresses = await find_broker(configuration)
 
+        neighbourhood = Neighbourhood()
+
         def connect(client_id: str, will: Will | None) -> Bus:
-            return MqttBus(addresses, client_id, will=will)
+            return neighbourhood.join(MqttBus(addresses, client_id, will=will))
 
     plant = Plant(configuration, Topics(configuration.settings.site.id), connect, broker)
     try:
