@@ -38,6 +38,8 @@ T = TypeVar("T")
 
 TICK_S = 0.25
 HOUSEKEEPING_S = 5.0
+HALTED_BEATS = 10
+"""A log that is of a newer version is asked for at each heartbeat of so many: it may be ours again."""
 LATE_S = 0.2
 CATCH_UP_S = 0.05
 MAX_ITEMS = 1_000
@@ -458,7 +460,7 @@ class Runtime:
             self.storage.beat()
             self.bus.publish(self._topics.card(self.name), self._card(Presence.UP), retain=True)
             now_s = time.monotonic()
-            self.reader.chase(now_s, but=self.engine.unread.halted)
+            self.reader.chase(now_s, but=self.engine.unread.halted if self._beat % HALTED_BEATS else ())
             if self.feed:
                 self.feed.feeder.tick(now_s)
                 self._wake.set()

@@ -47,6 +47,9 @@ class Unread:
             return Fate.REFUSED, None
         if place.v > VERSION:
             return self._halt(agent, place), place
+        position = follower.position
+        if position is not None and position.epoch != place.epoch:  # only rows that can be read begin another log
+            return Fate.REFUSED, place
         verdict = copy.deepcopy(follower).receive(place.epoch, place.seq, place.lowest)
         if verdict.ask:
             return Fate.ASK, place

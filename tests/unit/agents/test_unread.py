@@ -103,6 +103,16 @@ def test_broken_rows_that_we_do_not_wait_for_are_only_refused(engine: Engine) ->
     assert (engine.stats.lost, engine.stats.rejected) == (0, 10)
 
 
+def test_broken_rows_begin_no_other_log(engine: Engine) -> None:
+    """However many come under another epoch, the log that we know goes on, and nothing of it counts as lost."""
+    engine.step([hear(sound(1))])
+    for _ in range(2 * MAX_TRIES):
+        outcome = engine.step([hear(broken(1).replace(EPOCH.encode(), b"beef"))])
+        assert (outcome.asks, outcome.marks) == ({}, {})
+    engine.step([hear(sound(2))])
+    assert (kept(engine), engine.stats.lost, engine.stats.given_up) == ([1.0, 2.0], 0, 0)
+
+
 def test_a_newer_version_is_waited_for_and_said_once(engine: Engine, caplog: pytest.LogCaptureFixture) -> None:
     """Nothing of the log is skipped; the log says what to do, once, and one refusal is counted however many come."""
     engine.step([hear(sound(1))])
