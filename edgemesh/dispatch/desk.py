@@ -114,8 +114,9 @@ class Desk:
             self.memory.put_right(known)
             handover.now_ns = move(handover.now_ns, by_ns) if handover.now_ns else 0
             line.from_ns, line.until_ns = move(line.from_ns, by_ns), move(line.until_ns, by_ns)
-        if doubt != line.clock:
-            line.clock, line.from_ns, line.until_ns = doubt, handover.now_ns, handover.now_ns
+        if not (doubt and line.clock):  # one doubt after the other is put right as one
+            line.from_ns = line.until_ns = handover.now_ns
+        line.clock = doubt
 
     def _fire(self, alert: Alert) -> None:
         """An alert stands: it opens an order, or belongs to the one of its asset and kind."""

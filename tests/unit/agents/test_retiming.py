@@ -150,15 +150,22 @@ def played(levels: Sequence[bool], begin: int, end: int, by_ns: int) -> tuple[li
     return right, wrong
 
 
-@given(
-    levels=st.lists(st.booleans(), min_size=1, max_size=60),
-    begin=st.integers(0, 20),
-    end=st.integers(0, 60),
-    by_ns=st.sampled_from([0, HOUR, -HOUR, START - 60 * S]),
+runs = st.lists(st.tuples(st.booleans(), st.integers(1, 9)), min_size=1, max_size=12)
+"""High or low, and for how many seconds."""
+doubts = st.one_of(
+    st.tuples(st.just(0), st.sampled_from([HOUR, -HOUR, START - 60 * S, 7 * S, -7 * S])),
+    st.tuples(st.integers(0, 20), st.just(0)),
 )
-def test_law_a_clock_in_doubt_raises_the_same_alerts(levels: list[bool], begin: int, end: int, by_ns: int) -> None:
+"""When the doubt begins, and by how much the clock is off: what was right before it was doubted stays right."""
+
+
+@given(runs, doubts, st.integers(0, 60))
+def test_law_a_clock_in_doubt_raises_the_same_alerts(
+    runs: list[tuple[bool, int]], doubt: tuple[int, int], end: int
+) -> None:
     """With a clock that is off until it is put right: as many alerts, as long, and in the end at the same times."""
-    by_ns = 0 if begin else by_ns  # what was right before it was doubted stays right
+    begin, by_ns = doubt
+    levels = [high for high, seconds in runs for _ in range(seconds)]
     right, wrong = played(levels, begin, end, by_ns)
     last = {each.id: each for each in wrong}
     true = {each.id: each for each in right}
@@ -301,6 +308,21 @@ def test_an_order_of_a_clock_in_doubt_gets_its_true_times() -> None:
     assert entry.order.opened_at_ns == START + 6 * S
 
 
+def test_one_doubt_after_the_other_is_put_right_as_one() -> None:
+    """An order of a first start in 1970 gets its true time when the second start's clock is set."""
+    desk = Desk(start=9 * S)
+    desk.parts = {}
+    desk.set_clock(0, PI)
+    desk.raise_alert()
+    desk.wait(2)
+    desk.set_clock(-5 * S, PI + 1)
+    desk.wait(1)
+    desk.set_clock(START, 0)
+    (entry,) = desk.core._desk.ledger.entries.values()
+    assert entry.order.opened_at_ns == START + 4 * S
+    assert entry.order.deadline_at_ns == START + 34 * S
+
+
 def test_cleared_alerts_are_remembered_through_a_jump() -> None:
     """What wakes nobody any more wakes nobody because a clock was set: memory does not age by a jump."""
     desk = Desk(start=5 * S)
@@ -311,6 +333,7 @@ def test_cleared_alerts_are_remembered_through_a_jump() -> None:
     desk.took(desk.core.handle(Alerts(agent="d", epoch="e", seq=2, lowest=1, at_ns=0, records=(over,))))
     desk.set_clock(START, 0)
     desk.wait(5)
+    assert alert().id in desk.core._desk.memory.seen
     assert desk.raise_alert() == []
 
 
