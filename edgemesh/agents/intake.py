@@ -51,9 +51,9 @@ class Intake:
         self.stats.samples += len(samples)
         self._runtime.offer(Offered(samples, settle))
 
-    async def room(self) -> None:
-        """Return when few steps are waiting and the readers are not too far behind."""
-        while self._runtime.waiting > self._room_items or self._behind() > self._backlog_rows:
+    async def room(self, *, follow: bool = False) -> None:
+        """See `edgemesh.drivers.contract.Inlet.room`: few steps are waiting."""
+        while self._runtime.waiting > self._room_items or (follow and self._behind() > self._backlog_rows):
             await asyncio.sleep(ROOM_POLL_S)
 
     @property

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections import deque
 from collections.abc import Sequence
 
 import msgspec
@@ -48,6 +49,7 @@ class Storage:
         self._engine = engine
         self._drops = engine.writes == READINGS
         self._keep_s, self._hold_s = keep_s, hold_s
+        self._had: deque[tuple[float, int]] = deque()
         self._now_s = time.monotonic()
         self._counter = written_bytes() or 0
         self._writes = Writes(write_budget, written=self._counter, now_s=self._now_s)
@@ -179,7 +181,7 @@ class Storage:
 
     def keep_house(self, needed: int) -> None:
         """Prune, trim, let go what waits for too long, take the reserve again, and look how fast the disk fills."""
-        self._engine.keep_house(needed, keep_s=self._keep_s)
+        self._engine.keep_house(self._had_for_long(needed), keep_s=self._keep_s)
         if self._drops and self._hold_s is not None:
             self._let_go(needed, self._hold_s)
         room = self._journal.room
@@ -189,6 +191,19 @@ class Storage:
         if room.tight and room.relax():
             logger.warning("%s: the disk has room again", self._journal.agent)
         self._filling.note(room.left_bytes(), time.monotonic())
+
+    def _had_for_long(self, needed: int) -> int:
+        """The row up to which all readers had everything `keep_s` ago.
+
+        Rows of a backlog are old when they are read at last; a newcomer has to warm up on them all the same.
+        """
+        now_s = time.monotonic()
+        if not self._had or needed > self._had[-1][1]:
+            self._had.append((now_s, needed))
+        while len(self._had) > 1 and now_s - self._had[1][0] >= self._keep_s:
+            self._had.popleft()
+        since_s, had = self._had[0]
+        return had if now_s - since_s >= self._keep_s else 0
 
     def _let_go(self, needed: int, hold_s: float) -> None:
         """Drop readings that wait longer than they may for a reader."""

@@ -31,8 +31,12 @@ class Inlet(Protocol):
         """
         ...
 
-    async def room(self) -> None:
-        """Return when the gateway can take more; a driver that could flood it waits here before it puts."""
+    async def room(self, *, follow: bool = False) -> None:
+        """Return when the gateway can take more; a driver that could flood it waits here before it puts.
+
+        With `follow` also until the readers are not far behind: for what can as well be played later, a recording. What
+        is measured now does not wait for readers that are cut off; it goes into the log.
+        """
         ...
 
     def reject(self, reason: str, origin: str, payload: bytes, detail: str = "") -> None:

@@ -34,7 +34,7 @@ class FakeInlet:
         if settle is not None:
             settle()
 
-    async def room(self) -> None:
+    async def room(self, *, follow: bool = False) -> None:
         self.waits += 1
         await asyncio.sleep(0)
 

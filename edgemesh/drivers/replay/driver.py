@@ -62,7 +62,7 @@ class Replay:
 
 async def _put(inlet: Inlet, block: list[Sample]) -> None:
     if block:
-        await inlet.room()
+        await inlet.room(follow=True)
         inlet.put(block)
     await asyncio.sleep(0)
 

@@ -128,7 +128,8 @@ def test_room_waits_for_the_readers(tmp_path: Path, until: Until) -> None:
             for value in range(10):
                 intake.put([make_sample(float(value), source=SOURCE)])
                 await until(lambda: not site.agents["gw"].waiting)
-            room = asyncio.create_task(intake.room())
+            await asyncio.wait_for(intake.room(), 5)  # what is measured now does not wait for them
+            room = asyncio.create_task(intake.room(follow=True))
             await asyncio.sleep(0.05)
             assert not room.done()
             site.add("rec", Role.RECORDER, Keeper)

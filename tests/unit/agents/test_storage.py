@@ -58,10 +58,11 @@ class Kit:
         max_bytes: int | None = None,
         reserve: int = 0,
         hold_s: float = 1e6,
+        keep_s: float = 600.0,
     ) -> None:
         self.journal = Journal.open(path, "gw", max_bytes=max_bytes, reserve_bytes=reserve)
         self.engine = Engine(self.journal, GatewayCore, SystemClock(), writes=writes)
-        self.storage = Storage(self.engine, hold_s=hold_s)
+        self.storage = Storage(self.engine, hold_s=hold_s, keep_s=keep_s)
 
     def append(self, count: int = 1, at_ns: int | None = None) -> None:
         for _ in range(count):
@@ -399,3 +400,24 @@ def test_a_log_that_can_not_be_mended_is_begun_anew(
 
     asyncio.run(body())
     assert "moved aside" in caplog.text
+
+
+def test_rows_are_kept_for_newcomers_after_they_were_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rows of a backlog are old when they are read at last; they stay for `keep` all the same."""
+    kit = Kit(tmp_path / "gw.db", keep_s=60.0)
+    now_s = 1_000.0
+    monkeypatch.setattr("edgemesh.agents.storage.time.monotonic", lambda: now_s)
+    with closing(kit.journal):
+        kit.append(9, at_ns=kit.engine.clock.now_ns() - 3_600 * 10**9)
+        kit.storage.keep_house(needed=0)
+        now_s += 100.0
+        kit.storage.keep_house(needed=4)
+        now_s += 50.0
+        kit.storage.keep_house(needed=8)
+        assert kit.journal.lowest == 1
+        now_s += 15.0
+        kit.storage.keep_house(needed=9)
+        assert kit.journal.lowest == 5
+        now_s += 50.0
+        kit.storage.keep_house(needed=9)
+        assert kit.journal.lowest == 9
