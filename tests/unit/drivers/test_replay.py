@@ -124,7 +124,7 @@ def test_pace(tmp_path: Path) -> None:
     async def timed() -> None:
         clock = asyncio.get_running_loop().time
         began = clock()
-        inlet.room = lambda *, follow: _note(came, clock() - began)  # type: ignore[method-assign]
+        inlet.room = lambda *, follow: _note(came, clock() - began)  # type: ignore[method-assign, assignment, misc]
         settings = Settings(path=str(record(tmp_path / "a.csv", seconds(11))), speed=100.0)
         await asyncio.wait_for(replay.create(settings).run(inlet), 10.0)
 
