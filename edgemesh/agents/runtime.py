@@ -95,7 +95,7 @@ class Runtime:
         self._republish = False
         self._shown: dict[str, bytes] = {}
         self._retry_s, self._wait_s = 0.0, RETRY_S[0]
-        self._resting = False
+        self._resting = self._has_to_rest = False
         self._told: dict[str, tuple[str, int]] = {}
         self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix=self.name)
         self._tasks: list[asyncio.Task[None]] = []
@@ -351,6 +351,7 @@ class Runtime:
         except LogError as error:
             await self._fail(error)
             return
+        self._has_to_rest = bool(self._current)
         self._current = []
         self._wait_s = RETRY_S[0]
         self.storage.kept()
@@ -401,8 +402,9 @@ class Runtime:
     async def _rest(self) -> None:
         """Let what comes in gather, for a write budget to last or because nobody waits for our commits."""
         rest_s = max(REST_S if self._rests else 0.0, self.storage.rest_s)
-        if rest_s <= 0.0 or not self.waiting or self._retry_s > time.monotonic():
+        if rest_s <= 0.0 or not self._has_to_rest:
             return
+        self._has_to_rest = False
         ends_s = time.monotonic() + rest_s
         self._resting = True
         while not self._stopping and len(self._inbox) < MAX_ITEMS and (left_s := ends_s - time.monotonic()) > 0.0:

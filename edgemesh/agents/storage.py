@@ -9,6 +9,7 @@ import logging
 import time
 from collections import deque
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import msgspec
 
@@ -25,11 +26,38 @@ logger = logging.getLogger(__name__)
 DROP_BYTES = (256 * 1024, 16 * 1024 * 1024)
 """What gives way at once: at first, and at most; it doubles while it is not enough."""
 DROP_ROWS = 4_096
-TOLD_S = 60.0
-"""A card tells of readings that gave way for so long after the last, of which the link was up all the time."""
 READINGS = "readings"
 
 _batches = msgspec.json.Decoder(tuple[Batch, ...])
+
+
+FULL = "the log is full: the oldest readings give way"
+DAMAGED = "rows of the log were damaged"
+
+
+@dataclass(slots=True)
+class _Loss:
+    """A loss that goes on, or of which perhaps nobody has heard: `what` happened, when the log had come to row `head`.
+
+    It stands until every reader has got past that row, and a little longer: then there is a detector that hears cards.
+    """
+
+    mended: int
+    what: str = ""
+    head: int = 0
+    passed: bool = False
+
+    def note(self, what: str, head: int) -> None:
+        """Something of the log is gone."""
+        self.what, self.head, self.passed = what, head, False
+
+    def is_over(self, needed: int) -> bool:
+        """Ask from time to time; True once, the second time that all readers are past it."""
+        over = bool(self.what) and self.passed and needed >= self.head
+        self.passed = needed >= self.head
+        if over:
+            self.what = ""
+        return over
 
 
 class Storage:
@@ -57,7 +85,7 @@ class Storage:
         self._filling = Filling()
         self._amount = DROP_BYTES[0]
         self._failure = ""
-        self._gave_way = False
+        self._loss = _Loss(self._journal.mended)
         self._complaint = ""
         self._hold_left_s: float | None = None
         self._overspent = False
@@ -85,8 +113,8 @@ class Storage:
         """What this agent can't do now, for people; empty: all is well."""
         if self._failure:
             return f"can't keep what comes in: {self._failure}"[:200]
-        if self._gave_way:
-            return "the log is full: the oldest readings give way"
+        if self._loss.what:
+            return self._loss.what
         return "the disk is full: the log makes do with the room it has" if self._journal.room.tight else ""
 
     def stats(self) -> dict[str, float]:
@@ -110,7 +138,10 @@ class Storage:
         return self._writes.rest_s if self._paced else 0.0
 
     def beat(self) -> None:
-        """Call it once a second: take note of what was written meanwhile."""
+        """Call it once a second: take note of what was written and damaged meanwhile."""
+        if self._journal.mended > self._loss.mended:
+            self._loss.mended = self._journal.mended
+            self._loss.note(DAMAGED, self._journal.head)
         written = written_bytes()
         if written is not None:
             self._writes.note(written, time.monotonic())
@@ -177,7 +208,8 @@ class Storage:
         self._journal.drop(rows[-1].seq, lost=lost)
         if lost:
             self.dropped += lost
-            self._gave_way = self._say(self._gave_way, "the log is full: the oldest readings give way")
+            self._say(self._loss.what == FULL, FULL)
+            self._loss.note(FULL, self._journal.head)
 
     def keep_house(self, needed: int) -> None:
         """Prune, trim, let go what waits for too long, take the reserve again, and look how fast the disk fills."""
@@ -185,9 +217,8 @@ class Storage:
         if self._drops and self._hold_s is not None:
             self._let_go(needed, self._hold_s)
         room = self._journal.room
-        if self._gave_way and needed >= self._journal.lowest - 1:
-            self._gave_way = False
-            logger.warning("%s: the log has room again", self._journal.agent)
+        if self._loss.is_over(needed):
+            logger.warning("%s: nothing of the log gets lost any more", self._journal.agent)
         if room.tight and room.relax():
             logger.warning("%s: the disk has room again", self._journal.agent)
         self._filling.note(room.left_bytes(), time.monotonic())
@@ -248,10 +279,9 @@ class Storage:
             logger.error("%s: %s", self._journal.agent, found)
         self._journal.found.clear()
 
-    def _say(self, said: bool, text: str) -> bool:
+    def _say(self, said: bool, text: str) -> None:
         if not said:
             logger.error("%s: %s", self._journal.agent, text)
-        return True
 
 
 def _readings(row: Row) -> int:
