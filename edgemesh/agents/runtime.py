@@ -21,6 +21,7 @@ from edgemesh.agents.card import HEARTBEAT_S, make_card
 from edgemesh.agents.engine import Engine
 from edgemesh.agents.feed import Feed
 from edgemesh.agents.items import ClockSet, Given, Heard, Item, Met, Noticed, Outcome, Settle, Spoiled, Taken
+from edgemesh.agents.namesakes import Namesakes
 from edgemesh.agents.presence import PresenceTracker
 from edgemesh.agents.reader import Reader
 from edgemesh.agents.roles import ROLES
@@ -100,6 +101,7 @@ class Runtime:
         self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix=self.name)
         self._tasks: list[asyncio.Task[None]] = []
         self._presence = PresenceTracker()
+        self._namesakes = Namesakes()
         self._group = group or role.value
         self.reader = Reader(bus, topics, engine.journal.cursors(), group=self._group, traits=self._traits)
         self.feed: Feed | None = None
@@ -230,6 +232,11 @@ class Runtime:
             card = codec.decode_card(message.payload, agent=parse(message.topic).name)
             now_s = time.monotonic()
             self.reader.saw(card, now_s)
+            if self._namesakes.hear(card, retained=message.retained):
+                logger.error(
+                    "%s: two agents run under the name %s and push each other off the bus; stop one or rename it "
+                    "(nothing is lost: each keeps a log of its own)", self.name, card.agent,
+                )  # fmt: skip
             if self._traits.owned:
                 self._hear_trouble(card)
             if self._traits.watches_cards:
@@ -481,6 +488,7 @@ class Runtime:
         stats = {
             "waiting": float(self.waiting),
             "halted": float(len(self.engine.unread.halted)),
+            "namesakes": float(len(self._namesakes.found)),
             "clock_doubted": float(self._clock.doubt != 0),
             "clock_turns": float(self._clock.turns),
         }
