@@ -11,6 +11,7 @@ import argparse
 import asyncio
 import contextlib
 import functools
+import importlib
 import importlib.util
 import itertools
 import json
@@ -25,9 +26,10 @@ import sys
 import tempfile
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 from edgemesh.bus.address import Address, parse_addresses
 from edgemesh.bus.contract import Message
@@ -482,8 +484,7 @@ async def measure_asyncio(options: Options) -> Result:
 async def measure_autogen(options: Options) -> Result:
     """An agent framework's distributed runtime: a host, a detector and a scheduler, each a process of its own."""
     sys.path.insert(0, str(BASELINES))
-    import autogen_grpc as rival
-
+    rival = importlib.import_module("autogen_grpc")
     result = Result("AutoGen's gRPC runtime")
     async with scene(options, broker=False) as (processes, _):
         with socket.socket() as probe:
@@ -503,7 +504,9 @@ async def measure_autogen(options: Options) -> Result:
             return True
 
         load = Load(send)
-        runtime = await rival.play_executor(address, lambda asset: load.heard(json.dumps({"orders": [{"asset": asset}]}).encode()))
+        runtime = await rival.play_executor(
+            address, lambda asset: load.heard(json.dumps({"orders": [{"asset": asset}]}).encode())
+        )
         try:
             await warm_up(load, processes, options)
             await result.take_steady(load, processes, options.seconds / 2, options.metrics)
@@ -546,7 +549,7 @@ def fsync_ms(folder: Path) -> float:
 
 
 async def measure(options: Options) -> list[Result]:
-    measures = [
+    measures: list[Callable[[Options], Coroutine[Any, Any, Result]]] = [
         functools.partial(measure_chain, split=True),
         functools.partial(measure_chain, split=False),
         measure_paho,

@@ -1,7 +1,8 @@
+# mypy: disable-error-code="misc,untyped-decorator"
 """The threshold job on AutoGen's distributed runtime: `python autogen_grpc.py host|detector|scheduler HOST:PORT`.
 
-Device -> host -> detector -> host -> scheduler -> host -> executor, each hop a gRPC message with a JSON payload. An agent
-framework with the same division of work as edgemesh, and nothing on any disk. Needs `autogen-core` and
+Device -> host -> detector -> host -> scheduler -> host -> executor, each hop a gRPC message with a JSON payload. An
+agent framework with the same division of work as edgemesh, and nothing on any disk. Needs `autogen-core` and
 `autogen-ext[grpc]`, which edgemesh itself does not.
 """
 
