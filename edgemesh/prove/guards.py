@@ -7,6 +7,7 @@ Production code has no switches. A guard is left off by patching it in one proce
 from __future__ import annotations
 
 import importlib
+import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -339,18 +340,17 @@ def _fence() -> None:
 
         return follow
 
-    def make_continue(original: Any) -> Any:
-        def go_on(self: Any, job: Any, order: Any, now: Any) -> Any:
-            if order.attempt <= job.order.attempt:
-                return []
-            self._job = None
-            return self._take(order, now)
-
-        return go_on
-
-    swap(listing.Order, "key", lambda _: property(lambda order: f"{order.order}.{order.attempt}"))
+    swap(listing.Order, "key", lambda _: property(lambda order: f"{order.order}.{order.attempt}.{os.getpid()}"))
     swap(executor.Executor, "follow", make_follow)
-    swap(executor.Executor, "_continue", make_continue)
+
+
+def _grant() -> None:
+    executor = importlib.import_module("firmware_sim.executor")
+
+    def start(self: Any, job: Any, now: Any) -> Any:
+        return [*self._begin(job, now), self._say(job.order, "started", now)]
+
+    executor.Executor._PHASE_ENDS[executor.Phase.TRAVELLING] = start
 
 
 def _nothing() -> None:
@@ -384,6 +384,9 @@ GUARDS = {
     "clock": Guard(
         "time goes on at its rate whatever the wall clock is set to, and says when it can't be believed", _clock
     ),
-    "fence": Guard("an executor does an order once, whatever attempt or epoch it comes under", _fence, FIRMWARE),
+    "fence": Guard(
+        "an executor does an order once, whatever attempt or epoch it comes under, over a restart too", _fence, FIRMWARE
+    ),
+    "grant": Guard("an executor begins when its list says so, not when it has said so", _grant, FIRMWARE),
 }
 """By the names that `--without` takes."""

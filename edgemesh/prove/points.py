@@ -170,18 +170,31 @@ def _before_settle(hit: Callable[[], None]) -> None:
     swap(Runtime, "_act", make_act)
 
 
+def _before_begun(hit: Callable[[], None]) -> None:
+    executor = importlib.import_module("firmware_sim.executor")
+
+    def make_begin(original: Any) -> Any:
+        def begin(self: Any, job: Any, now: Any) -> Any:
+            if job.order.key not in self.memory.begun:
+                hit()
+            return original(self, job, now)
+
+        return begin
+
+    swap(executor.Executor, "_begin", make_begin)
+
+
 def _after_begun(hit: Callable[[], None]) -> None:
     crew = importlib.import_module("firmware_sim.crew")
 
-    def make_answer(original: Any) -> Any:
-        def answer(self: Any, said: Any) -> None:
-            original(self, said)
-            if said.mark.answer == "started" and not said.again:
-                hit()
+    def make_begin(original: Any) -> Any:
+        def begin(self: Any, begun: Any) -> None:
+            original(self, begun)
+            hit()
 
-        return answer
+        return begin
 
-    swap(crew.Member, "_answer", make_answer)
+    swap(crew.Member, "_begin", make_begin)
 
 
 POINTS = {
@@ -191,6 +204,7 @@ POINTS = {
     "commit.after": Point("between the commit and all that rests on it", _after_commit),
     "publish.after": Point("a pack was handed to the connection, and may not be on its way yet", _after_publish),
     "settle.before": Point("pack and watermark are handed over, the message is not settled", _before_settle),
-    "begun.after": Point("an executor has begun the work, and nobody was told", _after_begun, FIRMWARE),
+    "begun.before": Point("an executor has leave to begin, and has not noted that it does", _before_begun, FIRMWARE),
+    "begun.after": Point("an executor has begun the work, and has told nobody since", _after_begun, FIRMWARE),
 }
 """By the names that `--fail` takes."""

@@ -11,7 +11,7 @@ from pathlib import Path
 import aiomqtt
 
 from firmware_sim.broker import Broker, Watch
-from firmware_sim.executor import Answer, Effect, Executor, Habits, Mend, Now, Save
+from firmware_sim.executor import Answer, Begin, Effect, Executor, Habits, Mend, Now, Save
 from firmware_sim.link import Lane, Link, Outgoing
 from firmware_sim.listing import Order, decode
 from firmware_sim.memory import Memory, MemoryFile
@@ -24,8 +24,8 @@ log = logging.getLogger("firmware_sim")
 class Member:
     """A person at work: hears the dispatch list and the hall, and carries out what the executor decides.
 
-    With `file` the executor's memory survives kill -9; it is on the disk before any answer that rests on it. With
-    `ledger` each start of work is a line of that file: `ORDER ATTEMPT NAME AT_NS`.
+    With `file` the executor's memory survives kill -9; it is on the disk before any effect that rests on it. With
+    `ledger` each beginning of work is a line of that file: `ORDER ATTEMPT NAME AT_NS`.
     """
 
     def __init__(
@@ -123,6 +123,8 @@ class Member:
                     self._file.save(effect.memory)
             case Answer():
                 self._answer(effect)
+            case Begin():
+                self._begin(effect)
             case Mend():
                 self._answers.put(self._repair_topic, self._repair(effect.order))
 
@@ -134,12 +136,16 @@ class Member:
         if answer.again:
             return
         mark = answer.mark
-        if mark.answer == "started" and self._ledger is not None:
-            with self._ledger.open("a", encoding="utf-8") as ledger:
-                ledger.write(f"{answer.order} {mark.attempt} {self._person.name} {mark.at_ns}\n")
         log.info("%s: order %s attempt %d %s %s", self._person.name, answer.order[:8], mark.attempt,
                  mark.answer, f"({mark.note})" if mark.note else "")  # fmt: skip
         self._show()
+
+    def _begin(self, begun: Begin) -> None:
+        name, order, mark = self._person.name, begun.order.order, begun.mark
+        if self._ledger is not None:
+            with self._ledger.open("a", encoding="utf-8") as ledger:
+                ledger.write(f"{order} {mark.attempt} {name} {mark.at_ns}\n")
+        log.info("%s: order %s attempt %d begun", name, order[:8], mark.attempt)
 
     def _repair(self, order: Order) -> bytes:
         body = {

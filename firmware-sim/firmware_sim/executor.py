@@ -1,12 +1,14 @@
 """How one member of the crew deals with orders: a pure state machine, values in, effects out.
 
 The retained dispatch list is the truth about what is to be done; answers are idempotent by (order, attempt, answer)
-and are sent again while the list is behind them. Two fences keep work from being done twice: lists of a lower epoch
-are ignored, and an order that was begun is never started again, whatever attempt number it carries; only one that was
-reopened, because the sensor did not agree, is work anew.
+and are sent again while the list is behind them. `started` is the wish to begin; the work begins when the list shows the
+order in progress, so work that may have begun is never given to somebody else because this one is gone. Two fences keep
+work from being done twice: lists of a lower epoch are ignored, and an order that was begun is never begun again,
+whatever attempt number it carries; only one that was reopened, because the sensor did not agree, is work anew.
 """
 
 import json
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
@@ -24,6 +26,8 @@ GRACE_S = 1.0
 
 ANSWER_RANK = {"accepted": 1, "started": 2, "done": 3, "refused": 3, "failed": 3}
 """The rank that the listed state of an order has once the scheduler has understood the answer."""
+GRANTED = "in_progress"
+"""The listed state in which the work may begin: whoever has the order in this state keeps it, dead or alive."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +72,14 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True)
+class Begin:
+    """Effect: the work on this order begins now, for the first time; `mark` is on record."""
+
+    order: Order
+    mark: Mark
+
+
+@dataclass(frozen=True, slots=True)
 class Mend:
     """Effect: lay hands on the machine of this order."""
 
@@ -81,21 +93,26 @@ class Save:
     memory: str
 
 
-Effect = Answer | Mend | Save
+Effect = Answer | Begin | Mend | Save
 
 
 class Phase(Enum):
-    """Where somebody is with an order."""
+    """Where somebody is with an order. READY: on the spot, waiting for leave to begin."""
 
     THINKING = "thinking"
     TRAVELLING = "travelling"
+    READY = "ready"
     WORKING = "working"
     MENDING = "mending"
 
 
+AT_WORK = frozenset({Phase.WORKING, Phase.MENDING})
+"""Phases in which the work has begun."""
+
+
 @dataclass(slots=True)
 class Job:
-    """The one order in hand; the phase ends at `due_s` of the monotonic clock."""
+    """The one order in hand; the phase ends at `due_s` of the monotonic clock (READY: never by itself)."""
 
     order: Order
     phase: Phase
@@ -146,7 +163,7 @@ class Executor:
     def wake_s(self) -> float | None:
         """When `tick` has something to do next, on the monotonic clock; None: nothing is pending."""
         due = [given.sent_s + RETRY_S for order, given in self._given.items() if self._behind(order, given)]
-        if self._job is not None:
+        if self._job is not None and self._job.phase is not Phase.READY:
             due.append(self._job.due_s)
         return min(due, default=None)
 
@@ -166,68 +183,87 @@ class Executor:
             if known is None or known.attempt < order.attempt:
                 self._listed[order.order] = order
         self._given = {order: given for order, given in self._given.items() if order in self._listed}
-        job = self._job
-        if job is not None and self._over(job.order.order):
+        if self._job is not None and self._over(self._job.order):
             self._job = None
         for order in self._listed.values():
             effects += self._consider(order, now)
         return effects
 
-    def _over(self, order: str) -> bool:
+    def _over(self, order: Order) -> bool:
         """Whether an order is withdrawn, or finished in the eyes of the scheduler."""
-        listed = self._listed.get(order)
-        return listed is None or listed.rank >= ANSWER_RANK["done"]
+        listed = self._listed.get(order.order)
+        return listed is None or (listed.rank >= ANSWER_RANK["done"] and listed.attempt >= order.attempt)
 
     def _consider(self, order: Order, now: Now) -> list[Effect]:
-        """What a listed order calls for that was not answered under this attempt yet."""
+        """What a listed order calls for: leave to begin is used, and what has no answer under this attempt gets one."""
+        if order.rank >= ANSWER_RANK["done"]:
+            return []
+        job = self._job
+        if job is not None and job.order.order == order.order:
+            return self._continue(job, order, now)
         given = self._given.get(order.order)
-        if order.rank >= ANSWER_RANK["done"] or (given is not None and given.mark.attempt >= order.attempt):
+        if given is not None and given.mark.attempt >= order.attempt:
             return []
         settled = self.memory.settled.get(order.key)
         if settled is not None:
             return [self._say(order, settled.answer, now, settled.at_ns, settled.note)]
-        if self._job is not None:
-            if self._job.order.order != order.order:
-                return [self._say(order, "refused", now, note="busy with another order")]
-            return self._continue(self._job, order, now)
+        if job is not None:
+            return [self._say(order, "refused", now, note="busy with another order")]
         if order.skills and not set(order.skills) & set(self.skills):
             return [self._say(order, "refused", now, note=f"no {' or '.join(order.skills)}")]
         return self._take(order, now)
 
     def _continue(self, job: Job, order: Order, now: Now) -> list[Effect]:
-        """The order in hand was given again under a higher attempt: go on with it."""
-        if order.attempt <= job.order.attempt:
+        """The order in hand is listed: it may begin, or was given again under a higher attempt and is gone on with."""
+        if order.attempt < job.order.attempt:
             return []
+        if order.key != job.order.key:
+            self._job = None
+            return self._consider(order, now)
+        anew = order.attempt > job.order.attempt
         job.order = order
-        if job.phase is Phase.THINKING or order.rank >= ANSWER_RANK["accepted"]:
+        if order.state == GRANTED:
+            return [] if job.phase in AT_WORK else self._begin(job, now)
+        if not anew or job.phase is Phase.THINKING:
             return []
-        return [self._say(order, "accepted", now)]
+        if job.phase is Phase.READY:  # the wish was for another attempt; `tick` says it anew
+            job.phase, job.due_s = Phase.TRAVELLING, now.mono_s
+        answer = "started" if job.phase in AT_WORK else "accepted"
+        return [] if order.rank >= ANSWER_RANK[answer] else [self._say(order, answer, now)]
 
     def _take(self, order: Order, now: Now) -> list[Effect]:
         """Makes an order the job in hand; one that was under way before a crash or a withdrawal is gone on with."""
         if (order.order, order.attempt) in self._ignored:
             return []
-        effects: list[Effect] = []
-        if order.state == "in_progress" and order.key not in self.memory.begun:
-            self.memory.begun[order.key] = Mark("started", order.attempt, now.at_ns)
-            effects.append(self._save())
         begun = self.memory.begun.get(order.key)
+        under_way = begun is not None or order.state == GRANTED
         rng = Random(f"{self.seed}:{self.name}:{order.order}:{order.attempt}")
         silent, refuses = rng.random() < self.habits.silence, rng.random() < self.habits.refusal
-        if silent and begun is None:
+        if silent and not under_way:
             self._ignored.add((order.order, order.attempt))
-            return effects
+            return []
         think_s, travel_s, work_s = (
             rng.uniform(*bounds) for bounds in (self.habits.think_s, self.habits.travel_s, self.habits.work_s)
         )
-        self._job = Job(order, Phase.THINKING, now.mono_s + think_s, travel_s, work_s, refuses and begun is None)
+        job = self._job = Job(
+            order, Phase.THINKING, now.mono_s + think_s, travel_s, work_s, refuses and not under_way
+        )
+        if order.state == GRANTED:
+            return self._begin(job, now)
         if begun is not None and begun.attempt == order.attempt:
-            self._job.phase, self._job.due_s = Phase.WORKING, now.mono_s + work_s
-            if order.rank < ANSWER_RANK["started"]:
-                effects.append(self._say(order, "started", now, begun.at_ns, again=True))
-        elif order.rank >= ANSWER_RANK["accepted"]:
-            self._job.phase, self._job.due_s = Phase.TRAVELLING, now.mono_s + travel_s
-        return effects
+            job.phase, job.due_s = Phase.READY, math.inf
+            return [self._say(order, "started", now, begun.at_ns, again=True)]
+        if order.rank >= ANSWER_RANK["accepted"]:
+            job.phase, job.due_s = Phase.TRAVELLING, now.mono_s + travel_s
+        return []
+
+    def _begin(self, job: Job, now: Now) -> list[Effect]:
+        """Begins the work, on record first; work begun before (a crash, a withdrawal) is only gone on with."""
+        job.phase, job.due_s = Phase.WORKING, now.mono_s + job.work_s
+        if job.order.key in self.memory.begun:
+            return []
+        mark = self.memory.begun[job.order.key] = Mark("started", job.order.attempt, now.at_ns)
+        return [self._save(), Begin(job.order, mark)]
 
     def tick(self, now: Now) -> list[Effect]:
         """Time has come to `now`: phases end, and answers that nobody heard are sent again."""
@@ -248,13 +284,9 @@ class Executor:
         return [self._say(job.order, "accepted", now)]
 
     def _start(self, job: Job, now: Now) -> list[Effect]:
-        """Begins the work, on record first; work begun before (a crash, a withdrawal) is only gone on with."""
-        job.phase, job.due_s = Phase.WORKING, now.mono_s + job.work_s
-        begun = self.memory.begun.get(job.order.key)
-        if begun is not None:
-            return []
-        self.memory.begun[job.order.key] = Mark("started", job.order.attempt, now.at_ns)
-        return [self._save(), self._say(job.order, "started", now)]
+        """On the spot: asks for leave to begin, which the list gives."""
+        job.phase, job.due_s = Phase.READY, math.inf
+        return [self._say(job.order, "started", now)]
 
     def _mend(self, job: Job, now: Now) -> list[Effect]:
         job.phase, job.due_s = Phase.MENDING, now.mono_s + GRACE_S

@@ -54,6 +54,7 @@ def test_at_the_worst_instant(drill: str) -> None:
         ("cursor", "readings doubled", "--only=recorder_at_points --short"),
         ("settle-after-commit", "readings lost", "--only=gateway_at_points --short"),
         ("fence", "orders started twice", "--only=executor_at_begin --short"),
+        ("grant", "orders started twice", "--only=executor_at_begin --short"),
         pytest.param("gap", "lost", "--only=recorder_at_points --short", marks=long),
         pytest.param("transaction", "lost", "--only=recorder_at_points --short", marks=long),
         pytest.param("transaction", "lost", "--only=scheduler_at_points --short", marks=long),

@@ -1,4 +1,4 @@
-"""An executor that dies just as it has begun the work, before anybody was told: the order comes to it once more."""
+"""Executors that die just as they begin the work: it is begun once, and comes to its end, whoever had the order."""
 
 from __future__ import annotations
 
@@ -10,13 +10,14 @@ from edgemesh.errors import StoreError
 from edgemesh.launch.plant import journal_file
 from edgemesh.launch.report import quantiles
 from edgemesh.prove.drill import Drill, Finding, Ground, broken_by
-from edgemesh.prove.site import CREW
 from edgemesh.prove.stand import DRAIN_S, RECOVER_S, Stand, StuckError
 from edgemesh.store.history import History
 
 KILLS, KILLS_SHORT = 30, 2
 RATE = 20.0
-"""Readings a second: about as many orders as one person can do."""
+"""Readings a second."""
+POINTS = ("begun.after", "begun.after", "begun.before")
+"""In turn."""
 SOON_S = 6.0
 """Where a guard is off, all the other orders are not waited for."""
 NEXT = 3
@@ -34,10 +35,9 @@ def done(stand: Stand) -> int:
 
 
 async def run(ground: Ground) -> Finding:
-    """Leave one person of the crew, who dies again and again at the same point."""
+    """Let the whole crew die again and again, each time as one of them begins the work."""
     stand = ground.stand(rate=RATE)
     crew = stand.site.programs["crew"]
-    crew.arguments = [each for each in crew.arguments if not any(f"={name}:" in each for name in CREW[1:])]
     whole, chance = list(crew.switches), random.Random(f"{ground.seed}:executor")
     felt: list[float] = []
     kills = KILLS_SHORT if ground.short else KILLS
@@ -45,7 +45,7 @@ async def run(ground: Ground) -> Finding:
         for number in range(kills):
             ground.say(f"{number} of {kills} deaths")
             await crew.kill()
-            crew.switches = [*whole, f"--fail=begun.after:{chance.randint(1, NEXT)}:kill"]
+            crew.switches = [*whole, f"--fail={POINTS[number % len(POINTS)]}:{chance.randint(1, NEXT)}:kill"]
             await crew.start()
             assert crew.process is not None
             try:
@@ -77,9 +77,9 @@ DRILLS = (
     Drill(
         "F6",
         "executor_at_begin",
-        "killed when the work is begun and nobody was told",
-        "the order comes again under another attempt; its work is not begun again",
+        "killed when the work begins, before and after it is on record",
+        "every order comes to its end, no work is begun twice",
         run,
-        ("fence",),
+        ("grant", "fence"),
     ),
 )

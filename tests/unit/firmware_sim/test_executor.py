@@ -1,13 +1,14 @@
-"""A crew member answers truthfully, again when not heard, and starts no order twice, whatever happens."""
+"""A crew member answers truthfully, again when not heard, and begins no order twice, nor without leave, whatever happens."""
 
 import json
+from dataclasses import replace
 
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from firmware_sim.executor import RETRY_S, Answer, Effect, Executor, Habits, Mend, Now, Save
+from firmware_sim.executor import RETRY_S, Answer, Begin, Effect, Executor, Habits, Mend, Now, Save
 from firmware_sim.listing import Listing, Order
 from firmware_sim.memory import Memory
 
@@ -42,6 +43,8 @@ def words(effects: list[Effect]) -> list[str]:
     for effect in effects:
         if isinstance(effect, Answer):
             found.append(f"{effect.mark.answer} {effect.order}/{effect.mark.attempt}")
+        elif isinstance(effect, Begin):
+            found.append(f"begin {effect.order.order}/{effect.mark.attempt}")
         elif isinstance(effect, Mend):
             found.append(f"mend {effect.order.asset}")
     return found
@@ -64,8 +67,8 @@ def finish(desk: Desk, fits: bool = True) -> list[str]:
 
 
 def test_from_dispatch_to_done() -> None:
-    """Think, accept, travel, start, work, mend, done."""
-    assert finish(Desk()) == ["accepted a/1", "started a/1", "mend pump-101", "done a/1"]
+    """Think, accept, travel, ask for leave, begin, work, mend, done."""
+    assert finish(Desk()) == ["accepted a/1", "started a/1", "begin a/1", "mend pump-101", "done a/1"]
 
 
 def test_failed_if_the_skill_does_not_fit() -> None:
@@ -110,17 +113,95 @@ def test_done_again_for_a_new_attempt() -> None:
     assert desk.run(10.0) == []
 
 
-def test_withdrawn_while_working() -> None:
-    """Work stops; given again, it is gone on with, not started again."""
-    desk = Desk()
+def begun(desk: Desk) -> None:
+    """Order a/1 is under way."""
     desk.give(order())
     assert desk.run(2.0) == ["accepted a/1", "started a/1"]
+    assert desk.give(order(state="in_progress")) == ["begin a/1"]
+
+
+def test_nothing_begins_without_leave() -> None:
+    """The wish is said again and again; work begins when the list shows the order in progress under this attempt."""
+    desk = Desk()
+    desk.give(order())
+    desk.run(2.0)
+    desk.give(order(state="accepted"))
+    assert desk.run(RETRY_S * 3) == ["started a/1"] * 3
+    desk.executor.follow(Listing(1, (order(attempt=0, state="in_progress"),)), desk.now)
+    assert not desk.executor.memory.begun
+    assert desk.give(order(state="in_progress")) == ["begin a/1"]
+    assert desk.give(order(state="in_progress")) == []
+    assert desk.run(5.0) == ["mend pump-101", "done a/1"]
+
+
+def test_taken_back_before_leave() -> None:
+    """What disappears from the list meanwhile is dropped, and nothing was begun."""
+    desk = Desk()
+    desk.give(order())
+    desk.run(2.0)
+    desk.give()
+    assert desk.executor.load == 0
+    assert desk.run(20.0) == []
+    assert not desk.executor.memory.begun
+
+
+def test_another_attempt_before_leave() -> None:
+    """Accepted and wished for anew; leave for the attempt before counts no more."""
+    desk = Desk()
+    desk.give(order())
+    desk.run(2.0)
+    assert desk.give(order(attempt=2)) + desk.run(0.1) == ["accepted a/2", "started a/2"]
+    assert desk.give(order(state="in_progress")) == []
+    assert desk.give(order(attempt=2, state="in_progress")) == ["begin a/2"]
+
+
+def test_leave_that_comes_early_counts() -> None:
+    """An answer from before a crash was heard late: the list is believed."""
+    desk = Desk()
+    desk.give(order(state="accepted"))
+    assert desk.give(order(state="in_progress")) == ["begin a/1"]
+
+
+def test_waiting_for_leave_needs_no_clock() -> None:
+    """The shell wakes for the next repetition, or not at all."""
+    desk = Desk()
+    desk.give(order())
+    desk.run(2.0)
+    assert desk.executor.wake_s == pytest.approx(101.5 + RETRY_S, abs=0.2)
+    desk.give(order(attempt=0))
+    assert desk.executor.wake_s is None
+
+
+def test_withdrawn_while_working() -> None:
+    """Work stops; given again, it is gone on with when there is leave, not begun again."""
+    desk = Desk()
+    begun(desk)
     desk.give()
     assert desk.run(20.0) == []
     assert desk.executor.load == 0
     desk.give(order(attempt=2))
-    assert [word for word in desk.run(7.0) if word.startswith("started")] == []
-    assert "a" in desk.executor.memory.settled
+    assert desk.run(2.0) == ["accepted a/2", "started a/2"]
+    assert desk.give(order(attempt=2, state="in_progress")) == []
+    assert desk.run(5.0) == ["mend pump-101", "done a/2"]
+
+
+def test_given_again_while_working() -> None:
+    """It is said at once that work is under way, so that nobody else is given it."""
+    desk = Desk()
+    begun(desk)
+    assert desk.give(order(attempt=2)) == ["started a/2"]
+    assert desk.give(order(attempt=2, state="in_progress")) == []
+    assert desk.run(5.0) == ["mend pump-101", "done a/2"]
+
+
+def test_a_list_of_the_past_ends_nothing() -> None:
+    """What became of an earlier attempt does not matter for the one in hand."""
+    desk = Desk()
+    desk.give(order(attempt=2, state="in_progress"))
+    desk.give(order(attempt=1, state="done"))
+    assert desk.executor.load == 1
+    desk.give(order(attempt=2, state="in_progress"))
+    assert desk.run(5.0) == ["mend pump-101", "done a/2"]
 
 
 def test_an_emptied_topic_withdraws_everything() -> None:
@@ -171,43 +252,58 @@ def test_refusal_and_silence_are_habits() -> None:
 
 
 def test_crash_while_working() -> None:
-    """With its memory, a restarted executor goes on where it was and repeats its last answer."""
+    """With its memory, a restarted executor goes on where it was, without beginning anew."""
     desk = Desk()
-    desk.give(order())
-    assert desk.run(2.0) == ["accepted a/1", "started a/1"]
+    begun(desk)
     again = Desk(Memory.from_json(desk.executor.memory.to_json()))
-    assert again.give(order()) == ["started a/1"]
-    assert again.run(5.0) == ["started a/1", "mend pump-101", "done a/1"]
+    assert again.give(order(state="in_progress")) == []
+    assert again.run(5.0) == ["mend pump-101", "done a/1"]
     assert again.executor.memory.begun["a"].at_ns == desk.executor.memory.begun["a"].at_ns
 
 
-def test_a_start_is_one_start() -> None:
-    """What a restarted executor says again is marked so: in a ledger of starts the work was begun once."""
+def test_crash_between_leave_and_work() -> None:
+    """Leave that nobody has used is used after the restart."""
     desk = Desk()
     desk.give(order())
     desk.run(2.0)
     again = Desk(Memory.from_json(desk.executor.memory.to_json()))
-    effects = again.executor.follow(Listing(1, (order(),)), again.now)
+    assert again.give(order(state="in_progress")) == ["begin a/1"]
+
+
+def test_a_list_that_has_forgotten_the_leave() -> None:
+    """Work on record that the list does not know of is wished for again, marked so, and gone on with on leave only."""
+    desk = Desk()
+    begun(desk)
+    again = Desk(Memory.from_json(desk.executor.memory.to_json()))
+    effects = again.executor.follow(Listing(1, (order(state="accepted"),)), again.now)
     assert [(each.mark.answer, each.again) for each in effects if isinstance(each, Answer)] == [("started", True)]
+    assert again.run(RETRY_S + 1.0) == ["started a/1"]
+    assert again.give(order(state="in_progress")) == []
+    assert again.run(5.0) == ["mend pump-101", "done a/1"]
 
 
 def test_without_a_memory_the_list_is_believed() -> None:
-    """An order that is in progress is gone on with."""
+    """An order that is in progress is begun without asking."""
     desk = Desk()
-    desk.give(order(state="in_progress"))
+    assert desk.give(order(state="in_progress")) == ["begin a/1"]
     assert "started a/1" not in desk.run(10.0)
 
 
-def test_on_record_before_it_is_said() -> None:
-    """The memory that knows of the start is saved before the scheduler hears of it."""
+def test_silence_does_not_keep_leave_unused() -> None:
+    """What is in progress in my name is worked on, however silent or unwilling I am."""
+    desk = Desk(habits=Habits(silence=1.0, refusal=1.0))
+    assert desk.give(order(state="in_progress")) == ["begin a/1"]
+
+
+def test_on_record_before_it_is_done() -> None:
+    """The memory that knows of the beginning is saved before the work begins."""
     desk = Desk()
     desk.give(order())
-    desk.run(0.6)
-    desk.mono_s += 1.1
-    save, answer = desk.executor.tick(desk.now)
+    desk.run(2.0)
+    save, begin = desk.executor.follow(Listing(1, (order(state="in_progress"),)), desk.now)
     assert isinstance(save, Save)
-    assert isinstance(answer, Answer)
-    assert Memory.from_json(save.memory).begun["a"].attempt == 1
+    assert isinstance(begin, Begin)
+    assert Memory.from_json(save.memory).begun["a"] == begin.mark
 
 
 def test_answer_payload() -> None:
@@ -257,7 +353,7 @@ class CrashingCrew(RuleBasedStateMachine):
         self.disk = Memory().to_json()
         self.mono_s = 0.0
         self.retained: Listing | None = None
-        self.starts: dict[str, set[tuple[int, int]]] = {}
+        self.starts: dict[str, list[int]] = {}
         self.ends: dict[str, set[str]] = {}
         self.epochs = [0]
         self.restart()
@@ -276,15 +372,24 @@ class CrashingCrew(RuleBasedStateMachine):
                 self.disk = effect.memory
             elif isinstance(effect, Mend):
                 assert effect.order.order not in self.ends
+            elif isinstance(effect, Begin):
+                self.begin(effect)
             else:
                 self.hear(effect)
         if survive is not None:
             self.restart()
 
+    def begin(self, begun: Begin) -> None:
+        name, attempt = begun.order.order, begun.mark.attempt
+        self.starts.setdefault(name, []).append(attempt)
+        assert name not in self.ends, "begun after the end"
+        assert name in Memory.from_json(self.disk).begun, "begun without a record"
+        listed = self.retained.orders if self.retained else ()
+        leave = {(each.order, each.attempt) for each in listed if each.state == "in_progress"}
+        assert (name, attempt) in leave, "begun without leave"
+
     def hear(self, answer: Answer) -> None:
         mark = answer.mark
-        if mark.answer == "started":
-            self.starts.setdefault(answer.order, set()).add((mark.attempt, mark.at_ns))
         if mark.answer in {"done", "failed"}:
             self.ends.setdefault(answer.order, set()).add(mark.answer)
         else:
@@ -339,6 +444,15 @@ def test_a_reopened_order_is_work_anew() -> None:
     assert desk.give(order(attempt=2)) + desk.run(0.1) == ["done a/2"]
     desk.give()
     again = Order("a", 3, "pump-101", skills=("operator",), reopened=1)
-    said = desk.give(again) + desk.run(6.0)
-    assert said[0] == "accepted a/3"
-    assert [said.count(word) for word in ("mend pump-101", "done a/3")] == [1, 1]
+    assert desk.give(again) + desk.run(2.0) == ["accepted a/3", "started a/3"]
+    assert desk.give(replace(again, state="in_progress")) == ["begin a/3"]
+    assert desk.run(5.0) == ["mend pump-101", "done a/3"]
+
+
+def test_reopened_while_working() -> None:
+    """Somebody else did it meanwhile, and it did not help: that is work anew, with leave of its own."""
+    desk = Desk()
+    begun(desk)
+    again = Order("a", 3, "pump-101", skills=("operator",), reopened=1)
+    assert desk.give(again) + desk.run(2.0) == ["accepted a/3", "started a/3"]
+    assert desk.give(replace(again, state="in_progress")) == ["begin a/3"]
