@@ -98,3 +98,12 @@ class OwnerCore(Core, Protocol):
     def release(self, gateway: str) -> Sequence[Alert]:
         """Drop all state of a gateway that now belongs to another; return the alerts that are open on it."""
         ...
+
+
+@runtime_checkable
+class RehearsingCore(Core, Protocol):
+    """A core that may want a log in order, whatever its producer sends first."""
+
+    def rehearses(self, gateway: str) -> bool:
+        """Whether it warms up on what the owner before has taken in."""
+        ...

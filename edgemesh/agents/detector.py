@@ -232,6 +232,10 @@ class DetectorCore:
             return []
         return self._counted(self._handover.meet(alert, moment))
 
+    def rehearses(self, gateway: str) -> bool:
+        """Whether we learn in silence from what another detector has taken in; see `RehearsingCore`."""
+        return self._handover.rehearses(gateway)
+
     def release(self, gateway: str) -> list[Alert]:
         """Forget the gateway's log and its assets: another detector owns it. Return the alerts that stand open."""
         rehearses = self._handover.rehearses(gateway)

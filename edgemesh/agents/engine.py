@@ -13,7 +13,7 @@ from itertools import groupby
 from typing import TypeVar
 
 from edgemesh.agents.clock import Clock
-from edgemesh.agents.core import Core, Input, OwnerCore, Samples, TimedCore
+from edgemesh.agents.core import Core, Input, OwnerCore, RehearsingCore, Samples, TimedCore
 from edgemesh.agents.items import ClockSet, Given, Heard, Item, Met, Noticed, Offered, Outcome, Spoiled, Taken
 from edgemesh.agents.patience import MAX_TRIES, Patience, Poisoned
 from edgemesh.agents.timeline import PART, Timeline
@@ -126,6 +126,7 @@ class Engine:
     def _rebuild(self) -> None:
         """Go back to what the disk says: after a start, a failed commit, or a core that raised."""
         self.core = self._make_core()
+        self._rehearsing = self.core if isinstance(self.core, RehearsingCore) else None
         self.core.load({name: part for name, part in self.journal.parts().items() if name != PART})
         self._followers = {
             agent: Follower(cursor, self.journal.past(agent)) for agent, cursor in self.journal.cursors().items()
@@ -252,8 +253,7 @@ class Engine:
                 raise
             return
         follower = self._followers.setdefault(item.agent, Follower(None))
-        live = pack.live if isinstance(pack, Readings) else 0
-        verdict = follower.receive(pack.epoch, pack.seq, pack.lowest, live)
+        verdict = follower.receive(pack.epoch, pack.seq, pack.lowest, self._live(pack))
         step.lost += verdict.lost
         if verdict.ask:
             step.outcome.asks[item.agent] = follower.position
@@ -267,6 +267,11 @@ class Engine:
             step.skipped += 1
         if follower.position is not None and not verdict.ask:  # said again for what we had: our word may be lost
             step.outcome.marks[item.agent] = follower.position
+
+    def _live(self, pack: Pack) -> int:
+        """The first row that may come before older ones; 0: we want to have them in order."""
+        rehearses = self._rehearsing is not None and self._rehearsing.rehearses(pack.agent)
+        return pack.live if isinstance(pack, Readings) and not rehearses else 0
 
     def _go_on_without(self, step: _Step, item: Heard) -> bool:
         """Say what becomes of a log after a pack that can't be read; False: this one was counted before."""

@@ -44,8 +44,8 @@ class Position(msgspec.Struct, omit_defaults=True):
             return Place.HAD
         if pack.seq < at.top:
             return Place.OLD
-        may_begin = pack.epoch in self.epochs and len(at.ahead) < MAX_AHEAD
-        return Place.AHEAD if may_begin and pack.seq >= pack.live > at.top + 1 else Place.NEXT
+        begins = pack.seq >= pack.live > at.top + 1 and len(at.ahead) < MAX_AHEAD
+        return Place.AHEAD if begins else Place.NEXT
 
     def lose(self, pack: Readings) -> None:
         """What is gone for good is missing no more."""

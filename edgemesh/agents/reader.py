@@ -16,6 +16,10 @@ from edgemesh.wire.topics import Topics
 ASK_AGAIN_S = 0.5
 SAY_EVERY_S = 0.02
 """Watermarks are said no more often than this: one tells all that was taken in since the last."""
+MOVED_S = 1.5
+"""After so long without a link what we own may be another's."""
+DOUBT_S = 2.0
+"""After the link is back the map of owners is waited for no longer than this."""
 NO_CURSOR = Cursor("", 0)
 
 
@@ -34,6 +38,7 @@ class Reader:
         self._chased: dict[str, Cursor] = {}
         self._owned: set[str] = set()
         self._owners_epoch = -1
+        self._away_s = self._doubt_until_s = 0.0
         self._alerts: dict[str, Alert | bytes] = {}
         self._marks: dict[str, Cursor] = {}
 
@@ -76,8 +81,22 @@ class Reader:
         topic = self._topics.watermark(agent, self._group)
         return self._bus.publish(topic, codec.encode(mark), retain=not resend, bulk=not resend)
 
+    def unlinked(self, now_s: float) -> None:
+        """We hear nothing and nobody hears us."""
+        self._away_s = now_s
+
+    def in_doubt(self, now_s: float) -> bool:
+        """Whether the logs that we own may be another's by now: the map of owners has not come since we were away."""
+        return now_s < self._doubt_until_s
+
     def linked(self, now_s: float) -> None:
         """After a reconnect the broker may have forgotten everything: say our cursors again, and what we lack."""
+        if self._owned and now_s - self._away_s > MOVED_S:
+            self._doubt_until_s = now_s + DOUBT_S
+        else:
+            self._say_all(now_s)
+
+    def _say_all(self, now_s: float) -> None:
         for agent, cursor in self._positions.items():
             if self._reads(agent):
                 self._announce(agent, cursor)
@@ -117,18 +136,25 @@ class Reader:
 
     # -- ownership ----------------------------------------------------------------------------------------------------
 
-    def own(self, owners: Owners, name: str) -> tuple[Sequence[str], Sequence[str]]:
+    def own(self, owners: Owners, name: str, now_s: float = 0.0) -> tuple[Sequence[str], Sequence[str]]:
         """Take a new map of owners; return the gateways that are now ours, and those that are ours no more."""
+        doubted = self.in_doubt(now_s)
+        self._doubt_until_s = 0.0
         if owners.epoch <= self._owners_epoch:
+            if doubted:
+                self._say_all(now_s)
             return (), ()
         self._owners_epoch = owners.epoch
         ours = {gateway for gateway, owner in owners.owners.items() if owner == name}
         # What was ours before we were down is on the disk; it may be another's by now.
         gained, lost = sorted(ours - self._owned), sorted((self._owned | self._positions.keys()) - ours)
         self._owned = ours
-        self.say()  # while we still have a word on what is lost
+        if not doubted:
+            self.say()  # while we still have a word on what is lost
         for gateway in lost:
             self.forget(gateway)
+        if doubted:
+            self._say_all(now_s)
         return gained, lost
 
     def forget(self, gateway: str) -> None:

@@ -207,6 +207,9 @@ class Runtime:
     def _hear_log(self, message: Message) -> None:
         with self._refusing(message):
             address = parse(message.topic)
+            if self.reader.in_doubt(time.monotonic()):
+                message.settle()  # it is asked for again if it is ours
+                return
             self.offer(Heard(address.kind, address.name, message.topic, message.payload, message.settle))
 
     def _hear_answer(self, message: Message) -> None:
@@ -268,7 +271,7 @@ class Runtime:
             message.settle()
             return
         with self._refusing(message):
-            gained, lost = self.reader.own(codec.decode_owners(message.payload), self.name)
+            gained, lost = self.reader.own(codec.decode_owners(message.payload), self.name, time.monotonic())
             for gateway in lost:
                 self.bus.unsubscribe(self._topics.log("readings", gateway))
                 self.offer(Taken(gateway))
@@ -333,7 +336,7 @@ class Runtime:
                 if self.bus.linked:
                     self._notice(self._presence.sweep(now_s))
                 await self._step()
-            if self._republish:
+            if self._republish and not self.reader.in_doubt(now_s):
                 self._republish = False
                 self._show(await self.in_worker(self.engine.present))
             await self._publish()
@@ -459,6 +462,7 @@ class Runtime:
             self.reader.linked(time.monotonic())
         else:
             logger.warning("%s: connection lost, trying again", self.name)
+            self.reader.unlinked(time.monotonic())
         self._wake.set()
 
     # -- beside the loop ----------------------------------------------------------------------------------------------

@@ -45,7 +45,8 @@ class Story:
         if alert.state is AlertState.PENDING:
             return
         if alert.state is AlertState.CLEARED:
-            self._tell((alert.id, "cleared"), alert.at_ns, "cleared", alert.asset, alert.cause)
+            text = f"noticed afterwards: {alert.cause}" if alert.past else alert.cause
+            self._tell((alert.id, "cleared"), alert.at_ns, "cleared", alert.asset, text)
             return
         self._tell((alert.id, alert.severity), alert.at_ns, alert.severity.value, alert.asset, alert.cause)
         if alert.state is AlertState.ACKNOWLEDGED:

@@ -37,8 +37,7 @@ class Follower:
     (`Journal.past`).
 
     After an outage a producer sends live rows before older ones, and names the first of them (`live`). With it a *live
-    lane* begins: from there on each row that follows the last one is taken besides those that fill the hole. A newcomer
-    begins none before it is up to date once: it warms up in order.
+    lane* begins: from there on each row that follows the last one is taken besides those that fill the hole.
 
     A pack of an earlier epoch is skipped. Only when several come and none of the present epoch does, the earlier epoch
     is the living one (a stray pack from a file long gone must not lock the follower out) and goes on where it stood.
@@ -57,13 +56,13 @@ class Follower:
         """Fall back to what was committed, as after a rollback. Without `past` the earlier epochs stay as they are."""
         self._past = dict(self._past if past is None else past)
         self._at = cursor
-        self._taken = self._was_live = cursor is not None
+        self._taken = cursor is not None
         self._strays = ("", 0)
 
     def receive(self, epoch: str, seq: int, lowest: int, live: int = 0) -> Verdict:
         """Judge the pack `seq` of `epoch`, sent when `lowest` was the oldest row held; if it is next, move on.
 
-        `live` is the first row that the producer sends live, 0: it sends in order.
+        `live` is the first row that the producer sends live, 0: it sends in order, or we want to have it so.
         """
         lowest = min(lowest, seq)
         at = self._at
@@ -81,13 +80,12 @@ class Follower:
         # Before the first pack was taken, nothing was promised that could be lost.
         lost = at.missing(lowest - 1) if self._taken else 0
         self._at = at = at.reach(lowest - 1)
-        may_begin = self._was_live and len(at.ahead) < MAX_AHEAD
+        may_begin = len(at.ahead) < MAX_AHEAD
         begins = may_begin and seq == live > at.top + 1
         if begins or seq == at.through + 1 or (at.ahead and seq == at.top + 1):
             self._at, self._taken = at.add(seq), True
-            self._was_live = self._was_live or seq + 1 >= live
             return Verdict(take=True, lost=lost, new_epoch=new_epoch)
-        older_are_coming = self._taken and not may_begin and at.top + 1 < live <= seq
+        older_are_coming = not may_begin and at.top + 1 < live <= seq
         return Verdict(lost=lost, ask=not older_are_coming, new_epoch=new_epoch)
 
     def _persists(self, epoch: str) -> bool:
@@ -101,6 +99,6 @@ class Follower:
         known = self._past.pop(epoch, None)
         while len(self._past) > PAST_EPOCHS:
             del self._past[next(iter(self._past))]
-        self._taken = self._was_live = known is not None
+        self._taken = known is not None
         self._strays = ("", 0)
         return known or Cursor(epoch, lowest - 1)

@@ -393,6 +393,41 @@ def test_a_new_epoch_starts_over(build: Build) -> None:
     assert versions(engine) == [1, 2, 3, 4]
 
 
+def live(seq: int, first: int, agent: str = "g") -> Heard:
+    """Row `seq` of a producer whose first live row is `first`."""
+    return heard(msgspec.structs.replace(make_pack([make_batch([float(seq)])], agent=agent, seq=seq), live=first))
+
+
+def test_live_rows_are_taken_before_older_ones(build: Build) -> None:
+    """Each once, in whatever steps they come, also over a restart; the cursor on the disk says what is missing."""
+    engine = build()
+    engine.step([live(1, 0)])
+    outcome = engine.step([live(6, 6), live(2, 6), live(7, 6)])
+    assert outcome.marks == {"g": Cursor(EPOCH, 2, ((6, 7),))} == engine.journal.cursors()
+    assert (versions(engine), engine.stats.lost) == ([1, 2, 3, 4], 0)
+    outcome = engine.step([live(6, 6), live(4, 6), live(9, 6)])
+    assert outcome.asks == {"g": Cursor(EPOCH, 2, ((6, 7),))}
+    assert engine.stats.skipped == 1
+    engine._rebuild()
+    engine.step([live(3, 6), live(4, 6), live(5, 6), live(7, 6), live(8, 6)])
+    assert engine.journal.cursors() == {"g": Cursor(EPOCH, 8)}
+    assert versions(engine) == [1, 2, 3, 4, 5, 6, 7, 8]
+
+
+def test_a_core_that_rehearses_has_its_rows_in_order(build: Build) -> None:
+    """What the owner before had comes first, whatever its producer sends first."""
+
+    class Rehearsing(Tally):
+        def rehearses(self, gateway: str) -> bool:
+            return gateway == "g"
+
+    engine = build(Rehearsing)
+    engine.step([live(1, 0), live(1, 0, "h")])
+    outcome = engine.step([live(6, 6), live(6, 6, "h")])
+    assert outcome.asks == {"g": Cursor(EPOCH, 1)}
+    assert engine.journal.cursors() == {"g": Cursor(EPOCH, 1), "h": Cursor(EPOCH, 1, ((6, 6),))}
+
+
 def test_a_gateway_given_and_taken(build: Build) -> None:
     """The core adopts a gateway with its open alerts; one that is taken leaves neither state nor cursor behind."""
     engine, settled = build(), Settled()

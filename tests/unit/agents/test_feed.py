@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from edgemesh.agents.feed import Feed
+from edgemesh.agents.feed import READ_ROWS, Feed
 from edgemesh.errors import Rejected
 from edgemesh.log.journal import Journal, Row
 from edgemesh.model.agents import Watermark
@@ -140,3 +140,30 @@ def test_a_damaged_row_stops_nobody(kit: Kit) -> None:
     packs = [codec.decode_pack(payload, kind="readings", agent="gw") for _, payload in again.line.sent]
     assert [len(pack.records) for pack in packs] == [1, 0, 1, 1]
     assert (again.feed.mended, kit.journal.rejections()) == (1, {"damaged_row": 1})
+
+
+def test_a_long_backlog_leaves_room_between_two_rounds(tmp_path: Path) -> None:
+    """A call publishes a round and says that more is due, so that what comes in meanwhile is committed."""
+    journal = Journal.open(tmp_path / "gw.db", "gw")
+    kit = Kit(journal, window=10_000)
+    kit.commit(3 * READ_ROWS)
+    assert [len(kit.pump()) for _ in range(4)] == [READ_ROWS] * 3 + [0]
+    assert asyncio.run(kit.feed.pump()) is False
+    journal.close()
+
+
+def test_packs_say_which_row_is_the_first_live_one(tmp_path: Path) -> None:
+    """After an outage live rows go out at once, from memory; the older ones come from the disk."""
+    journal = Journal.open(tmp_path / "gw.db", "gw")
+    Kit(journal, window=8).commit(200)
+    kit = Kit(journal, window=8)
+    kit.say(20)
+    kit.commit(1)
+    assert kit.pump() == [201, *range(21, 29)]
+    packs = [codec.decode_pack(payload, kind="readings", agent="gw") for _, payload in kit.line.sent]
+    assert {pack.live for pack in packs} == {201}
+    kit.say(200)
+    kit.commit(1)
+    kit.pump()
+    assert b'"live"' not in kit.line.sent[0][1]
+    journal.close()

@@ -11,6 +11,7 @@ import pytest
 from edgemesh.agents.reader import Reader
 from edgemesh.agents.roles import ROLES
 from edgemesh.log.journal import Cursor
+from edgemesh.log.outbox import Span
 from edgemesh.model.agents import Card, Owners, Presence, Role, Watermark
 from edgemesh.testing import make_alert
 from edgemesh.wire import codec
@@ -23,6 +24,7 @@ class Said(NamedTuple):
     agent: str
     through: int
     resend: bool
+    ahead: tuple[Span, ...] = ()
 
 
 class Line:
@@ -39,7 +41,7 @@ class Line:
             return False
         mark: Watermark = codec.decode_watermark(payload)
         assert retain is not mark.resend, "a mark is retained, a wish is not"
-        self.said.append(Said(topic.split("/")[-2], mark.through, mark.resend))
+        self.said.append(Said(topic.split("/")[-2], mark.through, mark.resend, mark.ahead))
         return True
 
 
@@ -148,3 +150,74 @@ def test_open_alerts_are_known_by_gateway() -> None:
     assert list(reader.open_alerts("other")) == []
     reader.open_alert(alert.id, None)
     assert list(reader.open_alerts("gw")) == []
+
+
+# -- lanes and absence ---------------------------------------------------------------------------------------------
+
+
+def test_rows_ahead_are_said_with_marks_and_wishes() -> None:
+    """The producer need not send again what we have beyond a hole, nor wait for it."""
+    reader, line = make()
+    cursor = Cursor(EPOCH, 3, ((7, 9),))
+    in_loop(lambda: reader.moved({"gw": cursor}))
+    reader.ask("gw", 1.0)
+    assert line.said == [Said("gw", 3, False, ((7, 9),)), Said("gw", 3, True, ((7, 9),))]
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "asks"),
+    [
+        (Cursor(EPOCH, 3, ((7, 9),)), Cursor(EPOCH, 3, ((7, 10),)), 1),
+        (Cursor(EPOCH, 3, ((7, 9),)), Cursor(EPOCH, 4, ((7, 9),)), 1),
+        (Cursor(EPOCH, 3, ((7, 9),)), Cursor(EPOCH, 4, ((7, 10),)), 0),
+        (Cursor(EPOCH, 3, ((7, 10),)), Cursor(EPOCH, 4, ((7, 10),)), 0),
+    ],
+)
+def test_each_lane_has_to_get_on(before: Cursor, after: Cursor, asks: int) -> None:
+    """Where one lane stands still before the head while the other flows, we ask."""
+    reader, line = make()
+    reader.saw(card(head=10), 1.0)
+    in_loop(lambda: reader.moved({"gw": before}))
+    reader.chase(5.0)
+    in_loop(lambda: reader.moved({"gw": after}))
+    line.said.clear()
+    reader.chase(6.0)
+    assert len([each for each in line.said if each.resend]) == asks
+
+
+def test_after_a_long_absence_we_wait_for_the_map() -> None:
+    """What was ours may be another's: we say and want nothing before we know, for two seconds at the most."""
+    reader, line = make(Role.DETECTOR)
+    reader.own(Owners(epoch=1, owners={"a": "me", "b": "me"}), "me", 1.0)
+    in_loop(lambda: reader.moved({"a": Cursor(EPOCH, 3), "b": Cursor(EPOCH, 5)}))
+    line.said.clear()
+    reader.unlinked(10.0)
+    reader.linked(20.0)
+    assert (line.said, reader.in_doubt(20.0), reader.in_doubt(23.0)) == ([], True, False)
+    assert reader.own(Owners(epoch=2, owners={"a": "me", "b": "you"}), "me", 20.5) == ([], ["b"])
+    assert line.said == [Said("a", 3, False), Said("a", 3, True)]
+    assert not reader.in_doubt(20.5)
+
+
+def test_the_same_map_ends_the_doubt() -> None:
+    """Nothing has moved: we go on where we were."""
+    reader, line = make(Role.DETECTOR)
+    reader.own(Owners(epoch=1, owners={"a": "me"}), "me", 1.0)
+    in_loop(lambda: reader.moved({"a": Cursor(EPOCH, 3)}))
+    line.said.clear()
+    reader.unlinked(10.0)
+    reader.linked(20.0)
+    reader.own(Owners(epoch=1, owners={"a": "me"}), "me", 20.1)
+    assert line.said == [Said("a", 3, False), Said("a", 3, True)]
+
+
+def test_a_blip_raises_no_doubt() -> None:
+    """Nothing is given away so soon."""
+    reader, line = make(Role.DETECTOR)
+    reader.own(Owners(epoch=1, owners={"a": "me"}), "me", 1.0)
+    in_loop(lambda: reader.moved({"a": Cursor(EPOCH, 3)}))
+    line.said.clear()
+    reader.unlinked(10.0)
+    reader.linked(10.5)
+    assert not reader.in_doubt(10.5)
+    assert line.said == [Said("a", 3, False), Said("a", 3, True)]

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from edgemesh.agents import runtime
+from edgemesh.agents import reader, runtime
 from edgemesh.agents.core import Input
 from edgemesh.agents.gateway import GatewayCore
 from edgemesh.agents.items import Offered
@@ -18,7 +18,7 @@ from edgemesh.bus.contract import Bus
 from edgemesh.errors import LogFull
 from edgemesh.model.agents import Owners, Presence, Role, Watermark
 from edgemesh.model.alerts import AlertState
-from edgemesh.model.packs import Pack
+from edgemesh.model.packs import Pack, Readings
 from edgemesh.model.samples import Record
 from edgemesh.testing import make_alert, make_card, make_pack, make_readings, make_sample, payload_of
 from edgemesh.wire import codec
@@ -286,6 +286,46 @@ def test_a_detector_that_comes_back_gives_up_what_became_anothers(tmp_path: Path
             await until(lambda: site.kept("two") == {"gw": [1.0]})
             await site.revive("one")
             await until(lambda: site.kept("one") == {} and site.peek("one").cursors() == {})
+
+    asyncio.run(body())
+
+
+@pytest.mark.parametrize("moved", [True, False])
+def test_a_detector_that_was_cut_off_waits_for_the_map(
+    tmp_path: Path, until: Until, monkeypatch: pytest.MonkeyPatch, moved: bool
+) -> None:
+    """What was its own may be another's by now: it judges nothing before it knows; then it goes on."""
+    monkeypatch.setattr(reader, "MOVED_S", 0.0)
+    monkeypatch.setattr(reader, "DOUBT_S", 60.0)
+    heard: list[float | None] = []
+
+    class Noting(Keeper):
+        def handle(self, pack: Input) -> Sequence[Record]:
+            if isinstance(pack, Readings):
+                heard.extend(pack.records[0].values[0])
+            return super().handle(pack)
+
+    async def body() -> None:
+        async with running(tmp_path) as site, client(site) as registry:
+            site.add("gw", Role.GATEWAY, GatewayCore, readers=["detector"])
+            one = site.add("one", Role.DETECTOR, Noting)
+            site.add("two", Role.DETECTOR, Keeper)
+            await site.start()
+            site.put("gw", 1.0)
+            _own(registry, 1, gw="one")
+            await until(lambda: site.kept("one") == {"gw": [1.0]})
+            site.broker.cut("one")
+            registry.publish(TOPICS.owners(), b"", retain=True)
+            await until(lambda: not one.bus.linked)
+            site.broker.heal("one")
+            await until(lambda: one.bus.linked)
+            site.put("gw", 2.0)
+            await until(lambda: site.agents["gw"].engine.journal.head == 2)
+            await asyncio.sleep(0.1)
+            assert heard == [1.0]
+            _own(registry, 2, gw="two" if moved else "one")
+            await until(lambda: site.kept("two" if moved else "one") == {"gw": [1.0, 2.0]})
+            assert heard == ([1.0] if moved else [1.0, 2.0])
 
     asyncio.run(body())
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import msgspec
 import pytest
 
 from edgemesh.agents.scheduler import SchedulerCore
@@ -268,6 +269,8 @@ def test_over_already_wakes_nobody() -> None:
     assert plant.alerts(alert(), CLEARED) == []
     assert plant.alerts(alert(number=1, state=AlertState.CLEARED, version=3)) == []
     assert plant.alerts(alert(number=1, version=2)) == []
+    past = msgspec.structs.replace(alert(number=2, state=AlertState.CLEARED, version=2), past=True)
+    assert plant.alerts(past) == []
 
 
 def test_cleared_before_work_began() -> None:

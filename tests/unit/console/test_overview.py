@@ -390,3 +390,13 @@ def test_the_overview_is_light() -> None:
     )
     output = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert output.strip() == "[]"
+
+
+def test_what_was_over_before_it_was_known_is_told_as_such() -> None:
+    """A past alert stands in the story once, and never among those that fire."""
+    hall = Hall()
+    over = hall.alert("pump-1", state=AlertState.CLEARED, cleared_at_ns=hall.now_ns, version=2, past=True)
+    hall.pack("alerts", "detector-1", over)
+    snapshot = hall.look()
+    assert snapshot.alerts == ()
+    assert [event.text for event in snapshot.story] == ["noticed afterwards: the flow of pump-1 is too low"]
