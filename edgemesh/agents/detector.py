@@ -223,12 +223,12 @@ class DetectorCore:
         here watches is cleared at the next tick.
         """
         moment = self._moment("")
-        self._handover.adopt(gateway, self._health.adopt(alerts, moment), through, moment)
+        self._handover.adopt(gateway, self._health.adopt(gateway, alerts, moment), through, moment)
 
     def meet(self, alert: Alert) -> list[Alert]:
         """Take note of an open alert on a gateway of ours that another detector has made; see `OwnerCore.meet`."""
         moment = self._moment("")
-        if not self._health.adopt([alert], moment) or alert.gateway not in self._cursors:
+        if not self._health.adopt(alert.gateway, [alert], moment) or alert.gateway not in self._cursors:
             return []
         return self._counted(self._handover.meet(alert, moment))
 
@@ -240,7 +240,7 @@ class DetectorCore:
         """Forget the gateway's log and its assets: another detector owns it. Return the alerts that stand open."""
         rehearses = self._handover.rehearses(gateway)
         left = [alert for watch in self._watches.of(gateway) for alert in watch.state.said if not rehearses]
-        left += self._health.release(gateway)
+        left += self._health.release(gateway, self._moment(""))
         self._handover.release(gateway, self._watches.drop(gateway))
         self._lanes.release(gateway)
         self._hushed.discard(gateway)

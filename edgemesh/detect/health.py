@@ -19,7 +19,10 @@ RULE = "log"
 
 
 class _Known(msgspec.Struct):
-    """A gateway's log: what is gone of it, what stood on the last card, and since when on our clock all is well."""
+    """A gateway's log: what is gone of it, what stood on the last card, and since when on our clock all is well.
+
+    `lost_before` is what was gone before the alert; -1: another detector has raised it.
+    """
 
     lost: int
     trouble: str = ""
@@ -39,6 +42,7 @@ class Health:
     def __init__(self, site: str) -> None:
         self._site = site
         self._known: dict[str, _Known] = {}
+        self._left: dict[str, tuple[Alert, int]] = {}
         self._dirty: set[str] = set()
 
     def see(self, card: Card, moment: Moment) -> list[Alert]:
@@ -67,9 +71,11 @@ class Health:
         for gateway, known in self._known.items():
             if known.alert is None or known.trouble or moment.clock_ns - known.calm_from_ns <= CALM_NS:
                 continue
-            alert = msgspec.structs.replace(
-                closed(known.alert, moment.now_ns), evidence=(_evidence(gateway, known),), cause=_cause(gateway, known)
-            )
+            alert = closed(known.alert, moment.now_ns)
+            if known.lost_before >= 0:  # else somebody before us has counted
+                alert = msgspec.structs.replace(
+                    alert, evidence=(_evidence(gateway, known),), cause=_cause(gateway, known)
+                )
             known.alert, known.closed_at_ns = None, alert.at_ns
             self._dirty.add(gateway)
             over.append(alert)
@@ -80,8 +86,15 @@ class Health:
         """The alerts that stand."""
         return [known.alert for known in self._known.values() if known.alert is not None]
 
-    def adopt(self, alerts: Iterable[Alert], moment: Moment) -> list[Alert]:
-        """Go on with the open alerts of this kind that another detector has left; return the others."""
+    def adopt(self, gateway: str, alerts: Iterable[Alert], moment: Moment) -> list[Alert]:
+        """Go on with the open alerts of this kind that another detector has left; return the others.
+
+        So with our own, where the gateway was another's for a moment only: nobody can have ended it in that time, and
+        nobody may have told us of it.
+        """
+        ours, left_ns = self._left.pop(gateway, (None, 0))
+        if ours is not None and moment.clock_ns - left_ns < CALM_NS:
+            alerts = [*alerts, ours]
         rest = []
         for alert in alerts:
             if alert.kind is not AlertKind.GATEWAY:
@@ -93,13 +106,16 @@ class Health:
                 self._dirty.add(alert.asset)
         return rest
 
-    def release(self, gateway: str) -> list[Alert]:
+    def release(self, gateway: str, moment: Moment) -> list[Alert]:
         """Forget a gateway that is another's now; return the alert that stands open."""
         known = self._known.pop(gateway, None)
         if known is None:
             return []
         self._dirty.add(gateway)
-        return [] if known.alert is None else [known.alert]
+        if known.alert is None:
+            return []
+        self._left[gateway] = (known.alert, moment.clock_ns)
+        return [known.alert]
 
     def save(self) -> dict[str, bytes | None]:
         """Parts `health/{gateway}` that changed."""
@@ -134,7 +150,7 @@ class Health:
 
 
 def _gone(known: _Known) -> int:
-    return known.lost - known.lost_before if known.lost_before >= 0 else 0
+    return known.lost - known.lost_before
 
 
 def _cause(gateway: str, known: _Known) -> str:

@@ -77,16 +77,29 @@ def test_it_is_handed_over_with_its_gateway() -> None:
     """The next owner goes on with the alert and clears it; the echo of one that is over opens nothing."""
     mine, other = health(), Health("site")
     (alert,) = mine.see(card(5), moment(1))
-    assert mine.release("gw") == [alert]
+    assert mine.release("gw", moment(1)) == [alert]
     assert mine.save() == {"health/gw": None}
     machine = Alert(
         id="0" * 32, version=1, asset="gw", kind=AlertKind.MACHINE, state=AlertState.FIRING, severity=alert.severity,
         cause="", evidence=(), onset_at_ns=1, raised_at_ns=1, at_ns=1, gateway="gw",
     )  # fmt: skip
-    assert other.adopt([alert, machine], moment(2)) == [machine]
+    assert other.adopt("gw", [alert, machine], moment(2)) == [machine]
     assert other.alerts == [alert]
     assert other.see(card(5), moment(3)) == []
     (over,) = other.tick(moment(20))
-    assert (over.id, over.version) == (alert.id, 2)
-    assert other.adopt([alert], moment(21)) == []
+    assert (over.id, over.version, over.cause) == (alert.id, 2, alert.cause)
+    assert other.adopt("gw", [alert], moment(21)) == []
     assert other.alerts == []
+
+
+def test_a_gateway_that_was_anothers_for_a_moment() -> None:
+    """Given back before anybody has told us of our own alert, it goes on; given back later, only if it still stands."""
+    mine = health()
+    (alert,) = mine.see(card(5), moment(1))
+    mine.release("gw", moment(2))
+    mine.release("gw", moment(2))
+    assert mine.adopt("gw", [], moment(2.1)) == []
+    assert mine.alerts == [alert]
+    mine.release("gw", moment(3))
+    assert mine.adopt("gw", [], moment(3 + CALM_NS / S)) == []
+    assert mine.alerts == []
