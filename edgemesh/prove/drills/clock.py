@@ -24,7 +24,7 @@ HOUR_S = 3600.0
 Y2038_S = 2_147_483_648.0
 RIGHT_S = 1.0
 """A reading whose time is off by less is right."""
-SILENT_S = 8.0
+SILENT_S = 15.0
 CALM_S = 0.5
 LEAP_S = 0.25
 DOUBT_S = 3.0
@@ -209,11 +209,9 @@ def _peek(stand: Stand, name: str) -> tuple[int, dict[str, int]]:
         journal.close()
 
 
-def lay_out_stand(ground: Ground) -> Stand:
-    """A site that looks for silent devices; a small one where it has to be quick."""
-    if ground.short:
-        return ground.stand(extra=_SILENCE, rate=300.0, detectors=DETECTORS[:1])
-    return ground.stand(extra=_SILENCE)
+def lay_out_stand(ground: Ground, detectors: Sequence[str] = DETECTORS[:1]) -> Stand:
+    """A site that looks for silent devices."""
+    return ground.stand(extra=_SILENCE, rate=300.0, detectors=detectors)
 
 
 # -- the drills --------------------------------------------------------------------------------------------------------
@@ -221,7 +219,7 @@ def lay_out_stand(ground: Ground) -> Stand:
 
 async def jump(ground: Ground) -> Finding:
     """Set the clock of one agent after the other, and back."""
-    stand = lay_out_stand(ground)
+    stand = lay_out_stand(ground, DETECTORS[:1] if ground.short else DETECTORS)
     clocks, detectors = Clocks(stand), list(stand.site.detectors)
     clocks.fake(everybody(stand))
     to_2038_s = Y2038_S - time.time()
