@@ -1,9 +1,9 @@
 """How one member of the crew deals with orders: a pure state machine, values in, effects out.
 
 The retained dispatch list is the truth about what is to be done; answers are idempotent by (order, attempt, answer)
-and are sent again while the list is behind them. `started` is the wish to begin; the work begins when the list shows the
-order in progress, so work that may have begun is never given to somebody else because this one is gone. Two fences keep
-work from being done twice: lists of a lower epoch are ignored, and an order that was begun is never begun again,
+and are sent again while the list is behind them. `started` is the wish to begin; the work begins when the list shows
+the order in progress, so work that may have begun is never given to somebody else because this one is gone. Two fences
+keep work from being done twice: lists of a lower epoch are ignored, and an order that was begun is never begun again,
 whatever attempt number it carries; only one that was reopened, because the sensor did not agree, is work anew.
 """
 
@@ -245,9 +245,7 @@ class Executor:
         think_s, travel_s, work_s = (
             rng.uniform(*bounds) for bounds in (self.habits.think_s, self.habits.travel_s, self.habits.work_s)
         )
-        job = self._job = Job(
-            order, Phase.THINKING, now.mono_s + think_s, travel_s, work_s, refuses and not under_way
-        )
+        job = self._job = Job(order, Phase.THINKING, now.mono_s + think_s, travel_s, work_s, refuses and not under_way)
         if order.state == GRANTED:
             return self._begin(job, now)
         if begun is not None and begun.attempt == order.attempt:

@@ -10,7 +10,6 @@ import json
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from itertools import pairwise
 
 import pytest
 from hypothesis import Phase, event, settings
@@ -26,6 +25,7 @@ from edgemesh.model.agents import Card
 from edgemesh.model.alerts import Alert, AlertState
 from edgemesh.model.orders import Answer, AnswerKind, OrderState, WorkOrder
 from edgemesh.model.packs import Alerts, Answers, Cards
+from edgemesh.model.settings import Seconds
 from edgemesh.wire import codec
 from firmware_sim import executor as firmware
 from firmware_sim import listing
@@ -35,7 +35,7 @@ from tests.unit.dispatch.plant import START, S, alert, card
 NAMES = ("ana", "ben")
 ASSETS = ("P-101", "P-102")
 HABITS = firmware.Habits(think_s=(0.1, 0.5), travel_s=(0.1, 1.0), work_s=(0.5, 2.0))
-SETTINGS = DispatchSettings(when_cleared=WhenCleared.KEEP)
+SETTINGS = DispatchSettings(when_cleared=WhenCleared.KEEP, work_within=Seconds(100.0))
 CLAIMS = {OrderState.ACCEPTED: "accepted", OrderState.IN_PROGRESS: "started", OrderState.DONE: "done"}
 FAULTS = ("drop", "repeat", "swap")
 
@@ -255,24 +255,19 @@ class Conversation(RuleBasedStateMachine):
                 self.answers.append(said)
                 self.said.append(said)
                 self.truth.add((person.name, effect.order, effect.mark.attempt, effect.mark.answer))
-                if effect.mark.answer == "started" and not effect.again:
-                    self.note_start(person.name, effect)
+            elif isinstance(effect, firmware.Begin):
+                self.note_start(person.name, effect)
             else:
                 self.carry_out(person, mind.repaired(effect.order.order, True, "", self.moment))
         if at_most < len(effects):
             self.kill_executor(person.name)
 
-    def note_start(self, name: str, effect: firmware.Answer) -> None:
-        listed = [
-            order
-            for payload in self.people[name].heard
-            if payload
-            for order in codec.decode_dispatch(payload, executor=name).orders
-            if order.order == effect.order
-        ]
-        self.starts[name, effect.order, max(order.reopened for order in listed)] += 1
-        given = {(each.executor, each.attempt) for each in self.log[effect.order]}
-        assert (name, effect.mark.attempt) in given, "work was started that nobody had given"
+    def note_start(self, name: str, begun: firmware.Begin) -> None:
+        """Work begins: the scheduler has committed before that this executor has the order, and has it in progress."""
+        order, attempt = begun.order.order, begun.mark.attempt
+        self.starts[name, order, begun.order.reopened] += 1
+        granted = {(each.executor, each.attempt) for each in self.log[order] if each.state is OrderState.IN_PROGRESS}
+        assert (name, attempt) in granted, "work was begun without leave"
 
     @rule(dt_s=st.sampled_from((0.05, 0.3, 1.0, 2.5, 20.0, 70.0)), carried_out=st.sampled_from((99, 99, 99, 0, 1)))
     def time_passes(self, dt_s: float, carried_out: int = 99) -> None:
@@ -317,16 +312,20 @@ class Conversation(RuleBasedStateMachine):
         assert all(count == 1 for count in self.starts.values()), self.starts
 
     @invariant()
-    def two_have_started_only_what_was_taken_back_from_one(self) -> None:
-        """The scheduler never lets two do the same on its own account: one was silent, gone, refused or failed."""
-        by_work: dict[tuple[str, int], set[str]] = {}
-        for name, order, reopened in self.starts:
-            by_work.setdefault((order, reopened), set()).add(name)
-        for (order, _), names in by_work.items():
-            for name in names if len(names) > 1 else ():
-                versions = self.log[order]
-                gave_up = [before.executor == name and after.executor != name for before, after in pairwise(versions)]
-                assert any(gave_up) or versions[-1].executor == name
+    def two_begin_only_what_was_overdue(self) -> None:
+        """Whoever dies when: another begins the same work only after its deadline, or when somebody said it failed."""
+        begun = Counter((order, reopened) for _, order, reopened in self.starts)
+        for (order, reopened), names in begun.items():
+            versions = [each for each in self.log[order] if each.reopened == reopened]
+            assert names <= 1 + sum(map(self.is_lost, versions, versions[1:])), "work was begun by two"
+
+    def is_lost(self, before: WorkOrder, after: WorkOrder) -> bool:
+        """Whether the scheduler rightly gave up what was in progress."""
+        if before.state is not OrderState.IN_PROGRESS or after.state is not OrderState.OPEN:
+            return False
+        failed = (before.executor, before.id, before.attempt, "failed") in self.truth
+        overdue = before.deadline_at_ns is not None and before.deadline_at_ns <= after.at_ns
+        return failed or overdue
 
     def teardown(self) -> None:
         if self.core is None and not self.parts:
@@ -391,6 +390,26 @@ def test_without_the_key_of_the_work_it_is_started_twice(monkeypatch: pytest.Mon
     monkeypatch.setattr(listing.Order, "key", property(lambda order: f"{order.order}.{order.attempt}"))
     with pytest.raises(AssertionError, match="Counter"):
         hunt(Conversation)
+
+
+def test_without_leave_the_work_is_begun_by_two(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The machine sees it when executors begin as soon as they have said so, and the scheduler trusts them to wait."""
+    monkeypatch.setitem(
+        firmware.Executor._PHASE_ENDS,
+        firmware.Phase.TRAVELLING,
+        lambda mind, job, now: [*mind._begin(job, now), mind._say(job.order, "started", now)],
+    )
+    with pytest.raises(AssertionError, match="work was begun without leave"):
+        hunt(Conversation)
+
+    class Trusting(Conversation):
+        """Only what follows from it is looked at."""
+
+        def note_start(self, name: str, begun: firmware.Begin) -> None:
+            self.starts[name, begun.order.order, begun.order.reopened] += 1
+
+    with pytest.raises(AssertionError, match="work was begun by two"):
+        hunt(Trusting)
 
 
 def test_without_the_fence_the_past_counts() -> None:

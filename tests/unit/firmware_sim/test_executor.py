@@ -1,4 +1,4 @@
-"""A crew member answers truthfully, again when not heard, and begins no order twice, nor without leave, whatever happens."""
+"""A crew member answers truthfully, again when not heard, and begins no order twice or without leave."""
 
 import json
 from dataclasses import replace
