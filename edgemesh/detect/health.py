@@ -14,6 +14,8 @@ from edgemesh.model.ids import derive_id
 
 CALM_NS = 5 * 10**9
 """The alert is over when for so long of watched time nothing was wrong: one episode is one alert."""
+GRACE_NS = 2 * 10**9
+"""Who meets a gateway for the first time waits for so long: what is wrong with it may have its alert already."""
 METRIC = "log_lost"
 RULE = "log"
 
@@ -21,7 +23,8 @@ RULE = "log"
 class _Known(msgspec.Struct):
     """A gateway's log: what is gone of it, what stood on the last card, and since when on our clock all is well.
 
-    `lost_before` is what was gone before the alert; -1: another detector has raised it.
+    `lost_before` is what was gone before the alert; -1: another detector has raised it. `unsaid`: an alert is due, and
+    waits until `from_ns` on our clock.
     """
 
     lost: int
@@ -30,30 +33,32 @@ class _Known(msgspec.Struct):
     lost_before: int = 0
     calm_from_ns: int = 0
     closed_at_ns: int = -1
+    from_ns: int = 0
+    unsaid: bool = False
 
 
 class Health:
     """Turns the cards of gateways into alerts of the kind `gateway`; the asset is the gateway.
 
     One is raised when a card tells of trouble or that more of its log is gone than the one before said. The first card
-    of a gateway that is new only tells where to count from.
+    of a gateway that is new only tells where to count from. Where two detectors have raised one, ours goes on.
     """
 
     def __init__(self, site: str) -> None:
         self._site = site
         self._known: dict[str, _Known] = {}
         self._left: dict[str, tuple[Alert, int]] = {}
+        self._doubles: list[Alert] = []
         self._dirty: set[str] = set()
 
     def see(self, card: Card, moment: Moment) -> list[Alert]:
         """Take a card of a gateway of ours in."""
         if card.agent not in self._known:
-            self._known[card.agent] = _Known(card.lost)
+            self._known[card.agent] = _Known(card.lost, from_ns=moment.clock_ns + GRACE_NS)
             self._dirty.add(card.agent)
         known = self._known[card.agent]
         grown = card.lost > known.lost
-        unsaid = bool(card.trouble) and known.alert is None
-        if (known.lost, known.trouble) == (card.lost, card.trouble) and not unsaid:
+        if (known.lost, known.trouble) == (card.lost, card.trouble):
             return []
         before = known.lost
         known.lost, known.trouble = card.lost, card.trouble
@@ -61,14 +66,15 @@ class Health:
         self._dirty.add(card.agent)
         if known.alert is not None or not (card.trouble or grown):
             return []
-        known.lost_before = min(before, card.lost)
-        known.alert = self._open(card.agent, known, moment)
-        return [known.alert]
+        if not known.unsaid:
+            known.unsaid, known.lost_before = True, min(before, card.lost)
+        return self._raise(card.agent, known, moment)
 
     def tick(self, moment: Moment) -> list[Alert]:
-        """End what has been over for long enough; the last version says how much is gone."""
-        over = []
+        """Raise what is due, end what has been over for long enough; the last version says how much is gone."""
+        over, self._doubles = self._doubles, []
         for gateway, known in self._known.items():
+            over += self._raise(gateway, known, moment)
             if known.alert is None or known.trouble or moment.clock_ns - known.calm_from_ns <= CALM_NS:
                 continue
             alert = closed(known.alert, moment.now_ns)
@@ -100,10 +106,13 @@ class Health:
             if alert.kind is not AlertKind.GATEWAY:
                 rest.append(alert)
                 continue
-            known = self._known.setdefault(alert.asset, _Known(0, lost_before=-1))
+            known = self._known.setdefault(alert.asset, _Known(0))
             if known.alert is None and alert.at_ns > known.closed_at_ns:
                 known.alert, known.calm_from_ns = alert, moment.clock_ns
+                known.unsaid, known.lost_before = False, -1
                 self._dirty.add(alert.asset)
+            elif known.alert is not None and known.alert.id != alert.id:
+                self._doubles.append(closed(alert, alert.at_ns))
         return rest
 
     def release(self, gateway: str, moment: Moment) -> list[Alert]:
@@ -130,6 +139,14 @@ class Health:
         """Go on from one saved part or several. ValueError for one that can't be read."""
         for name, content in parts.items():
             self._known[name.removeprefix("health/")] = msgspec.json.decode(content, type=_Known)
+
+    def _raise(self, gateway: str, known: _Known, moment: Moment) -> list[Alert]:
+        if not known.unsaid or moment.clock_ns < known.from_ns:
+            return []
+        known.unsaid = False
+        known.alert = self._open(gateway, known, moment)
+        self._dirty.add(gateway)
+        return [known.alert]
 
     def _open(self, gateway: str, known: _Known, moment: Moment) -> Alert:
         onset = max(moment.now_ns, known.closed_at_ns + 1)

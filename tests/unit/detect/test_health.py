@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from edgemesh.detect.health import CALM_NS, Health
+from edgemesh.detect.health import CALM_NS, GRACE_NS, Health
 from edgemesh.detect.watch import Moment
 from edgemesh.model.agents import Card, Presence, Role
 from edgemesh.model.alerts import Alert, AlertKind, AlertState
@@ -20,7 +20,7 @@ def card(lost: int = 0, trouble: str = "", gateway: str = "gw") -> Card:
 
 def health(first: int = 0) -> Health:
     made = Health("site")
-    assert made.see(card(first), moment(0)) == []
+    assert made.see(card(first), moment(-10)) == []
     return made
 
 
@@ -55,7 +55,9 @@ def test_what_was_lost_before_we_came_is_no_news() -> None:
     mine = health(1_000)
     assert mine.see(card(0), moment(1)) == []
     assert len(mine.see(card(1), moment(2))) == 1
-    assert len(Health("site").see(card(5, "can't keep what comes in"), moment(0))) == 1
+    new = Health("site")
+    assert new.see(card(5, "can't keep what comes in"), moment(0)) == []
+    assert len(new.tick(moment(GRACE_NS / S))) == 1
 
 
 def test_a_restarted_detector_goes_on() -> None:
@@ -103,3 +105,22 @@ def test_a_gateway_that_was_anothers_for_a_moment() -> None:
     mine.release("gw", moment(3))
     assert mine.adopt("gw", [], moment(3 + CALM_NS / S)) == []
     assert mine.alerts == []
+
+
+def test_what_the_owner_before_has_said_is_not_said_again() -> None:
+    """A newcomer waits a little for an alert that stands; one that comes too late is over at once."""
+    alert = health().see(card(5, "the log is full"), moment(1))[0]
+    mine = Health("site")
+    assert mine.see(card(5, "the log is full"), moment(1)) == []
+    assert mine.adopt("gw", [alert], moment(1.5)) == []
+    assert mine.tick(moment(10)) == []
+    assert mine.alerts == [alert]
+    late = Health("site")
+    late.see(card(5, "the log is full"), moment(1))
+    (own,) = late.tick(moment(5))
+    assert late.adopt("gw", [alert], moment(6)) == []
+    (double,) = late.tick(moment(6))
+    assert (double.id, double.version, double.state) == (alert.id, 2, AlertState.CLEARED)
+    assert late.alerts == [own]
+    assert late.adopt("gw", [own], moment(7)) == []
+    assert late.tick(moment(7)) == []
