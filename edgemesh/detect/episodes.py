@@ -1,0 +1,371 @@
+"""Episodes: when the state of a machine leaves normal, and when it is back or has settled elsewhere.
+
+Onset and offset are two different events. Between them the baseline stands still.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable
+from typing import NamedTuple
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+Bools = NDArray[np.bool_]
+Strange = Callable[[Floats], Floats]
+"""Deviations (n x features, 1 at the limit) to one number per row, 1 at the limit; high is strange."""
+
+BLOCK_ROWS = 16
+"""The baseline moves after so many rows, so that the rows between can be scored at once."""
+
+
+class Phase(enum.StrEnum):
+    """Where a machine is in an episode; `alarm` and `returned` are firing, `turned` is for its first `hold` rows."""
+
+    CALM = "calm"
+    ALARM = "alarm"
+    RETURNED = "returned"
+    TURNED = "turned"
+
+
+class Fact(enum.Enum):
+    """What can be found out in a phase."""
+
+    ONSET = "too strange for too long"
+    NEAR = "near its baseline for a while"
+    PROVEN = "its mean is near the baseline, too"
+    REFUTED = "its mean is not"
+    LEFT = "the deviation has left its direction"
+    RELAPSED = "the deviation is as it was"
+    SETTLED = "it has been elsewhere all the time"
+
+
+MOVES: dict[tuple[Phase, Fact], Phase] = {
+    (Phase.CALM, Fact.ONSET): Phase.ALARM,
+    (Phase.ALARM, Fact.NEAR): Phase.RETURNED,
+    (Phase.ALARM, Fact.LEFT): Phase.TURNED,
+    (Phase.RETURNED, Fact.PROVEN): Phase.CALM,
+    (Phase.RETURNED, Fact.REFUTED): Phase.ALARM,
+    (Phase.TURNED, Fact.RELAPSED): Phase.ALARM,
+    (Phase.TURNED, Fact.SETTLED): Phase.CALM,
+}
+
+
+class Pace(msgspec.Struct, frozen=True, kw_only=True):
+    """Constants of the decision; everything that lasts is in ticks (rows) of the asset.
+
+    Onset: a sum of strangeness above `drift`, each row at most `cap`, beyond `onset`. Baseline while calm: mean of the
+    past with a memory of `young` ticks at first and `follow` in the end. Back: below `near` for `near_for`, then a mean
+    of `mean_over` below it after `hold`. Plateau of a fault: mean of the ticks `plateau_from` to `plateau_to` ago, the
+    largest one, forgotten within `plateau_memory`. The deviation has left it when the mean of `glance` ticks holds less
+    than `left` of it in its direction and is smaller than `smaller` of it, for `left_for`; it is back above `relapse`
+    for `relapse_for`. After `hold` + `probation` ticks elsewhere that is the new normal. Trust: by how many limits more
+    a machine may deviate after an episode that ended near (`trust_returned`) or elsewhere (`trust_settled`), forgotten
+    within `trust_memory`; none for what looks like the last fault within `alike` of its size.
+    """
+
+    drift: float = 1.05
+    cap: float = 3.0
+    onset: float = 5.0
+    young: float = 30.0
+    follow: float = 200.0
+    near: float = 0.9
+    near_for: int = 15
+    hold: int = 30
+    mean_over: int = 20
+    plateau_from: int = 90
+    plateau_to: int = 20
+    plateau_memory: float = 400.0
+    glance: int = 10
+    left: float = 0.6
+    smaller: float = 0.9
+    left_for: int = 10
+    relapse: float = 0.7
+    relapse_for: int = 5
+    probation: int = 60
+    trust_returned: float = 1.0
+    trust_settled: float = 2.0
+    trust_memory: float = 200.0
+    alike: float = 0.4
+
+    def scaled(self, factor: float) -> Pace:
+        """The same for ticks that last 1 / `factor` as long: everything that lasts takes `factor` times as many.
+
+        >>> Pace().scaled(0.5).hold, Pace().scaled(0.5).trust_memory
+        (15, 100.0)
+        """
+        rows = {name: max(1, round(getattr(self, name) * factor)) for name in _LASTING_ROWS}
+        return msgspec.structs.replace(self, **rows, **{name: getattr(self, name) * factor for name in _MEMORIES})
+
+
+_MEMORIES = ("young", "follow", "plateau_memory", "trust_memory")
+_LASTING_ROWS = (
+    *("near_for", "hold", "mean_over", "plateau_from", "plateau_to"),
+    *("glance", "left_for", "relapse_for", "probation"),
+)
+
+
+class EpisodeState(msgspec.Struct, omit_defaults=True):
+    """A decision in motion. Vectors have one entry per feature, in limits; empty: none.
+
+    `baseline` moves by `pulls` at the end of a block of `block_rows`; `former` is the normal before the present one,
+    `onset_baseline` (with `onset_age`) the baseline where the sum last stood at 0. `age`: calm ticks of this baseline.
+    `count`, `turn_count`: rows in a row that speak for the next moves; `since`: ticks in this phase; `episode_rows`:
+    ticks since the onset. `direction` x `size` is the plateau of this episode, `fault` with `fault_size` that of the
+    last one that ended elsewhere. `recent`: features of the last ticks.
+    """
+
+    phase: Phase = Phase.CALM
+    total: float = 0.0
+    trust: float = 0.0
+    age: int = 0
+    block_rows: int = 0
+    count: int = 0
+    turn_count: int = 0
+    since: int = 0
+    episode_rows: int = 0
+    size: float = 0.0
+    fault_size: float = 0.0
+    onset_age: int = 0
+    baseline: list[float] = []
+    pulls: list[float] = []
+    onset_baseline: list[float] = []
+    former: list[float] = []
+    direction: list[float] = []
+    fault: list[float] = []
+    recent: list[list[float]] = []
+
+
+class Verdicts(NamedTuple):
+    """One entry per row: `scores` (1 at the limit; high is strange), `flags`, and `deviations` (n x features)."""
+
+    scores: Floats
+    flags: Bools
+    deviations: Floats
+
+
+_VECTORS = ("baseline", "pulls", "onset_baseline", "former", "direction", "fault")
+
+
+class Episodes:
+    """Decides row after row. It fails where two faults overlap, and takes a fault that fades slowly for a recovery.
+
+    >>> rows = np.full((120, 2), 0.1)
+    >>> rows[10:60, 1] = 4.0
+    >>> episodes = Episodes(lambda d: np.abs(d).max(axis=1), np.zeros((90, 2)))
+    >>> flags = episodes.judge(rows, np.zeros(120)).flags
+    >>> np.flatnonzero(np.diff(flags.astype(int))).tolist()
+    [11, 103]
+
+    Sources: Page 1954 (cumulative sum); alarm states after ISA-18.2; the two-event scheme is our own.
+    """
+
+    def __init__(self, strange: Strange, recent: Floats, pace: Pace | None = None) -> None:
+        """Begin calm after a warm-up whose newest features were `recent` (n x features)."""
+        self.pace, self._strange = pace or Pace(), strange
+        width = recent.shape[1]
+        self._state = EpisodeState()
+        self._baseline, self._pulls = np.zeros(width), np.zeros(width)
+        self._onset_baseline, self._direction = np.zeros(width), np.zeros(width)
+        self._former: Floats | None = None
+        self._fault: Floats | None = None
+        self._recent = recent[-self.pace.plateau_from :]
+
+    @property
+    def phase(self) -> Phase:
+        """Where the machine is now."""
+        return self._state.phase
+
+    @property
+    def baseline(self) -> Floats:
+        """What counts as normal now, per feature, in limits of the warm-up."""
+        return self._baseline
+
+    def judge(self, features: Floats, unsettled: Floats) -> Verdicts:
+        """Take rows of features (NaN: unknown, stands at its baseline) and how unsettled the slow channels are."""
+        scores, flags = np.empty(len(features)), np.zeros(len(features), dtype=bool)
+        deviations = np.empty_like(features)
+        place = 0
+        while place < len(features):
+            end = min(len(features), place + BLOCK_ROWS - self._state.block_rows)
+            part = features[place:end]
+            part = np.where(np.isnan(part), self._baseline, part)
+            past = np.concatenate([self._recent, part])
+            first = len(self._recent)
+            nearest = self._nearest(part)
+            strange = self._strange(nearest)
+            taken = self._walk(past, first, strange.tolist(), unsettled[place:end].tolist(), flags[place:end])
+            stop = place + taken
+            scores[place:stop], deviations[place:stop] = strange[:taken], nearest[:taken]
+            self._recent = past[: first + taken][-self.pace.plateau_from :]
+            place = stop
+        return Verdicts(scores, flags, deviations)
+
+    def acknowledge(self) -> None:
+        """A person has seen it: what comes next gets no benefit of the doubt."""
+        self._state.trust = 0.0
+
+    def accept(self) -> None:
+        """A person says that all is well: the present level is the new normal at once."""
+        if self._state.phase is not Phase.CALM:
+            self._settle_at(self._mean(self._recent, len(self._recent) - 1, self.pace.mean_over))
+            self._enter(Phase.CALM)
+            self._fault, self._state.trust = None, 0.0
+
+    def snapshot(self) -> EpisodeState:
+        """What is needed to go on from here."""
+        vectors = {name: getattr(self, f"_{name}") for name in _VECTORS}
+        lists = {name: [] if vector is None else vector.tolist() for name, vector in vectors.items()}
+        return msgspec.structs.replace(self._state, recent=self._recent.tolist(), **lists)
+
+    def restore(self, state: EpisodeState) -> None:
+        """Go on from a snapshot. Raise ValueError when its vectors are of another width."""
+        width = len(self._baseline)
+        for name in _VECTORS:
+            values = getattr(state, name)
+            if len(values) != width and (values or name not in {"former", "fault"}):
+                raise ValueError(f"`{name}` of the episode has another width")
+            setattr(self, f"_{name}", np.array(values) if values else None)
+        if not state.recent or {len(row) for row in state.recent} != {width}:
+            raise ValueError("`recent` of the episode has another width")
+        self._recent = np.array(state.recent)
+        self._state = msgspec.structs.replace(state, recent=[], **{name: [] for name in _VECTORS})
+
+    def _nearest(self, features: Floats) -> Floats:
+        """Deviations from the baseline, or from the former normal where that is nearer."""
+        deviations = features - self._baseline
+        if self._former is None:
+            return np.asarray(deviations)
+        others = features - self._former
+        nearer = np.abs(others).max(axis=1) < np.abs(deviations).max(axis=1)
+        return np.where(nearer[:, None], others, deviations)
+
+    def _walk(self, past: Floats, first: int, strange: list[float], unsettled: list[float], flags: Bools) -> int:
+        """Decide about the rows `past[first:]` until the baseline changes; return how many rows that took."""
+        state, pace = self._state, self.pace
+        for i, x in enumerate(strange):
+            at = first + i
+            state.since += 1
+            before = self._baseline
+            fact = self._sense(past, at, x, unsettled[i])
+            if fact is not None:
+                self._move(fact, past, at)
+            elif state.phase is Phase.CALM:
+                self._pulls += past[at] - self._baseline
+                state.age += 1
+            state.block_rows += 1
+            phase = state.phase
+            flags[i] = phase is not Phase.CALM and (phase is not Phase.TURNED or state.since < pace.hold)
+            if state.block_rows >= BLOCK_ROWS:
+                self._follow()
+            if self._baseline is not before:
+                return i + 1
+        return len(strange)
+
+    def _follow(self) -> None:
+        state, pace = self._state, self.pace
+        if self._pulls.any():
+            self._baseline = self._baseline + self._pulls / min(pace.follow, pace.young + state.age - BLOCK_ROWS)
+            self._pulls = np.zeros_like(self._pulls)
+        state.block_rows = 0
+
+    def _sense(self, past: Floats, at: int, x: float, unsettled: float) -> Fact | None:
+        phase = self._state.phase
+        if phase is Phase.CALM:
+            return self._sense_calm(past, at, x)
+        if phase is Phase.ALARM:
+            return self._sense_alarm(past, at, x, unsettled)
+        return self._sense_returned(past, at) if phase is Phase.RETURNED else self._sense_turned(past, at)
+
+    def _sense_calm(self, past: Floats, at: int, x: float) -> Fact | None:
+        state, pace = self._state, self.pace
+        state.trust -= state.trust / pace.trust_memory
+        if self._fault is not None and x > 1.0 and state.trust > 0.0:
+            gap = self._mean(past, at, pace.glance) - self._fault
+            if float(np.sqrt(gap @ gap)) < pace.alike * state.fault_size:
+                state.trust = 0.0
+        state.total = max(0.0, state.total + min(x / (1.0 + state.trust), pace.cap) - pace.drift)
+        if state.total == 0.0:
+            self._onset_baseline, state.onset_age = self._baseline, state.age
+        return Fact.ONSET if state.total > pace.onset else None
+
+    def _sense_alarm(self, past: Floats, at: int, x: float, unsettled: float) -> Fact | None:
+        state, pace = self._state, self.pace
+        state.episode_rows += 1
+        state.count = state.count + 1 if x < pace.near else 0
+        if state.count >= pace.near_for and unsettled <= 1.0:
+            return Fact.NEAR
+        if state.episode_rows < pace.plateau_to + pace.glance:
+            return None
+        self._note_plateau(past, at)
+        along, length = self._glance(past, at)
+        away = along < pace.left * state.size and length < pace.smaller * state.size
+        state.turn_count = state.turn_count + 1 if away else 0
+        return Fact.LEFT if state.turn_count >= pace.left_for and unsettled <= 1.0 else None
+
+    def _sense_returned(self, past: Floats, at: int) -> Fact | None:
+        if self._state.since < self.pace.hold:
+            return None
+        mean = self._mean(past, at, self.pace.mean_over)
+        return Fact.PROVEN if self._distance(mean) < self.pace.near else Fact.REFUTED
+
+    def _sense_turned(self, past: Floats, at: int) -> Fact | None:
+        state, pace = self._state, self.pace
+        along, length = self._glance(past, at)
+        back = along >= pace.relapse * state.size or length >= state.size
+        state.count = state.count + 1 if back else 0
+        if state.count >= pace.relapse_for:
+            return Fact.RELAPSED
+        return Fact.SETTLED if state.since >= pace.hold + pace.probation else None
+
+    def _move(self, fact: Fact, past: Floats, at: int) -> None:
+        state, pace = self._state, self.pace
+        if fact is Fact.ONSET:
+            self._baseline, state.age = self._onset_baseline, state.onset_age
+            self._pulls = np.zeros_like(self._pulls)
+            state.size, self._direction, state.episode_rows = 0.0, np.zeros_like(self._direction), 0
+        elif fact is Fact.PROVEN:
+            state.trust = max(state.trust, pace.trust_returned)
+        elif fact is Fact.SETTLED:
+            mean = self._mean(past, at, pace.mean_over)
+            if self._distance(mean) < 1.0:
+                state.trust = max(state.trust, pace.trust_returned)
+            else:
+                self._fault, state.fault_size = self._baseline + state.size * self._direction, state.size
+                self._settle_at(mean)
+        self._enter(MOVES[state.phase, fact])
+
+    def _settle_at(self, level: Floats) -> None:
+        self._former, self._baseline = self._baseline, level
+        self._state.trust = self.pace.trust_settled
+
+    def _enter(self, phase: Phase) -> None:
+        state = self._state
+        state.phase, state.since, state.count, state.turn_count, state.total = phase, 0, 0, 0, 0.0
+        if phase is Phase.CALM:
+            self._onset_baseline, state.onset_age = self._baseline, state.age
+            self._pulls = np.zeros_like(self._pulls)
+
+    def _note_plateau(self, past: Floats, at: int) -> None:
+        """Remember the largest lasting deviation of this episode and its direction; older ones fade."""
+        state, pace = self._state, self.pace
+        plateau = past[max(0, at - pace.plateau_from) : at - pace.plateau_to].mean(axis=0) - self._baseline
+        size = float(np.sqrt(plateau @ plateau))
+        state.size -= state.size / pace.plateau_memory
+        if size > state.size:
+            state.size, self._direction = size, plateau / size
+
+    def _glance(self, past: Floats, at: int) -> tuple[float, float]:
+        """The present deviation along the plateau's direction, and its length."""
+        now = self._mean(past, at, self.pace.glance) - self._baseline
+        return float(now @ self._direction), float(np.sqrt(now @ now))
+
+    def _distance(self, level: Floats) -> float:
+        return float(self._strange(self._nearest(level[None]))[0])
+
+    @staticmethod
+    def _mean(past: Floats, at: int, rows: int) -> Floats:
+        return np.asarray(past[max(0, at - rows + 1) : at + 1].mean(axis=0))

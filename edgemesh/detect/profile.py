@@ -1,0 +1,174 @@
+"""Profile: the model of one machine, learnt from a warm-up: normal, slow channels, isolation forest."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from typing import Annotated
+
+import msgspec
+import numpy as np
+from msgspec import Meta
+from numpy.typing import NDArray
+
+from edgemesh.detect.blend import blend
+from edgemesh.detect.forest import Forest, Trees, train, widen
+from edgemesh.detect.kinds import Kind
+from edgemesh.detect.normal import Normal, NormalNumbers, fit_normal
+from edgemesh.detect.slow import Slow, SlowNumbers, fit_slow
+from edgemesh.detect.smoothing import Levels
+from edgemesh.detect.warmup import calm_start, usable_columns, without_wild
+from edgemesh.model.settings import Settings
+
+Floats = NDArray[np.float64]
+LEAST_TRAIN_ROWS = 100
+IN_DOUBT = 0.7
+"""The forest is asked from this chart value on; below it, a row is near its baseline whatever the forest says."""
+_WIDENED_SHARE = 25
+_AT_LIMIT = 0.99
+
+
+class ProfileSettings(Settings, frozen=True, kw_only=True):
+    """How a machine is learnt and scored.
+
+    `train_rows`: length of the warm-up; `trim`: leave out what came before its last level step (not for a machine that
+    changes its load). `kinds`: patterns of metric names and what they measure, before units and names are asked.
+    `forest_weight`: part of the forest in the score, 0 (chart alone) to 1 (forest alone); `margin`: how far beyond the
+    99 % quantile of the warm-up its limit lies. `widen`: factors of the scaled copies that it learns as background.
+    """
+
+    train_rows: Annotated[int, Meta(ge=LEAST_TRAIN_ROWS, le=20_000)] = 400
+    trim: bool = True
+    kinds: Mapping[str, Kind] = {}
+    forest_weight: Annotated[float, Meta(ge=0.0, le=1.0)] = 0.15
+    trees: Annotated[int, Meta(ge=1, le=1000)] = 100
+    subsample: Annotated[int, Meta(ge=8, le=4096)] = 256
+    margin: Annotated[float, Meta(gt=0.0, le=100.0)] = 1.4
+    widen: tuple[Annotated[float, Meta(gt=1.0, le=1000.0)], ...] = (2.0, 4.0, 8.0, 16.0)
+    seed: Annotated[int, Meta(ge=0, lt=2**32)] = 0
+
+
+class ForestPart(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The forest, the median of its score on the warm-up, its limit, and its weight in the blend."""
+
+    trees: Trees
+    middle: float
+    limit: float
+    weight: float
+
+    def __post_init__(self) -> None:
+        if not 0.0 <= self.middle < self.limit <= 10.0 or not 0.0 < self.weight <= 1.0:
+            raise ValueError("the forest's limit does not lie above its middle, or its weight is not within 0..1")
+
+
+class ProfileFile(
+    msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind", tag="profile"
+):
+    """A profile as plain JSON. `fast` and `slow` are positions in `channels`; others were not fit to learn from."""
+
+    channels: tuple[str, ...]
+    fast: tuple[int, ...]
+    slow: tuple[int, ...]
+    normal: NormalNumbers
+    slowness: SlowNumbers
+    forest: ForestPart | None = None
+
+    def __post_init__(self) -> None:
+        places = (*self.fast, *self.slow)
+        if len(set(places)) != len(places) or any(not 0 <= k < len(self.channels) for k in places):
+            raise ValueError("a channel of the profile is missing or taken twice")
+        if len(self.fast) != len(self.normal.center) or len(self.slow) != len(self.slowness.origin):
+            raise ValueError("channels and numbers of the profile differ in width")
+        if self.forest is not None and self.forest.trees.features != len(self.normal.gain):
+            raise ValueError("the forest of the profile has another number of features")
+
+
+class Profile:
+    """What is normal for one machine; it scores and decides nothing by itself."""
+
+    def __init__(self, content: bytes) -> None:
+        """Raise ValueError (msgspec's DecodeError among them) when the content is no sound profile."""
+        self.content = content
+        self.file = msgspec.json.decode(content, type=ProfileFile)
+        self.normal = Normal(self.file.normal)
+        self.forest = Forest(self.file.forest.trees) if self.file.forest else None
+        self.version = f"profile-1@{hashlib.sha256(content).hexdigest()[:8]}"
+
+    def strange(self, deviations: Floats) -> Floats:
+        """Deviations of features from a baseline as one number per row, 1 at the limit; high is strange.
+
+        The chart is the largest single deviation. The forest, where the chart is in doubt, says how rare they are
+        together.
+        """
+        chart = np.asarray(np.abs(deviations).max(axis=1))
+        part = self.file.forest
+        if part is None or self.forest is None:
+            return chart
+        if part.weight < 1.0:
+            asked = chart >= IN_DOUBT
+            if not asked.any():
+                return chart
+            if not asked.all():
+                chart[asked] = self._blend(part, self.forest, deviations[asked], chart[asked])
+                return chart
+        return self._blend(part, self.forest, deviations, chart)
+
+    @staticmethod
+    def _blend(part: ForestPart, forest: Forest, deviations: Floats, chart: Floats) -> Floats:
+        rarity = (forest.score(deviations) - part.middle) / (part.limit - part.middle)
+        return blend(chart, rarity, part.weight)
+
+
+class Learnt(msgspec.Struct, frozen=True, kw_only=True):
+    """A profile, and everything as it stands after the last row of its warm-up. `start`: first row learnt from."""
+
+    profile: Profile
+    levels: Levels
+    slow: Slow
+    features: Floats
+    start: int
+
+
+def learn_profile(
+    rows: Floats, channels: Sequence[str], kinds: Sequence[Kind], settings: ProfileSettings
+) -> Learnt | None:
+    """Learn from warm-up rows (n x channels, NaN: unknown), oldest first; None when nothing fast varies in them."""
+    rows = without_wild(rows)
+    usable = usable_columns(rows)
+    fast = [k for k in usable if kinds[k] is not Kind.THERMAL]
+    slow = [k for k in usable if kinds[k] is Kind.THERMAL]
+    if not fast or len(rows) < LEAST_TRAIN_ROWS:
+        return None
+    start = _calm_start(rows[:, fast]) if settings.trim else 0
+    rows = rows[start:]
+    fast = [fast[k] for k in usable_columns(rows[:, fast])]
+    slow = [slow[k] for k in usable_columns(rows[:, slow])]
+    if not fast:
+        return None
+    normal, features, levels = fit_normal(rows[:, fast], [kinds[k] for k in fast])
+    slowness = fit_slow(rows[:, slow])
+    file = ProfileFile(
+        channels=tuple(channels),
+        fast=tuple(fast),
+        slow=tuple(slow),
+        normal=normal.numbers,
+        slowness=slowness.numbers,
+        forest=_fit_forest(features, settings) if settings.forest_weight > 0.0 else None,
+    )
+    profile = Profile(msgspec.json.encode(file))
+    return Learnt(profile=profile, levels=levels, slow=slowness, features=features, start=start)
+
+
+def _calm_start(rows: Floats) -> int:
+    scale = np.nanstd(rows, axis=0)
+    return calm_start((rows - np.nanmedian(rows, axis=0)) / scale)
+
+
+def _fit_forest(features: Floats, settings: ProfileSettings) -> ForestPart:
+    widened = widen(features, settings.widen, _WIDENED_SHARE, settings.seed)
+    forest = train(widened, trees=settings.trees, subsample=settings.subsample, seed=settings.seed)
+    scores = forest.score(features)
+    middle = float(np.median(scores))
+    reach = max(0.01, float(np.quantile(scores, _AT_LIMIT)) - middle)
+    limit = middle + settings.margin * reach
+    return ForestPart(trees=forest.trees, middle=middle, limit=limit, weight=settings.forest_weight)

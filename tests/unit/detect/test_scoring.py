@@ -1,0 +1,171 @@
+"""One object that takes rows strictly forwards and judges each of them."""
+
+from __future__ import annotations
+
+import msgspec
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from edgemesh.detect.judgement import Judgement
+from edgemesh.detect.profile import ProfileSettings
+from edgemesh.detect.scoring import AutoScorer, MachineScorer, MachineState, ScoreSettings
+from edgemesh.detect.series import SeriesScorer
+
+Floats = NDArray[np.float64]
+NAMES = ("flow", "pressure", "current", "velocity", "winding_temperature")
+SETTINGS = ProfileSettings(train_rows=200, trees=20)
+CHART = ProfileSettings(train_rows=200, forest_weight=0.0)
+
+
+def machine(seed: int, rows: int = 500) -> Floats:
+    chance = np.random.default_rng(seed)
+    load = chance.normal(size=(rows, 1))
+    table = load * [1.0, 2.0, -0.5, 0.0, 0.0] + chance.normal(size=(rows, 5)) * [0.5, 1.0, 0.3, 0.1, 0.05]
+    return np.asarray(table + np.array([90.0, 3.2, 22.0, 1.3, 70.0]))
+
+
+TABLE = machine(1)
+TABLE[350:420, 3] += 1.0
+ROWS = TABLE.tolist()
+
+
+def judge(rows: list[list[float]], settings: ProfileSettings = SETTINGS) -> list[Judgement]:
+    return MachineScorer(NAMES, settings).take(rows)
+
+
+def test_a_fault_is_seen_and_its_sensor_named() -> None:
+    """Flags from soon after the onset until the machine has stayed back; the channel that left is blamed first."""
+    judged = judge(ROWS)
+    flagged = [row for row, each in enumerate(judged) if each.flag]
+    assert 350 < flagged[0] < 360
+    assert flagged == list(range(flagged[0], flagged[-1] + 1))
+    assert 430 < flagged[-1] < 490
+    assert judged[380].blame[0][0] == "velocity"
+    assert judged[380].score > 1.0
+
+
+@given(st.lists(st.integers(1, 499), max_size=5))
+@settings(max_examples=20, deadline=None)
+def test_neither_the_size_of_blocks_nor_a_snapshot_plays_a_part(cuts: list[int]) -> None:
+    """Cut anywhere and carried over as JSON with the profile's content, the judgements are the same to the last bit."""
+    whole = judge(ROWS)
+    scorer, judged = MachineScorer(NAMES, SETTINGS), []
+    for first, last in zip([0, *sorted(cuts)], [*sorted(cuts), 500], strict=True):
+        judged += scorer.take(ROWS[first:last])
+        state = msgspec.json.decode(msgspec.json.encode(scorer.snapshot()), type=MachineState)
+        content = scorer.profile.content if scorer.profile else None
+        scorer = MachineScorer(NAMES, SETTINGS)
+        scorer.restore(state, content)
+    assert judged == whole
+
+
+@given(st.integers(1, 499), st.integers(0, 100))
+@settings(max_examples=20, deadline=None)
+def test_no_row_knows_what_comes_after_it(cut: int, seed: int) -> None:
+    """Whatever follows a row, it is judged the same."""
+    other = TABLE.copy()
+    other[cut:] = machine(seed, 500 - cut) * 7.0
+    assert judge(other.tolist(), CHART)[:cut] == judge(ROWS, CHART)[:cut]
+
+
+@given(st.permutations(range(5)))
+@settings(max_examples=10, deadline=None)
+def test_the_order_of_channels_plays_no_part(order: list[int]) -> None:
+    """A machine with its sensors in another order is judged the same, to the last bit."""
+    scorer = MachineScorer([NAMES[k] for k in order], SETTINGS)
+    assert scorer.take(TABLE[:, order].tolist()) == judge(ROWS)
+
+
+@given(
+    st.lists(st.floats(0.01, 100.0), min_size=5, max_size=5), st.lists(st.floats(-10.0, 10.0), min_size=5, max_size=5)
+)
+@settings(max_examples=15, deadline=None)
+def test_units_play_no_part(factors: list[float], shifts: list[float]) -> None:
+    """Channels in other units give the same flags."""
+    table = TABLE * factors + shifts
+    assert [each.flag for each in judge(table.tolist(), CHART)] == [each.flag for each in judge(ROWS, CHART)]
+
+
+@given(st.integers(0, 1000))
+@settings(max_examples=15, deadline=None)
+def test_sensors_that_come_and_go_raise_nothing(seed: int) -> None:
+    """Holes of any length in single channels, also in the warm-up, are no fault; neither are single wild values."""
+    chance = np.random.default_rng(seed)
+    table = machine(2, 700)
+    for start in chance.integers(0, 680, 6):
+        table[start : start + chance.integers(1, 30), chance.integers(5)] = np.nan
+    table[chance.integers(0, 700, 3), chance.integers(0, 5, 3)] = 65535.0
+    judged = judge(table.tolist(), CHART)
+    assert np.isfinite([each.score for each in judged]).all()
+    assert sum(each.flag for each in judged) <= 100
+
+
+def test_rows_that_hold_nothing_are_judged_without_a_fuss() -> None:
+    """All unknown, all infinite, none at all."""
+    scorer = MachineScorer(NAMES, CHART)
+    assert scorer.take([]) == []
+    scorer.take(ROWS[:300])
+    judged = scorer.take([[None] * 5, [float("inf")] * 5, [1e308, -1e308, 0.0, 1e-308, float("nan")]])
+    assert np.isfinite([each.score for each in judged]).all()
+    with pytest.raises(ValueError, match="entries"):
+        scorer.take([[1.0]])
+
+
+def test_a_warm_up_that_teaches_nothing_is_tried_again() -> None:
+    """A machine that stood still at first is learnt once it moves."""
+    scorer = MachineScorer(NAMES, CHART)
+    scorer.take([[5.0] * 5] * 300)
+    assert scorer.profile is None
+    scorer.take(machine(3, 400).tolist())
+    assert scorer.profile is not None
+
+
+def test_what_does_not_fit_is_refused() -> None:
+    """A state of other channels, or without its profile."""
+    scorer = MachineScorer(NAMES, CHART)
+    scorer.take(ROWS[:300])
+    assert scorer.profile is not None
+    state, content = scorer.snapshot(), scorer.profile.content
+    with pytest.raises(ValueError, match="other channels"):
+        MachineScorer(("a", "b"), CHART).restore(state, content)
+    with pytest.raises(ValueError, match="width"):
+        MachineScorer(NAMES, CHART).restore(MachineState(), content)
+    with pytest.raises(ValueError, match="width"):
+        MachineScorer(NAMES, CHART).restore(MachineState(warmup=[[1.0]]), None)
+
+
+def test_a_person_can_say_that_all_is_well() -> None:
+    """Accepting ends an episode; acknowledging goes without one, too."""
+    scorer = MachineScorer(NAMES, CHART)
+    scorer.acknowledge()
+    scorer.accept()
+    assert scorer.take(ROWS[:400])[-1].flag
+    scorer.acknowledge()
+    scorer.accept()
+    assert not scorer.take([ROWS[400]])[0].flag
+
+
+def test_the_shape_of_the_data_chooses() -> None:
+    """One metric each five minutes is a series; each second, or several metrics, a machine. A setting overrules it."""
+    minutes = [i * 300 * 10**9 for i in range(20)]
+    seconds = [i * 10**9 for i in range(20)]
+    one, two = [[1.0]] * 20, [[1.0, 2.0]] * 20
+
+    def chosen(channels: tuple[str, ...], at_ns: list[int], rows: list[list[float]], method: str = "auto") -> type:
+        scorer = AutoScorer(channels, ScoreSettings(method=method))
+        assert len(scorer.take(at_ns, rows)) == 20
+        return type(scorer.scorer)
+
+    assert chosen(("v",), minutes, one) is SeriesScorer
+    assert chosen(("v",), seconds, one) is MachineScorer
+    assert chosen(("v", "w"), minutes, two) is MachineScorer
+    assert chosen(("v",), minutes, one, "machine") is MachineScorer
+
+
+def test_a_short_file_is_judged_too() -> None:
+    """Fewer rows than the choice needs: one judgement each."""
+    scorer = AutoScorer(("v",))
+    assert [each.flag for each in scorer.take([0, 10**9], [[1.0], [2.0]])] == [False, False]
