@@ -102,16 +102,19 @@ class DetectorCore:
         for asset, batches in self._sorted(pack, is_late).items():
             alerts += self._take(asset, batches, gateway, moment, old=place is Place.OLD, is_late=is_late)
         cursor.take(pack, place)
-        alerts += self._lanes.close(gateway, cursor.holes)
+        if self._lanes.flow(gateway):
+            alerts += self._lanes.close(gateway, cursor.holes)
         if cursor.hush_until_ns and pack.seq + 1 == pack.live:
             alerts += self._speak(gateway)
         return self._counted([] if self._handover.rehearses(gateway) else alerts)
 
     def _prepare(self, pack: Readings, place: Place, cursor: Position, moment: Moment) -> list[Alert]:
         """What ends before a pack is handled: holes that nothing will fill, a rehearsal."""
-        cursor.lose(pack)
         self._dirty_cursors.add(pack.agent)
-        alerts = self._lanes.close(pack.agent, cursor.holes)
+        alerts: list[Alert] = []
+        if cursor.ahead:
+            cursor.lose(pack)
+            alerts = self._lanes.close(pack.agent, cursor.holes)
         if place is not Place.AHEAD:
             return alerts + self._handover.end_before(pack, moment)
         self._lanes.begin(pack.agent, pack.seq)
@@ -136,9 +139,11 @@ class DetectorCore:
         alerts = self._lanes.take(gateway, watch, batches, moment) if old else None
         if alerts is not None:
             return alerts
-        self._lanes.jump(gateway, watch, batches)
+        if self._lanes.flow(gateway):
+            self._lanes.jump(gateway, watch, batches)
         alerts = watch.take(batches, moment, late=is_late)
-        self._lanes.found(gateway, watch, alerts)
+        if alerts:
+            self._lanes.found(gateway, watch, alerts)
         if is_late:
             alerts = late.hush(watch.state, alerts)
             self._hush(gateway)

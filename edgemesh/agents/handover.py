@@ -122,7 +122,10 @@ class Handover:
 
     def due(self, watch: Watch) -> list[Alert]:
         """Alerts that we met before we had come to their time, and have come to now: meet them again."""
-        later, newest_ns = self._later.get(watch.asset.id, {}), watch.newest_ns
+        later = self._later.get(watch.asset.id)
+        if not later:
+            return []
+        newest_ns = watch.newest_ns
         due = [alert for alert in later.values() if alert.at_ns <= newest_ns]
         for alert in due:
             del later[alert.id]

@@ -30,6 +30,10 @@ class Lanes:
         self._twins: dict[_Name, Watch] = {}
         self._dirty: set[_Name] = set()
 
+    def flow(self, gateway: str) -> bool:
+        """Whether live rows of the gateway have come before older ones."""
+        return gateway in self._holes
+
     def begin(self, gateway: str, row: int) -> None:
         """Older rows than this one are missing, and come besides. What was not said yet is theirs to decide."""
         self._holes.setdefault(gateway, {})[row] = forks = {}

@@ -39,6 +39,8 @@ class Position(msgspec.Struct, omit_defaults=True):
 
     def place(self, pack: Readings) -> Place:
         """Where the pack belongs. A row that is missing without a word is taken for lost."""
+        if pack.seq == self.epochs.get(pack.epoch, -1) + 1 and not self.ahead:
+            return Place.NEXT
         at = self._at(pack)
         if at.has(pack.seq):
             return Place.HAD
@@ -53,6 +55,9 @@ class Position(msgspec.Struct, omit_defaults=True):
 
     def take(self, pack: Readings, place: Place) -> None:
         """The pack counts as handled."""
+        if place is Place.NEXT and not self.ahead and next(reversed(self.epochs), "") == pack.epoch:
+            self.epochs[pack.epoch] = pack.seq
+            return
         at = self._at(pack)
         self._put(at.add(pack.seq) if place is Place.AHEAD or pack.seq == at.top + 1 else at.reach(pack.seq))
 

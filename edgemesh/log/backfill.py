@@ -77,6 +77,11 @@ class Group:
     patience_s: float = PROBE_S
 
     @property
+    def is_served(self) -> bool:
+        """Whether rows are being sent to it again."""
+        return self.old.next is not None or self.new.next is not None
+
+    @property
     def top(self) -> int:
         """The last row of all that it said it had."""
         return self.ahead[-1][1] if self.ahead else self.position

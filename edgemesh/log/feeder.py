@@ -181,7 +181,7 @@ class Feeder:
         """
         pumps = [self._live_rows()] if self._linked else []
         for group in self._groups.values() if self._linked else ():
-            pumps += self._again(group)
+            pumps += self._again(group) if group.is_served else ()
         pumps = [pump for pump in pumps if pump]
         if not pumps or limit < 1:
             return []
@@ -189,7 +189,7 @@ class Feeder:
         self._turn = (self._turn + 1) % len(pumps)
         share = max(limit // len(pumps), 1)
         rows = _merged(pump[:share] for pump in (pumps[self._turn :] + pumps[: self._turn])[:limit])
-        return sorted(rows, key=lambda piece: piece.start < self._live)
+        return sorted(rows, key=lambda piece: piece.start < self._live) if self._live else rows
 
     def published(self, seq: int) -> None:
         """The row was handed to the connection."""
@@ -197,7 +197,8 @@ class Feeder:
         if seq == self._published + 1:
             self._published = seq
         for group in self._groups.values():
-            group.sent(seq, self._published, self._live)
+            if group.is_served:
+                group.sent(seq, self._published, self._live)
 
     # -- the live lane ------------------------------------------------------------------------------------------------
 

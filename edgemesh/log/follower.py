@@ -27,7 +27,8 @@ class Verdict:
     new_epoch: bool = False
 
 
-_HAD = Verdict()
+_NO_STRAYS = ("", 0)
+_HAD, _NEXT = Verdict(), Verdict(take=True)
 
 
 class Follower:
@@ -57,7 +58,7 @@ class Follower:
         self._past = dict(self._past if past is None else past)
         self._at = cursor
         self._taken = cursor is not None
-        self._strays = ("", 0)
+        self._strays = _NO_STRAYS
 
     def receive(self, epoch: str, seq: int, lowest: int, live: int = 0) -> Verdict:
         """Judge the pack `seq` of `epoch`, sent when `lowest` was the oldest row held; if it is next, move on.
@@ -67,7 +68,10 @@ class Follower:
         lowest = min(lowest, seq)
         at = self._at
         if at is not None and epoch == at.epoch:
-            self._strays = ("", 0)
+            self._strays = _NO_STRAYS
+            if seq == at.through + 1 and not at.ahead:  # the usual case, and quick
+                self._at, self._taken = Cursor(epoch, seq), True
+                return _NEXT
             return self._judge(at, seq, lowest, live, new_epoch=False)
         if epoch in self._past and not self._persists(epoch):
             return _HAD
@@ -100,5 +104,5 @@ class Follower:
         while len(self._past) > PAST_EPOCHS:
             del self._past[next(iter(self._past))]
         self._taken = known is not None
-        self._strays = ("", 0)
+        self._strays = _NO_STRAYS
         return known or Cursor(epoch, lowest - 1)
