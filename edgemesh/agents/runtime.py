@@ -95,6 +95,7 @@ class Runtime:
         self._stopping = False
         self._republish = False
         self._shown: dict[str, bytes] = {}
+        self._moved_s = -RETURN_S  # when gateways changed hands last: an alert of ours may come back as another's then
         self._retry_s, self._wait_s = 0.0, RETRY_S[0]
         self._resting = self._has_to_rest = False
         self._told: dict[str, tuple[str, int]] = {}
@@ -256,7 +257,8 @@ class Runtime:
     def _hear_alert(self, message: Message) -> None:
         with self._refusing(message):
             alert_id = parse(message.topic).name
-            if message.payload and self._shown.get(message.topic) == message.payload:  # the echo of our own
+            calm = time.monotonic() - self._moved_s > RETURN_S
+            if calm and message.payload and self._shown.get(message.topic) == message.payload:  # the echo of our own
                 self.reader.open_alert(alert_id, message.payload)
                 message.settle()
                 return
@@ -272,6 +274,8 @@ class Runtime:
             return
         with self._refusing(message):
             gained, lost = self.reader.own(codec.decode_owners(message.payload), self.name, time.monotonic())
+            if gained or lost:
+                self._moved_s = time.monotonic()
             for gateway in lost:
                 self.bus.unsubscribe(self._topics.log("readings", gateway))
                 self.offer(Taken(gateway))
