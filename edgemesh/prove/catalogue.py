@@ -5,6 +5,8 @@ from __future__ import annotations
 from edgemesh.prove.drill import Drill
 from edgemesh.prove.drills import (
     bad_links,
+    brokers,
+    clients,
     clock,
     elastic,
     executor,
@@ -23,6 +25,8 @@ DRILLS: tuple[Drill, ...] = (
     *network.DRILLS,
     *half_open.DRILLS,
     *bad_links.DRILLS,
+    *brokers.DRILLS,
+    *clients.DRILLS,
     *storage.DRILLS,
     *clock.DRILLS,
     *slow_reader.DRILLS,

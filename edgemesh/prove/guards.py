@@ -6,6 +6,7 @@ Production code has no switches. A guard is left off by patching it in one proce
 
 from __future__ import annotations
 
+import asyncio
 import importlib
 import os
 import time
@@ -326,6 +327,15 @@ def _pace() -> None:
     swap(Pace, "is_open", lambda _: property(lambda self: True))
 
 
+def _look_back() -> None:
+    from edgemesh.bus.mqtt import MqttBus
+
+    async def look_back(_self: Any, _earlier: Any) -> Any:
+        await asyncio.Event().wait()
+
+    swap(MqttBus, "_look_back", lambda _: look_back)
+
+
 # -- the executors -----------------------------------------------------------------------------------------------------
 
 
@@ -381,6 +391,7 @@ GUARDS = {
     "watchdog": Guard("an agent that says nothing any more is ended and started again", _watchdog),
     "hearing": Guard("a link over which nothing comes any more is given up", _hearing),
     "pace": Guard("no more bulk is under way than gets through in about half a second", _pace),
+    "look-back": Guard("a client on a later broker of the list goes back to an earlier one", _look_back),
     "clock": Guard(
         "time goes on at its rate whatever the wall clock is set to, and says when it can't be believed", _clock
     ),
