@@ -5,18 +5,18 @@ from __future__ import annotations
 FIRST_S = 0.05
 LONGEST_S = 1.0
 STEADY_S = 5.0
-"""A link that lasted this long makes the next pause the first one again."""
+"""A link that lasted this long was a good one."""
 CONTESTED_S = 30.0
-CONTESTED_LINKS = 6
+CONTESTED_LINKS = 8
 """So many short links in a row, each given at the first attempt, are contested; one that another client took, and the
-broker said so, counts twice."""
+broker said so, counts twice. A broker that died refuses the first attempt, which comes within FIRST_S."""
 
 
 class BackOff:
     """The pauses of one client between its attempts.
 
     A pause is anything from nothing to a bound (full jitter), so that a thousand clients that lost the same broker come
-    back spread. The bound doubles from FIRST_S to `longest_s`.
+    back spread. The bound doubles from FIRST_S, after each link, to `longest_s`.
 
     Where a broker gives a link at once and ends it soon, again and again, trying fast helps nobody: another client has
     the same id and the two push each other out, or the broker can't bear what we say. Such a link is `contested`: the
@@ -42,9 +42,11 @@ class BackOff:
         """A link has ended, because another client took it or whatever else; True when this makes it contested."""
         before = self.contested
         if lasted_s >= (2 * CONTESTED_S if before else STEADY_S):
-            self._bound_s, self._short_links = FIRST_S, 0
+            self._short_links = 0
         if lasted_s < STEADY_S or taken_over:
             self._short_links += 2 if taken_over else 1
+        if not (before and self.contested):
+            self._bound_s = FIRST_S
         return self.contested and not before
 
     def pause_s(self, chance: float) -> float:
