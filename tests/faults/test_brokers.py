@@ -52,7 +52,7 @@ def test_many_clients_come_back_spread(broker: str, tmp_path: Path, request: pyt
 @pytest.mark.parametrize(
     ("name", "guard", "found"),
     [
-        ("stale_card", "presence", "logs were given to detector-2"),
+        pytest.param("stale_card", "presence", "logs were given to detector-2", marks=long),
         pytest.param("first_of_two_dies", "look-back", "the site stays on two brokers", marks=long),
         pytest.param("two_of_one_name", "writer", "two agents write into one folder", marks=long),
     ],
@@ -77,7 +77,7 @@ def kill_three_times(broker: str) -> dict[str, Any]:
     return report
 
 
-@pytest.mark.parametrize("broker", ["nats", "two"])
+@pytest.mark.parametrize("broker", ["nats", pytest.param("two", marks=long)])
 def test_brokers_of_other_kinds_are_killed(broker: str, need_server: Callable[[str], None]) -> None:
     """Killed and started empty, whatever broker it is: nothing is lost, nothing is done twice."""
     need_server(broker)

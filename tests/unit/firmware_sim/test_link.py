@@ -1,6 +1,7 @@
 """Lanes drop and count as firmware does, and keep what must not be lost."""
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 from typing import Any, cast
 
@@ -130,3 +131,35 @@ def test_bad_broker_urls(url: str) -> None:
     """Refused at the start."""
     with pytest.raises(ValueError, match=r"."):
         parse_broker(url)
+
+
+def test_several_brokers_are_read_in_their_order() -> None:
+    """After commas come those that are tried while the first is away."""
+    broker = parse_broker("mqtt://a, mqtt://b:1884?qos=0,mqtts://c")
+    assert str(broker) == "a:1883"
+    assert [str(each) for each in broker.others] == ["b:1884", "c:8883"]
+    with pytest.raises(ValueError, match="expected mqtt"):
+        parse_broker("mqtt://a,")
+
+
+def test_a_lane_that_is_shut_flows_no_more() -> None:
+    """Even if the word to stop came with an acknowledgement and was lost: else it would hold its link for ever."""
+
+    class Deaf(Slot):
+        async def publish(self, topic: str, payload: bytes, *, qos: int, retain: bool) -> None:
+            await super().publish(topic, payload, qos=qos, retain=retain)
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.Event().wait()
+
+    async def run() -> None:
+        lane, slot = Lane(durable=True), Deaf(9)
+        lane.open()
+        lane.put("t", b"1")
+        flowing = asyncio.create_task(lane.flow(cast("aiomqtt.Client", slot)))
+        while not slot.taken:
+            await asyncio.sleep(0)
+        lane.shut()
+        flowing.cancel()
+        await asyncio.wait_for(flowing, 2)
+
+    asyncio.run(run())
