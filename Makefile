@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 ARGS ?=
 
-.PHONY: help install install-dev demo test fuzz check format coverage schema bench bench-quick prove faults arm-wheels clean
+.PHONY: help install install-dev demo test fuzz check format coverage schema bench bench-quick quality prove faults arm-wheels clean
 
 help:  ## show what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -57,6 +57,10 @@ bench-quick: .venv/.installed  ## speed and latency of the whole chain, under a 
 
 bench: bench-quick  ## all benchmarks
 	@for each in bus log wire store detect dispatch; do echo "== $$each"; $(BIN)/python benchmarks/$$each.py || exit 1; done
+
+DATA ?= data
+quality: .venv/.installed  ## how good detection is on recorded data; DATA=FOLDER has skab/ and nab/
+	@$(BIN)/python benchmarks/quality.py $(DATA) $(ARGS)
 
 prove: .venv/.installed  ## throw faults at a real site; nothing may be lost or done twice
 	@$(BIN)/edgemesh prove $(ARGS)

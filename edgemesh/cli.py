@@ -392,6 +392,26 @@ def prove(broker: str, kills: int, readings: int, rate: float, seed: int, only: 
 
 
 @main.command()
+@click.argument("source", metavar="FILE.csv", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--train-rows", type=click.IntRange(1), help="Rows at the start of the file that are normal.")
+@click.option("--config", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Its [scoring] section.")
+@click.option("--seed", type=int, help="What chance there is follows from it.")
+@click.option("--flags/--scores", default=True, show_default=True, help="0 or 1 a row, or how strange it is.")
+@_errors
+def score(source: Path, train_rows: int | None, config: Path | None, seed: int | None, flags: bool) -> None:
+    """Judge a recorded file, one line for each row, reading strictly forwards.
+
+    Labels in it are not read. Neither sensors nor the layout of the file need to be described.
+    """
+    from edgemesh.launch.score import ScoreOptions
+    from edgemesh.launch.score import score as launch
+
+    _log("error")
+    for row in launch(ScoreOptions(source=source, config=config, train_rows=train_rows, seed=seed)):
+        click.echo(int(row.flag) if flags else f"{row.score:.6g}")
+
+
+@main.command()
 @_errors
 def plugins() -> None:
     """List the drivers that are installed."""

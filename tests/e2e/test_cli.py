@@ -32,7 +32,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_the_commands_that_are_promised() -> None:
     """What the documentation names is there."""
-    assert {"demo", "run", "check", "replay", "top", "tap", "plugins", "version"} <= set(COMMANDS)
+    assert {"demo", "run", "check", "replay", "top", "tap", "prove", "score", "plugins", "version"} <= set(COMMANDS)
 
 
 @pytest.mark.parametrize("command", ["", *COMMANDS])
@@ -199,3 +199,18 @@ def test_tap_shows_the_quarantine(here: Path) -> None:
     assert len(lines) == 21
     assert re.search(r"2001-09-09 01:46:40Z  bad_id +hall/p2  a name with \+  b'\\x00\\xff'", lines[1])
     assert len(invoke("tap", "my.toml", "--quarantine", "--count", "3").output.splitlines()) == 4
+
+
+def test_score_says_a_line_for_each_row(here: Path) -> None:
+    """A step after a calm start is flagged; what was calm is not; `--scores` says how strange each row is."""
+    rows = [
+        f"2026-01-01 00:{n // 60:02}:{n % 60:02};{n % 7};{20 + (n % 5) + (60 if n > 560 else 0)}" for n in range(600)
+    ]
+    file = here / "rows.csv"
+    file.write_text("\n".join(["datetime;Current;Pressure", *rows]) + "\n")
+    flags = invoke("score", file).output.split()
+    assert len(flags) == len(rows)
+    assert set(flags[:550]) == {"0"}
+    assert "1" in flags[561:]
+    scores = [float(line) for line in invoke("score", file, "--scores").output.split()]
+    assert max(scores[561:]) > max(scores[:560])
