@@ -43,7 +43,7 @@ class ProfileSettings(Settings, frozen=True, kw_only=True):
     forest_weight: Annotated[float, Meta(ge=0.0, le=1.0)] = 0.15
     trees: Annotated[int, Meta(ge=1, le=1000)] = 100
     subsample: Annotated[int, Meta(ge=8, le=4096)] = 256
-    margin: Annotated[float, Meta(gt=0.0, le=100.0)] = 1.4
+    margin: Annotated[float, Meta(gt=0.0, le=100.0)] = 1.2
     widen: tuple[Annotated[float, Meta(gt=1.0, le=1000.0)], ...] = (2.0, 4.0, 8.0, 16.0)
     seed: Annotated[int, Meta(ge=0, lt=2**32)] = 0
 
