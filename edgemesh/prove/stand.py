@@ -74,6 +74,13 @@ class Stand:
         except (StoreError, LogError, OSError):  # not there yet
             return False
 
+    def has_begun(self, detector: str) -> bool:
+        """Whether a detector has taken in anything."""
+        try:
+            return newest_source(self.site.folder / "data", detector, self.site.gateways) > 0
+        except (LogError, OSError):  # its log is not there yet
+            return False
+
     def pending(self) -> tuple[int, int]:
         """How much is in the history (readings, alerts, orders at their end), and how many orders are still open."""
         try:

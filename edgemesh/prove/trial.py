@@ -16,8 +16,8 @@ import msgspec
 from edgemesh.launch.report import Quantiles, quantiles
 from edgemesh.prove.faults import Fault, How, Victim, endless, plan
 from edgemesh.prove.judge import Verdict
-from edgemesh.prove.site import GATEWAYS, lay_out
-from edgemesh.prove.stand import DRAIN_S, RECOVER_S, Stand, newest_source
+from edgemesh.prove.site import lay_out
+from edgemesh.prove.stand import DRAIN_S, RECOVER_S, Stand
 
 FREEZE_S = 5.0
 """Twice what it takes for an agent to be taken for dead."""
@@ -104,7 +104,7 @@ class Trial:
         site = self.stand.site
         names = site.of(fault.victim)
         if fault.victim is Victim.DETECTOR:
-            names = [name for name in names if newest_source(site.folder / "data", name, GATEWAYS)]
+            names = [name for name in names if self.stand.has_begun(name)]
         if not names:
             return
         name = chance.choice(names)
