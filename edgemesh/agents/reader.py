@@ -167,6 +167,10 @@ class Reader:
         """Whether the gateway's log is ours to read now."""
         return gateway in self._owned
 
+    def may_read(self, gateway: str, now_s: float) -> bool:
+        """Whether what comes of the gateway's log is for us: it is ours, and we are sure of that."""
+        return gateway in self._owned and not self.in_doubt(now_s)
+
     def open_alert(self, alert_id: str, alert: Alert | bytes | None) -> None:
         """Take note of what stands on a retained alert topic; bytes are our own, decoded only when asked for."""
         if alert is None:

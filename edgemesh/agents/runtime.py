@@ -208,8 +208,8 @@ class Runtime:
     def _hear_log(self, message: Message) -> None:
         with self._refusing(message):
             address = parse(message.topic)
-            if self.reader.in_doubt(time.monotonic()):
-                message.settle()  # it is asked for again if it is ours
+            if self._traits.owned and not self.reader.may_read(address.name, time.monotonic()):
+                message.settle()  # on its way while the log became another's; asked for again if it is ours
                 return
             self.offer(Heard(address.kind, address.name, message.topic, message.payload, message.settle))
 

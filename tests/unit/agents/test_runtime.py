@@ -14,7 +14,7 @@ from edgemesh.agents import reader, runtime
 from edgemesh.agents.core import Input
 from edgemesh.agents.gateway import GatewayCore
 from edgemesh.agents.items import Offered
-from edgemesh.bus.contract import Bus
+from edgemesh.bus.contract import Bus, Message
 from edgemesh.errors import LogFull
 from edgemesh.model.agents import Owners, Presence, Role, Watermark
 from edgemesh.model.alerts import AlertState
@@ -326,6 +326,26 @@ def test_a_detector_that_was_cut_off_waits_for_the_map(
             _own(registry, 2, gw="two" if moved else "one")
             await until(lambda: site.kept("two" if moved else "one") == {"gw": [1.0, 2.0]})
             assert heard == ([1.0] if moved else [1.0, 2.0])
+
+    asyncio.run(body())
+
+
+def test_what_was_on_its_way_when_a_log_became_anothers_is_nothing_to_us(tmp_path: Path, until: Until) -> None:
+    """A pack that comes after the map is settled and judged by nobody here."""
+
+    async def body() -> None:
+        async with running(tmp_path) as site, client(site) as registry:
+            one = site.add("one", Role.DETECTOR, Keeper)
+            await site.start()
+            await until(lambda: one.bus.linked)
+            settled: list[int] = []
+            payload = payload_of(make_readings([1.0], agent="gw"))
+            one._hear_log(Message(TOPICS.log("readings", "gw"), payload, settle=lambda: settled.append(1)))
+            assert (settled, one.waiting) == ([1], 0)
+            _own(registry, 1, gw="one")
+            await until(lambda: one.reader.owns("gw"))
+            one._hear_log(Message(TOPICS.log("readings", "gw"), payload, settle=lambda: settled.append(2)))
+            await until(lambda: site.kept("one") == {"gw": [1.0]})
 
     asyncio.run(body())
 
