@@ -162,6 +162,11 @@ class Site:
         """Where the first broker of ours listens; 0: it is somebody else's."""
         return self.brokers[0].port if self.brokers else 0
 
+    @property
+    def ready_s(self) -> float:
+        """How long our brokers may take from their start until they accept clients; 0: they are somebody else's."""
+        return KINDS[self.broker_kind].ready_s if self.brokers else 0.0
+
     def of(self, victim: Victim) -> list[str]:
         """The programs that a fault of this kind may hit."""
         return {
@@ -185,7 +190,7 @@ class Site:
     async def broker_answers(self) -> None:
         """Wait until every broker of ours accepts clients. BusUnavailable when one does not in its time."""
         for node in self.brokers:
-            await accepts(node.port, KINDS[self.broker_kind].ready_s)
+            await accepts(node.port, self.ready_s)
 
     def weaken(self, guards: Sequence[str]) -> None:
         """Have every program start with these guards off, to see that the proof notices."""

@@ -121,7 +121,8 @@ class Trial:
             await asyncio.sleep(FREEZE_S)
             program.send(signal.SIGCONT)
         effect = f"{fault.name} of {name}"
-        await self.stand.until(lambda: self.stand.effect_after(fault.victim, name, hit_ns), RECOVER_S, effect)
+        within_s = RECOVER_S + site.ready_s
+        await self.stand.until(lambda: self.stand.effect_after(fault.victim, name, hit_ns), within_s, effect)
         pause_s = FREEZE_S if fault.how is How.FREEZE else 0.0
         self.felt.append((fault.name, max(0.0, time.monotonic() - hit_s - pause_s)))
         self.done[fault.name] += 1

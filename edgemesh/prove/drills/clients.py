@@ -94,7 +94,7 @@ async def thousand_clients(ground: Ground) -> Finding:
             ground.say("the broker is away")
             await asyncio.sleep(DOWN_S)
             await broker.start()
-            await accepts(node.port, KINDS[site.broker_kind].ready_s)
+            await accepts(node.port, site.ready_s)
             back_s = time.monotonic()
             await crowd.wait(2 * BACK_S)
         finally:
@@ -119,7 +119,7 @@ async def _broker(site: Site, node: Node) -> AsyncIterator[Program]:
     program = site.programs[node.name]
     await program.start()
     try:
-        await accepts(node.port, KINDS[site.broker_kind].ready_s)
+        await accepts(node.port, site.ready_s)
         yield program
     finally:
         await program.stop()
