@@ -219,7 +219,8 @@ def owners_epoch(stand: Stand) -> int:
     """The number of the map of owners: it rises when a gateway changes hands."""
     journal = Journal.peek(journal_file(stand.site.folder / "data", "registry"))
     try:
-        return int(msgspec.json.decode(journal.parts()["owners"])["owners"]["epoch"])
+        part = journal.parts().get("owners")
+        return int(msgspec.json.decode(part)["owners"]["epoch"]) if part else 0
     finally:
         journal.close()
 
