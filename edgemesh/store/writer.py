@@ -135,6 +135,7 @@ class ReadingWriter:
         latest = self._memory.latest_ns
         if series not in latest:
             latest[series] = self._latest_ns(series)
+        self._note_day((series,), max(at_ns for at_ns, *_ in readings) // DAY_NS)
         minutes: dict[int, dict[int, Reading]] = {}
         for reading in readings:
             fresh = minutes.setdefault(reading[0] // MINUTE_NS, {})
@@ -174,13 +175,16 @@ class ReadingWriter:
 
     def _seen(self, gateway: str, batch: Batch) -> tuple[int, ...]:
         """The series of a batch, noted as alive on its day."""
-        ids, day = self._series(gateway, batch), batch.at_ns[-1] // DAY_NS
+        ids = self._series(gateway, batch)
+        self._note_day(ids, batch.at_ns[-1] // DAY_NS)
+        return ids
+
+    def _note_day(self, ids: tuple[int, ...], day: int) -> None:
         if self._memory.days.get(ids, -1) < day:
             self._memory.days[ids] = day
             self._connection.executemany(
                 "UPDATE series SET last_day = max(last_day, ?) WHERE id = ?", [(day, series) for series in ids]
             )
-        return ids
 
     def _series(self, gateway: str, batch: Batch) -> tuple[int, ...]:
         key = (gateway, batch.device, batch.asset, batch.metrics, batch.units)

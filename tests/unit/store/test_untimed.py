@@ -85,6 +85,14 @@ def test_what_has_no_time_yet_waits_and_is_shown_as_uncertain(recorder: Recorder
     assert (reader.counts().readings, reader.counts().untimed, reader.counts().retimed) == (2, 0, 2)
 
 
+def test_a_series_that_was_put_right_is_not_old(recorder: Recorder, reader: History) -> None:
+    """A device that was heard in 1970 only is of the day on which that was in truth: nothing of it is forgotten."""
+    recorder.write(doubtful([5 * S], [1.0]), correction(START_NS))
+    with recorder.transaction() as connection:
+        recorder.sink.trim(connection, START_NS)
+    assert len(reader.readings(device="p1", metric="flow", resolution="raw").points) == 1
+
+
 def test_many_are_put_right_a_step_at_a_time(
     recorder: Recorder, reader: History, monkeypatch: pytest.MonkeyPatch
 ) -> None:
