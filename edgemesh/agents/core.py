@@ -107,3 +107,13 @@ class RehearsingCore(Core, Protocol):
     def rehearses(self, gateway: str) -> bool:
         """Whether it warms up on what the owner before has taken in."""
         ...
+
+
+@runtime_checkable
+class LearningCore(Core, Protocol):
+    """A core that may have to learn in the middle of a step, which takes as long as it takes."""
+
+    @property
+    def learns(self) -> bool:
+        """Whether a step may take long: then it does not run where others wait for it."""
+        ...

@@ -237,6 +237,11 @@ class DetectorCore:
             return []
         return self._counted(self._handover.meet(alert, moment))
 
+    @property
+    def learns(self) -> bool:
+        """Whether machines are learnt: the step in which a warm-up is complete takes long. See `LearningCore`."""
+        return self.settings.forest is not None
+
     def rehearses(self, gateway: str) -> bool:
         """Whether we learn in silence from what another detector has taken in; see `RehearsingCore`."""
         return self._handover.rehearses(gateway)

@@ -13,7 +13,7 @@ from itertools import groupby
 from typing import TypeVar
 
 from edgemesh.agents.clock import Clock
-from edgemesh.agents.core import Core, Input, OwnerCore, RehearsingCore, Samples, TimedCore
+from edgemesh.agents.core import Core, Input, LearningCore, OwnerCore, RehearsingCore, Samples, TimedCore
 from edgemesh.agents.items import ClockSet, Given, Heard, Item, Met, Noticed, Offered, Outcome, Spoiled, Taken
 from edgemesh.agents.patience import MAX_TRIES, Patience, Poisoned
 from edgemesh.agents.timeline import PART, Timeline
@@ -36,6 +36,7 @@ PRUNE_STEPS = 100
 """Steps of pruning (1,000 rows each) at a time, so that an outbox shrinks faster than it can grow."""
 TICK_NS = 100_000_000
 """While work is waiting, time passes for the core in steps of this length between one item and the next."""
+MAX_HELD = 1_000
 MUTE_NS = 10_000_000_000
 """A core whose `tick` raises three times is told no time for this long, so that what comes in goes on."""
 
@@ -79,6 +80,12 @@ class _Step:
     mute: bool = False
     turned: bool = False
 
+    @property
+    def calm(self) -> bool:
+        """Whether all that came about is that we are further in the logs of others: nobody waits for that."""
+        said = self.written or self.outcome.asks or self.spoiled or self.released or self.left
+        return not (said or self.skipped or self.lost or self.turned or self.mute)
+
     def write(self, records: Sequence[Record]) -> None:
         """Add records that came about now."""
         if records and self.written and self.written[-1][0] == self.now_ns:
@@ -116,6 +123,9 @@ class Engine:
         self._sinks = sinks
         self.unread = Unread(journal.agent)
         self._patience = Patience(self._step, self._undo)
+        self._held: list[Item] = []
+        self._open: tuple[_Step, int] | None = None  # the step that holds them, and how many it has handled
+        self._may_hold = False
         self._ticked_ns = self._kept_ticked_ns = self._mute_until_ns = 0
         self.timeline = Timeline(clock, journal)
         self._rebuild()
@@ -125,22 +135,40 @@ class Engine:
 
     def _rebuild(self) -> None:
         """Go back to what the disk says: after a start, a failed commit, or a core that raised."""
+        self._open = None
         self.core = self._make_core()
         self._rehearsing = self.core if isinstance(self.core, RehearsingCore) else None
+        self._learning = self.core if isinstance(self.core, LearningCore) else None
         self.core.load({name: part for name, part in self.journal.parts().items() if name != PART})
         self._followers = {
             agent: Follower(cursor, self.journal.past(agent)) for agent, cursor in self.journal.cursors().items()
         }
 
-    def step(self, items: Sequence[Item]) -> Outcome:
+    @property
+    def may_take_long(self) -> bool:
+        """Whether the next step may have to learn something."""
+        return self._learning is not None and self._learning.learns
+
+    @property
+    def held(self) -> int:
+        """Items that were handled and wait for a commit: none of them is settled, no cursor has moved."""
+        return len(self._held)
+
+    def step(self, items: Sequence[Item], *, may_hold: bool = False) -> Outcome:
         """Handle the items, commit, and say what follows. LogError: nothing happened, try the same items again.
 
         Without items, time passes until now; with them, until the last of them came. An item of any kind that makes
-        core or sink fail three times goes into the quarantine, and the rest goes on (`Patience`).
+        core or sink fail three times goes into the quarantine, and the rest goes on (`Patience`). With `may_hold`, what
+        only moves cursors may wait for the commit of a later step; what is held comes again with it if that fails.
         """
-        return self._patience.step(items)
+        self._may_hold = may_hold
+        together = [*self._held, *items]
+        outcome = self._patience.step(together)
+        self._held = together if self._open is not None else []
+        return outcome
 
     def _undo(self) -> None:
+        self._may_hold = False
         self.stats.rebuilds += 1
         self.unread.undo()
         self.timeline.undo()
@@ -180,7 +208,17 @@ class Engine:
     # -- one step -----------------------------------------------------------------------------------------------------
 
     def _step(self, items: Sequence[Item]) -> Outcome:
-        step = _Step(self._ticked_ns)
+        step, handled = self._open or (_Step(self._ticked_ns), 0)
+        self._go_through(step, items[handled:])
+        if self._may_hold and step.calm and items and len(items) < MAX_HELD:
+            self._open = step, len(items)
+            return Outcome()
+        self._open = None
+        self._commit(step)
+        return step.outcome
+
+    def _go_through(self, step: _Step, items: Sequence[Item]) -> None:
+        """Have the core take the items, or the time, and note in the step what comes of it."""
         offered: list[Offered] = []
         if not items and (now_ns := self.timeline.now_ns()) is not None:
             self._tick(step, now_ns)
@@ -197,8 +235,6 @@ class Engine:
             elif not isinstance(item, ClockSet):
                 self._take_in(step, item)
         self._accept(step, offered)
-        self._commit(step)
-        return step.outcome
 
     def _turn(self, step: _Step, item: ClockSet) -> None:
         """Tell the core that the clock was set; the time since the last tick passes after that, not with it."""

@@ -44,13 +44,17 @@ HALTED_BEATS = 10
 LATE_S = 0.2
 CATCH_UP_S = 0.05
 MAX_ITEMS = 1_000
-REST_S = 0.02
+HOLD_S = 0.05
+"""So long a step that only moves cursors may wait for a commit: nobody waits for it, and one commit does for many."""
+REST_S = 0.05
 """Between the commits of an agent without a log of its own: nobody waits for it, so larger groups cost nobody time."""
 RETRY_S = (0.1, 5.0)
 SHORT_S = 0.005
+LONG_S = 0.05
 SHORT_STEPS = 20
-"""After so many steps in a row that were shorter than SHORT_S, steps run on the event loop: it saves two changes of
-thread. One that is longer (a slow disk, a model that learns) sends the next ones back to the worker thread."""
+"""After so many steps in a row that were not long, and short on the whole, steps run on the event loop: it saves two
+changes of thread. A long one (a model that learns), or a mean above SHORT_S (a slow disk), sends the next ones back to
+the worker thread; a mean tells a slow disk from a machine on which others had the core for a moment."""
 RETURN_S = 2.0
 """After a broker is back its clients come back within this; until then their silence says nothing."""
 
@@ -84,6 +88,8 @@ class Runtime:
         self._topics = topics
         self._traits = ROLES[role]
         self._rests = bool(self._traits.follows) and not self._traits.writes
+        self._holds = bool(self._traits.follows) and not self._rests
+        self._commit_by_s = 0.0
         self.storage = storage or Storage(engine, keep_s=keep_s)
         self._incarnation = incarnation or secrets.token_hex(8)
         self._beat = 0
@@ -91,7 +97,7 @@ class Runtime:
         self._current: list[Item] = []
         self._wake = asyncio.Event()
         self._engine_in_use = asyncio.Lock()
-        self._short_steps = 0
+        self._short_steps, self._mean_step_s = 0, SHORT_S
         self._stopping = False
         self._republish = False
         self._shown: dict[str, bytes] = {}
@@ -151,15 +157,25 @@ class Runtime:
 
     async def _run_step(self) -> Outcome:
         """Run the next step where it costs least: on the loop while steps are short, else in the worker thread."""
-        call = partial(self.engine.step, self._current)
+        call = partial(self.engine.step, self._current, may_hold=self._may_hold())
         began_s = time.perf_counter()
         try:
-            if self._short_steps < SHORT_STEPS:
+            if self._rests or self._short_steps < SHORT_STEPS or self.engine.may_take_long:
                 return await self.in_worker(call)
             async with self._engine_in_use:
                 return call()
         finally:
-            self._short_steps = self._short_steps + 1 if time.perf_counter() - began_s < SHORT_S else 0
+            took_s = time.perf_counter() - began_s
+            self._mean_step_s += (took_s - self._mean_step_s) / SHORT_STEPS
+            self._short_steps = self._short_steps + 1 if took_s < LONG_S and self._mean_step_s < SHORT_S else 0
+
+    def _may_hold(self) -> bool:
+        """Whether what the next step brings about may wait for a later commit, if it is only that cursors move."""
+        if not self._holds or self._stopping:
+            return False
+        if not self.engine.held:
+            self._commit_by_s = time.monotonic() + HOLD_S
+        return time.monotonic() < self._commit_by_s
 
     # -- what comes in ------------------------------------------------------------------------------------------------
 
@@ -172,6 +188,10 @@ class Runtime:
     @property
     def waiting(self) -> int:
         """Items that no step has finished yet."""
+        return self._unhandled + self.engine.held
+
+    @property
+    def _unhandled(self) -> int:
         return len(self._inbox) + len(self._current)
 
     @property
@@ -326,16 +346,18 @@ class Runtime:
         next_tick_s = 0.0
         while not (self._stopping and (not self.waiting or self.storage.failing)):
             now_s = time.monotonic()
-            if (not self.waiting or now_s < self._retry_s) and not self._stopping:
+            if (not self._unhandled or now_s < self._retry_s) and not self._stopping:
+                due_s = min(next_tick_s, self._commit_by_s) if self.engine.held else next_tick_s
                 with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(max(next_tick_s, self._retry_s) - now_s):
+                    async with asyncio.timeout(max(due_s, self._retry_s) - now_s):
                         await self._wake.wait()
             self._wake.clear()
             self._look_at_the_clock()
             now_s = time.monotonic()
-            if not self.waiting and now_s - next_tick_s > LATE_S and next_tick_s:
+            if not self._unhandled and now_s - next_tick_s > LATE_S and next_tick_s:
                 await asyncio.sleep(CATCH_UP_S)  # we were held up: what came meanwhile comes before the time
-            if now_s >= self._retry_s and (self.waiting or now_s >= next_tick_s):
+            held_long = self.engine.held > 0 and now_s >= self._commit_by_s
+            if now_s >= self._retry_s and (self._unhandled or held_long or now_s >= next_tick_s):
                 next_tick_s = time.monotonic() + TICK_S
                 if self.bus.linked:
                     self._notice(self._presence.sweep(now_s))
@@ -369,7 +391,7 @@ class Runtime:
         self._current = []
         self._wait_s = RETRY_S[0]
         self.storage.kept()
-        self._act(outcome)
+        await self._act(outcome)
 
     async def _fail(self, error: LogError) -> None:
         """Nothing of the step was kept, and nothing of it is settled: make room if that helps, else try again later."""
@@ -434,10 +456,15 @@ class Runtime:
         if self.feed:
             self.feed.committed(())
 
-    def _act(self, outcome: Outcome) -> None:
-        if self.feed:
+    async def _act(self, outcome: Outcome) -> None:
+        """Say what is on the disk now: first what others wait for, and how far we are only after it."""
+        if self.feed and outcome.rows:
             self.feed.committed(outcome.rows)
-        self._show(outcome.present)
+            await self._publish()
+        if outcome.present:
+            self._show(outcome.present)
+        if outcome.rows:
+            await asyncio.sleep(0)  # so that it is on its way
         now_s = time.monotonic()
         self.reader.moved(outcome.marks)
         for agent in outcome.asks:

@@ -16,6 +16,7 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersi
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
+from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from edgemesh.bus.address import Address
 from edgemesh.bus.contract import BusStats, Will
@@ -153,10 +154,18 @@ class Link:
             self.pace.sent(taken.mid, len(topic) + len(payload), self._loop.time())
         return True
 
-    def subscribe(self, patterns: Sequence[str]) -> None:
-        """Ask for the messages of the patterns, and for the retained ones among them."""
-        if patterns:
-            qos: int = self.address.qos
+    def subscribe(self, patterns: Sequence[str], *, no_local: bool = False) -> None:
+        """Ask for the messages of the patterns, and for the retained ones among them.
+
+        `no_local`: but for those that we publish ourselves; MQTT 3.1.1 can't be asked that.
+        """
+        if not patterns:
+            return
+        qos: int = self.address.qos
+        if no_local and self.protocol == V5:
+            options = SubscribeOptions(qos=qos, noLocal=True)
+            self._client.subscribe([(pattern, options) for pattern in patterns])
+        else:
             self._client.subscribe([(pattern, qos) for pattern in patterns])
 
     def unsubscribe(self, pattern: str) -> None:

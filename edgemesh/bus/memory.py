@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from edgemesh.bus.contract import Bus, BusStats, Handler, LinkWatcher, Will
+from edgemesh.bus.contract import BusStats, Handler, LinkWatcher, Will
 from edgemesh.bus.handlers import Handlers, check_topic, fits
 
 
@@ -36,7 +36,7 @@ class MemoryBroker:
         """A copy of the retained messages by topic."""
         return dict(self._retained)
 
-    def client(self, client_id: str, *, will: Will | None = None) -> Bus:
+    def client(self, client_id: str, *, will: Will | None = None) -> MemoryBus:
         """Make a client. Opening a second one with the same id takes the first one's link for good."""
         return MemoryBus(self, client_id, will)
 
@@ -135,6 +135,11 @@ class MemoryBus:
     def patterns(self) -> list[str]:
         """The patterns that the broker knows of."""
         return self._handlers.patterns if self._linked else []
+
+    @property
+    def echoes(self) -> bool:
+        """The broker brings back what we publish, as MQTT 3.1.1 does."""
+        return True
 
     def subscribe(self, pattern: str, handler: Handler) -> None:
         """As in the contract. Raises ValueError when it is not a pattern."""

@@ -38,7 +38,7 @@ class MqttBus:
     half a second. A link on which nothing comes is asked with a ping after 0.9 s and given up after 2.4 s, after 30 s
     when messages come but no answer; `keepalive_s` (whole seconds, at least 1) is for the broker, which gives up a
     client that is silent for one and a half of it. `protocol`: "auto" tries MQTT 5 and falls back to 3.1.1 where it is
-    refused.
+    refused. `no_local`: ask an MQTT 5 broker not to bring back what we publish ourselves.
     """
 
     def __init__(
@@ -50,10 +50,12 @@ class MqttBus:
         window: int = 1000,
         keepalive_s: float = 10,
         protocol: Protocol = "auto",
+        no_local: bool = False,
     ) -> None:
         if not addresses or not 1 <= window <= 60_000:
             raise ValueError("a bus needs an address, and a window of 1 to 60,000 messages")
         self._addresses, self._client_id, self._window = tuple(addresses), client_id, window
+        self._no_local = no_local
         self._stats = BusStats()
         self._search = Search(
             self._addresses, protocol, self._make_link, will=will, keepalive_s=max(1, math.ceil(keepalive_s))
@@ -73,6 +75,11 @@ class MqttBus:
         return self._link is not None and not self._link.ended.is_set()
 
     @property
+    def echoes(self) -> bool:
+        """Whether the broker brings back what we publish on patterns of ours: not with `no_local` over MQTT 5."""
+        return not self._no_local or self._link is None or self._link.protocol != V5
+
+    @property
     def stats(self) -> BusStats:
         """As in the contract.
 
@@ -86,7 +93,7 @@ class MqttBus:
         """As in the contract. Raises ValueError when it is not a pattern."""
         self._handlers.add(pattern, handler)
         if self._link is not None:
-            self._link.subscribe([pattern])
+            self._link.subscribe([pattern], no_local=self._no_local)
 
     def unsubscribe(self, pattern: str) -> None:
         """As in the contract."""
@@ -153,7 +160,7 @@ class MqttBus:
         """Serve an accepted link until it ends (None), or until a link to an earlier address takes its place."""
         loop = asyncio.get_running_loop()
         started_s = loop.time()
-        link.subscribe(self._handlers.patterns)
+        link.subscribe(self._handlers.patterns, no_local=self._no_local)
         self._link = link
         self._complained = False
         self._stats.connects += 1

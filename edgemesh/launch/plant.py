@@ -45,6 +45,8 @@ REPLACEABLE = frozenset({Role.GATEWAY, Role.DETECTOR, Role.REGISTRY})
 """Roles that can begin a new log by themselves when theirs is damaged: the logs of others bring back what they knew.
 What a scheduler has open and a recorder keeps is nowhere else; there a person decides."""
 
+TRUNK_WINDOW = 5_000
+"""Messages of all agents of one process that may wait for the broker's acknowledgement."""
 Connect = Callable[[str, Will | None], Bus]
 """How a client comes onto the bus: its id and its Last Will give a connection, not yet open."""
 
@@ -132,11 +134,7 @@ async def build(
     if connect is None:
         broker, addresses = await find_broker(configuration)
 
-        neighbourhood = Neighbourhood()
-
-        def connect(client_id: str, will: Will | None) -> Bus:
-            return neighbourhood.join(MqttBus(addresses, client_id, will=will))
-
+        connect = _connect_by(addresses, configuration, names)
     plant = Plant(configuration, Topics(configuration.settings.site.id), connect, broker)
     try:
         for role, name, make_core, sinks in _agents(configuration):
@@ -154,6 +152,18 @@ async def build(
         await plant.stop()
         raise ConfigError("names no agent to run", file=str(configuration.file), wish="add [[gateway]], [detector], …")
     return plant
+
+
+def _connect_by(addresses: Sequence[Address], configuration: Configuration, names: frozenset[str] | None) -> Connect:
+    """How agents come to their connections: one that is alone has its own, others share a trunk besides."""
+    together = [name for _, name, _, _ in _agents(configuration) if names is None or name in names]
+    if len(together) < 2:
+        return lambda client_id, will: MqttBus(addresses, client_id, will=will)
+    site = configuration.settings.site.id
+    # The name is new at each start: a broker brings nobody what it has retained of the same name.
+    trunk = MqttBus(addresses, f"edgemesh-{site}-{secrets.token_hex(4)}", window=TRUNK_WINDOW, no_local=True)
+    neighbourhood = Neighbourhood(trunk)
+    return lambda client_id, will: neighbourhood.join(MqttBus(addresses, client_id, will=will))
 
 
 def _system_clock(site: SiteSettings, file: str) -> Callable[[], SystemClock]:

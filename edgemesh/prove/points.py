@@ -160,10 +160,10 @@ def _before_settle(hit: Callable[[], None]) -> None:
     from edgemesh.agents.runtime import Runtime
 
     def make_act(original: Any) -> Any:
-        def act(self: Any, outcome: Any) -> None:
+        async def act(self: Any, outcome: Any) -> None:
             if outcome.settles and (outcome.rows or not self.feed):
                 outcome.settles.insert(0, hit)
-            original(self, outcome)
+            await original(self, outcome)
 
         return act
 

@@ -100,6 +100,29 @@ def test_traces_travel_with_mqtt_5(mosquitto: Mosquitto, until: Until, protocol:
     asyncio.run(scenario())
 
 
+@pytest.mark.parametrize(("protocol", "brought"), [("auto", [b"theirs"]), ("3.1.1", [b"ours", b"theirs"])])
+def test_no_local_keeps_our_own_messages_away(
+    mosquitto: Mosquitto, until: Until, protocol: Protocol, brought: list[bytes]
+) -> None:
+    """Over MQTT 5 a broker brings us only what others publish, and `echoes` says whether it does."""
+
+    async def scenario() -> None:
+        address, came = Address.parse(mosquitto.url), list[bytes]()
+        us = await open_bus(MqttBus([address], "us", protocol=protocol, no_local=True), until)
+        them = await open_bus(MqttBus([address], "them"), until)
+        us.subscribe("t/+", settle_into(came))
+        assert us.echoes == (protocol == "3.1.1")
+        us.publish("t/x", b"ours")
+        await until(lambda: not us._link or us._link.unacknowledged == 0)
+        them.publish("t/x", b"theirs")
+        await until(lambda: b"theirs" in came)
+        assert came == brought
+        await us.close()
+        await them.close()
+
+    asyncio.run(scenario())
+
+
 def test_consumers_that_settle_late_get_more_than_the_brokers_default(
     start_mosquitto: Callable[[str], Mosquitto], until: Until
 ) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from edgemesh.agents.core import Input
 from edgemesh.agents.gateway import GatewayCore
-from edgemesh.agents.runtime import SHORT_S, SHORT_STEPS, Runtime
+from edgemesh.agents.runtime import LONG_S, SHORT_STEPS, Runtime
 from edgemesh.model.agents import Role
 from edgemesh.model.samples import Record
 from tests.unit.agents.site import running
@@ -27,7 +27,7 @@ class Noting(GatewayCore):
     def handle(self, pack: Input) -> Sequence[Record]:
         self.threads.append(threading.current_thread().name)
         if self.slow:
-            end_s = time.perf_counter() + 2 * SHORT_S
+            end_s = time.perf_counter() + 1.5 * LONG_S
             while time.perf_counter() < end_s:
                 pass
         return super().handle(pack)
@@ -53,7 +53,7 @@ def test_short_steps_run_on_the_loop_and_a_long_one_sends_them_back(tmp_path: Pa
             await site.start()
             agent._short_steps = 0
             await step(agent, core, site.put)
-            agent._short_steps = SHORT_STEPS
+            agent._short_steps, agent._mean_step_s = SHORT_STEPS, 0.0
             await step(agent, core, site.put)
             core.slow = True
             await step(agent, core, site.put)
@@ -65,3 +65,25 @@ def test_short_steps_run_on_the_loop_and_a_long_one_sends_them_back(tmp_path: Pa
     assert first.startswith("gateway")
     assert (short, slow) == (loop, loop)
     assert after.startswith("gateway")
+
+
+class Learning(Noting):
+    """A core that may have to learn at any step."""
+
+    learns = True
+
+
+def test_a_core_that_learns_does_it_where_nobody_waits(tmp_path: Path) -> None:
+    """However short its steps were, they stay in the worker: the one that learns would hold up every neighbour."""
+
+    async def scene() -> list[str]:
+        core = Learning()
+        async with running(tmp_path) as site:
+            agent = site.add("gateway", Role.GATEWAY, lambda: core)
+            await site.start()
+            agent._short_steps, agent._mean_step_s = SHORT_STEPS, 0.0
+            await step(agent, core, site.put)
+        return core.threads
+
+    (thread,) = asyncio.run(scene())
+    assert thread.startswith("gateway")
