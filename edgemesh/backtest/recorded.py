@@ -68,9 +68,9 @@ def open_recorded(path: Path, configuration: Configuration, within: Range, *, as
     history = _find_history(path, configuration)
     if history is not None:
         return HistoryData(history, within)
-    gateway, settings = _replay_settings(path, configuration, asset)
+    gateway, settings, rows = _replay_settings(path, configuration, asset)
     recordings = [open_recording(file, settings) for file in find_recordings(path)]
-    return CsvData(gateway, recordings, settings.rows_per_batch, within)
+    return CsvData(gateway, recordings, rows, within)
 
 
 def _find_history(path: Path, configuration: Configuration) -> Path | None:
@@ -85,32 +85,34 @@ def _find_history(path: Path, configuration: Configuration) -> Path | None:
     return file_ if file_.is_file() else None
 
 
-def _replay_settings(path: Path, configuration: Configuration, asset: str | None) -> tuple[str, ReplaySettings]:
-    """The gateway that plays recordings, and how; a configuration that has none is given one that calls the device
-    like the file.
+def _replay_settings(path: Path, configuration: Configuration, asset: str | None) -> tuple[str, ReplaySettings, int | None]:
+    """The gateway that plays recordings, how, and in blocks of how many rows.
+
+    A configuration that has none is given one that calls the device like the file and commits like a live site.
     """
     found = [
-        (gateway, driver.settings)
+        (gateway, driver.settings, driver.settings.rows_per_batch)
         for gateway, drivers in configuration.drivers.items()
         for _, driver in drivers
         if isinstance(driver, ReplayDriver)
     ]
     names = [gateway.id for gateway in configuration.settings.gateway]
-    without = (names[0] if names else "gateway-1", ReplaySettings(path=str(path), device="{stem}"))
-    gateway, settings = found[0] if found else without
+    without = (names[0] if names else "gateway-1", ReplaySettings(path=str(path), device="{stem}"), None)
+    gateway, settings, rows = found[0] if found else without
     try:
-        return gateway, settings if asset is None else msgspec.structs.replace(settings, asset=asset)
+        settings = settings if asset is None else msgspec.structs.replace(settings, asset=asset)
     except ValueError as error:
         raise InputError(str(error), source="--asset") from error
+    return gateway, settings, rows
 
 
 @dataclass
 class CsvData:
-    """Files one after the other, as the driver `replay` plays them."""
+    """Files one after the other, as the driver `replay` plays them; without `rows_per_block` in slices of a second."""
 
     gateway: str
     recordings: list[Recording]
-    rows_per_batch: int
+    rows_per_block: int | None
     within: Range
     waits: bool = False
     seen: tuple[int, int] | None = None
@@ -139,10 +141,10 @@ class CsvData:
             times.append(at_ns)
             if column is not None:
                 labels.append(bool(row_labels[column]))
-            block.append(Sample(recording.source, at_ns, values, own_time=True))
-            if len(block) == self.rows_per_batch:
+            if block and self._is_whole(block, at_ns):
                 yield Block(self.gateway, block)
                 block = []
+            block.append(Sample(recording.source, at_ns, values, own_time=True))
         if block:
             yield Block(self.gateway, block)
         windows = find_windows(recording.path) if column is None else None
@@ -152,6 +154,12 @@ class CsvData:
             self.notes.append(f"{recording.path.name}: {bad} cells or rows could not be read; the rest was played")
         labels = labels if windows is None else label_rows(times, windows)
         self._subjects.append(Subject(recording.path.name, recording.source.asset, times, labels, bad))
+
+    def _is_whole(self, block: list[Sample], next_ns: int) -> bool:
+        """Whether the next row belongs into another block."""
+        if self.rows_per_block is not None:
+            return len(block) >= self.rows_per_block
+        return next_ns // SLICE_NS != block[-1].at_ns // SLICE_NS
 
 
 @dataclass(slots=True)
