@@ -85,7 +85,9 @@ def _find_history(path: Path, configuration: Configuration) -> Path | None:
     return file_ if file_.is_file() else None
 
 
-def _replay_settings(path: Path, configuration: Configuration, asset: str | None) -> tuple[str, ReplaySettings, int | None]:
+def _replay_settings(
+    path: Path, configuration: Configuration, asset: str | None
+) -> tuple[str, ReplaySettings, int | None]:
     """The gateway that plays recordings, how, and in blocks of how many rows.
 
     A configuration that has none is given one that calls the device like the file and commits like a live site.

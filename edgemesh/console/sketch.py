@@ -46,11 +46,11 @@ def sketch(
     bottom, top = _bounds(columns, low, high)
     step = (top - bottom) / max(1, height - 1) or 1.0
     onset = _place(onset_at_ns, curve, width)
-    edges = {round((top - edge) / step) for edge in (low, high) if edge is not None and bottom <= edge <= top}
+    edges = {round((top - edge) / step): edge for edge in (low, high) if edge is not None and bottom <= edge <= top}
     rows = []
     for line in range(height):
-        value = top - line * step
-        label = number(value, step * 2) if line in (0, height - 1) or line in edges else ""
+        value = edges.get(line, top - line * step)
+        label = number(value, step) if line in (0, height - 1) or line in edges else ""
         row: Row = [(f"{label:>10} ", "axis")]
         for k, column in enumerate(columns):
             row.append(_cell(column, (top, step, line), (low, high), (line in edges, k == onset), signs))

@@ -16,9 +16,11 @@ from msgspec import Meta
 from edgemesh.dispatch.evidence import normal_range
 from edgemesh.model.alerts import Alert, AlertKind, AlertState, Evidence
 from edgemesh.model.orders import OrderState, WorkOrder
+from edgemesh.store.curves import merge
 from edgemesh.store.history import History
 
 MOST_POINTS = 240
+_MOST_READ = 20_000
 _SHORTEST_NS = 30 * 10**9
 _LONGEST_NS = 3600 * 10**9
 
@@ -137,7 +139,7 @@ def _sensor(history: History, evidence: Evidence, begin_ns: int, end_ns: int) ->
     bounds = normal_range(evidence.normal)
     low, high = (None if bounds is None or math.isinf(bound) else bound for bound in bounds or (0.0, 0.0))
     curve = history.readings(
-        device=evidence.device, metric=evidence.metric, start_ns=begin_ns, end_ns=end_ns, max_points=MOST_POINTS
+        device=evidence.device, metric=evidence.metric, start_ns=begin_ns, end_ns=end_ns, max_points=_MOST_READ
     )
     return Sensor(
         device=evidence.device,
@@ -151,7 +153,7 @@ def _sensor(history: History, evidence: Evidence, begin_ns: int, end_ns: int) ->
         off=_off(evidence.value, low, high) if bounds else None,
         score=evidence.score,
         resolution=curve.resolution,
-        curve=tuple((point.at_ns, point.low, point.mean, point.high) for point in curve.points),
+        curve=tuple((spot.at_ns, spot.low, spot.mean, spot.high) for spot in merge(curve.points, MOST_POINTS)),
     )
 
 

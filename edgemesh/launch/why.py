@@ -147,9 +147,16 @@ def _sensor_lines(sensor: Sensor, why: Why, width: int, fine: bool) -> list[str]
     if not rows:
         return [*lines, "  its readings of that time are not in the history (any more)"]
     lines += [_styled(row) for row in rows]
-    begin, end = instant_text(sensor.curve[0][0])[11:], instant_text(sensor.curve[-1][0])[11:]
-    gap = max(1, min(100, width) - 12 - len(begin) - len(end))
-    lines.append(f"{'':>11}{begin}{'':>{gap}}{end}")
+    begin, onset, end = (
+        instant_text(at_ns)[11:] for at_ns in (sensor.curve[0][0], why.onset_at_ns, sensor.curve[-1][0])
+    )
+    signs = FINE if fine else COARSE
+    told = f"{signs.onset} onset {onset}"
+    if sensor.low is not None or sensor.high is not None:
+        told += f"  {signs.edge} edge of normal"
+    room = min(100, width) - 12 - len(begin) - len(end)
+    told = told if len(told) + 2 <= room else ""
+    lines.append(f"{'':>11}{begin}{told:^{max(1, room)}}{end}")
     return lines
 
 

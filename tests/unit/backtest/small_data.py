@@ -72,9 +72,7 @@ def write_csv(file: Path, values: Sequence[float | None], *, labels: range | Non
 def make_pack(values: Sequence[float], *, seq: int, start_s: int, device: str = "pump-1") -> Readings:
     """A gateway's pack of the flow at 1 Hz, `start_s` after BEGIN_NS."""
     times = tuple(BEGIN_NS + (start_s + second) * SECOND_NS for second in range(len(values)))
-    batch = Batch(
-        device=device, asset=device, metrics=("flow",), units=("m3/h",), at_ns=times, values=(tuple(values),)
-    )
+    batch = Batch(device=device, asset=device, metrics=("flow",), units=("m3/h",), at_ns=times, values=(tuple(values),))
     return Readings(agent="gateway-7", epoch="e0", seq=seq, lowest=1, at_ns=times[-1], records=(batch,))
 
 

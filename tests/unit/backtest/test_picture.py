@@ -39,7 +39,7 @@ def _boxes(root: ET.Element, kind: str) -> list[ET.Element]:
 
 
 def test_it_shows_signal_limit_alerts_and_labels(tmp_path: Path) -> None:
-    """One alert and one label are there as boxes at their time, the level as a broken line, all of it named in words."""
+    """One alert and one label are boxes at their time, the level is a broken line, all of it named in words."""
     root = ET.fromstring(draw(_played(tmp_path)))
     assert {"pump-1", "pump-1/flow", "alerts", "labelled"} <= set(_texts(root))
     (alert,), (label,) = _boxes(root, "alert-fill"), _boxes(root, "label-fill")
@@ -117,9 +117,7 @@ def test_png_is_drawn(tmp_path: Path) -> None:
     assert int.from_bytes(content[16:20], "big") == 1520
 
 
-POINTS = st.lists(
-    st.tuples(st.integers(0, 10**18), st.floats(-1e9, 1e9)), min_size=1, max_size=300
-)
+POINTS = st.lists(st.tuples(st.integers(0, 10**18), st.floats(-1e9, 1e9)), min_size=1, max_size=300)
 
 
 @given(POINTS)
