@@ -13,6 +13,7 @@ from edgemesh.backtest.report import AlertResult
 from edgemesh.backtest.run import Traces
 from edgemesh.backtest.traces import Bucket
 from edgemesh.detect.settings import LimitRule
+from edgemesh.launch.lines import count_text
 from edgemesh.model.agents import Asset
 
 MOST_SIGNALS = 2
@@ -40,7 +41,7 @@ class Strip:
 
 @dataclass(frozen=True, slots=True)
 class Panel:
-    """One asset. `scores` are of each configuration that has a model, by its name."""
+    """One asset. `scores` are of each configuration that has a model, by its name; `alerts` says how many there are."""
 
     asset: str
     begin_ns: int
@@ -48,7 +49,7 @@ class Panel:
     signals: Sequence[SignalCurve]
     scores: Sequence[tuple[str, Sequence[Bucket]]]
     strips: Sequence[Strip]
-    alerts: int
+    alerts: str
 
 
 def make_panels(runs: Sequence[Traces], most: int) -> tuple[list[Panel], int]:
@@ -100,7 +101,10 @@ def _panel(runs: Sequence[Traces], asset: str) -> Panel:
     labels = runs[0].labels.get(asset)
     if labels is not None:
         strips.append(Strip("labelled", "label", [(begin, end, "labelled as a fault") for begin, end in labels]))
-    return Panel(asset, begin_ns, end_ns, signals, scores, strips, len(_alerts(runs[0], asset)))
+    counts = [len(_alerts(run, asset)) for run in runs]
+    told = ", ".join(f"{name} {count}" for name, count in zip("AB", counts, strict=False))
+    alerts_ = count_text(counts[0], "alert") if len(runs) == 1 else f"alerts: {told}"
+    return Panel(asset, begin_ns, end_ns, signals, scores, strips, alerts_)
 
 
 def _name(run: Traces, runs: Sequence[Traces]) -> str:

@@ -11,7 +11,7 @@ from edgemesh.backtest.scales import Scale, runs_of, time_marks, value_marks, va
 from edgemesh.backtest.svg import WIDTH, Drawing
 from edgemesh.backtest.traces import Bucket
 from edgemesh.errors import InputError
-from edgemesh.launch.lines import instant_text
+from edgemesh.launch.lines import count_text, instant_text
 
 KINDS = (".svg", ".png")
 MOST_PANELS = 12
@@ -79,7 +79,7 @@ def _head(runs: Sequence[Traces], panels: Sequence[Panel], left_out: int) -> lis
     for run, name in zip(runs, "AB", strict=False):
         if run.report:
             total = run.report.total
-            found = f"{total['alerts']} alerts, {total['orders']} orders"
+            found = f"{count_text(len(run.report.alerts), 'alert')}, {count_text(len(run.report.orders), 'order')}"
             if total["f1"] is not None:
                 found += f", F1 {total['f1']:.3f}, FAR {total['far']:.1f} %, MAR {total['mar']:.1f} %"
             lines.append(found if len(runs) == 1 else f"{name}: {found}")
@@ -92,9 +92,8 @@ def _draw_panel(drawing: Drawing, panel: Panel, y: float) -> float:
     """Draw one asset below y; return where it ends."""
     drawing.line(_LEFT, y, _RIGHT, y, "grid-line thin")
     y += _LINE
-    count = "no alert" if not panel.alerts else "1 alert" if panel.alerts == 1 else f"{panel.alerts} alerts"
     drawing.text(_LEFT, y, panel.asset, "ink-fill name")
-    drawing.text(_RIGHT, y, count, "soft-fill", anchor="end")
+    drawing.text(_RIGHT, y, panel.alerts, "soft-fill", anchor="end")
     times = Scale(panel.begin_ns, panel.end_ns, _LEFT, _PLOT)
     top = y + 6.0
     for number, signal in enumerate(panel.signals):
@@ -126,14 +125,16 @@ def _draw_signal(drawing: Drawing, signal: SignalCurve, times: Scale, y: float, 
 
 
 def _draw_scores(drawing: Drawing, scores: Sequence[tuple[str, Sequence[Bucket]]], times: Scale, y: float) -> float:
-    high = min(_TOP_SCORE, max(1.5, *(bucket.high for _, buckets in scores for bucket in buckets)))
+    most = max(bucket.high for _, buckets in scores for bucket in buckets)
+    high = min(_TOP_SCORE, max(1.5, most))
     scale = Scale(0.0, high, y + _LINE + _SCORE, y + _LINE)
-    more = " (B in orange)" if len(scores) > 1 else ""
+    notes = ["B dotted"] * (len(scores) > 1) + [f"cut at {high:g}"] * (most > high)
+    more = f" ({', '.join(notes)})" if notes else ""
     drawing.text(_LEFT, y + _LINE - 7.0, f"score{more}; above 1, the broken line, it is strange", "ink-fill")
     _draw_grid(drawing, scale, [mark for mark in value_marks(0.0, high) if mark != 1.0])
     drawing.line(_LEFT, scale.at(1.0), _PLOT, scale.at(1.0), "limit-line thick dash")
     for number, (_, buckets) in enumerate(scores):
-        _draw_curve(drawing, buckets, times, scale, ("score-line", "other-line")[number % 2])
+        _draw_curve(drawing, buckets, times, scale, ("score-line", "other-line dots")[number % 2])
     return y + _LINE + _SCORE
 
 

@@ -40,7 +40,7 @@ def style(*, dark: bool | None = None) -> str:
         "text{font:13px system-ui,-apple-system,'Segoe UI',Roboto,'DejaVu Sans',sans-serif}"
         ".head{font-size:17px;font-weight:600}.name{font-weight:600}"
         "path,line{fill:none}.thin{stroke-width:1}.thick{stroke-width:1.5;stroke-linejoin:round}"
-        ".dash{stroke-dasharray:6 4}.veil{opacity:.16}.range{opacity:.35}"
+        ".dash{stroke-dasharray:6 4}.dots{stroke-dasharray:2 2}.veil{opacity:.16}.range{opacity:.35}"
         "@media (max-width:560px){text{font-size:19px}.head{font-size:22px}.wide{display:none}}"
     ) + rules
 

@@ -16,6 +16,15 @@ def instant_text(at_ns: int) -> str:
     return (_EPOCH + timedelta(seconds=at_ns // 10**9)).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
+def count_text(count: int, noun: str) -> str:
+    """So many of them.
+
+    >>> count_text(1, "alert"), count_text(0, "alert")
+    ('1 alert', '0 alerts')
+    """
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
 def duration_text(seconds: float) -> str:
     """A duration in the unit that tells it best: `4.2 s`, `12 min`, `3.5 h`, `2.0 d`.
 

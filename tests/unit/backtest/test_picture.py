@@ -58,7 +58,7 @@ def test_it_is_told_in_words_and_is_readable_in_the_dark(tmp_path: Path) -> None
     assert title is not None
     assert summary is not None
     assert root.get("role") == "img"
-    assert "1 alerts, 1 orders" in (summary.text or "")
+    assert "1 alert, 1 order" in (summary.text or "")
     assert "prefers-color-scheme:dark" in text
     assert "max-width:560px" in text
 
