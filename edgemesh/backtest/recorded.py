@@ -24,6 +24,8 @@ from edgemesh.store.history import Series
 from edgemesh.store.playback import LATEST_NS, Playback
 
 SLICE_NS = 10**9
+_NEAR_NS = 120 * 10**9
+"""A history that begins so soon after what was trimmed began earlier."""
 _SQLITE = b"SQLite format 3\0"
 
 
@@ -196,7 +198,7 @@ class HistoryData:
             raise InputError(f"is no history of edgemesh: {error}", source=str(path), wish=wish) from error
         if self.seen is None:
             raise InputError("the history holds no raw readings", source=str(path), wish="`keep_raw` says how long")
-        if trimmed > within.begin_ns:
+        if trimmed > within.begin_ns and self.seen[0] < trimmed + _NEAR_NS:
             self.notes.append("raw readings older than the history's first were trimmed; `keep_raw` says how long")
         self._times: dict[str, list[int]] = {}
 

@@ -121,7 +121,9 @@ def _in_time(alerts: Iterable[Alert]) -> list[Alert]:
 
 
 def _alarm_s(played: Played) -> float:
-    ends = {subject.asset: max(subject.times_ns) for subject in played.subjects if subject.times_ns}
+    ends: dict[str, int] = {}
+    for subject in played.subjects:
+        ends[subject.asset] = max(ends.get(subject.asset, 0), *subject.times_ns)
     total_ns = 0
     for asset in {alert.asset for alert in played.alerts}:
         open_until_ns = 0
