@@ -29,7 +29,8 @@ def test_scores_are_told_and_change_nothing(tmp_path: Path) -> None:
     options = BacktestOptions(config=config, data=write_csv(tmp_path / "pump-1.csv", values))
     deaf, nothing = backtest(options)
     heard, (traces,) = backtest(msgspec.structs.replace(options, traced=True))
-    assert nothing[0].scores == nothing[0].values == {}
+    assert not nothing[0].scores
+    assert not nothing[0].values
     assert [alert.id for alert in heard.report.alerts] == [alert.id for alert in deaf.report.alerts] != []
     buckets = traces.scores["pump-1"].buckets()
     begin_ns = BEGIN_NS + 250 * SECOND_NS
