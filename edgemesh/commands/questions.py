@@ -14,6 +14,7 @@ from edgemesh.commands.common import errors, log, sample
 
 _LATEST_NS = 2**63 - 1
 _SAY_EVERY_S = 5.0
+_DRAW_EVERY_S = 0.1
 
 _BACKTEST_EXAMPLES = """\b
 Examples
@@ -156,11 +157,14 @@ class _Progress:
             if self._terminal:
                 self._bar = click.progressbar(length=of, label=name, file=sys.stderr, show_pos=True)
                 self._bar.__enter__()
+        now_s = time.monotonic()
+        if now_s - self._said_s < (_DRAW_EVERY_S if self._terminal else _SAY_EVERY_S) and done < of:
+            return
+        self._said_s = now_s
         if self._bar is not None:
             self._bar.update(min(done, of) - self._bar.pos)
-        elif time.monotonic() - self._said_s >= _SAY_EVERY_S:
-            self._said_s = time.monotonic()
-            click.echo(f"{name}: {min(100, 100 * done // max(1, of))} % played", err=True)
+        elif done < of:
+            click.echo(f"{name}: {100 * done // of} % played", err=True)
 
     def _close(self) -> None:
         if self._bar is not None:
