@@ -3,81 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-import functools
-import logging
 import sys
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
 
 import click
 
 import edgemesh
-from edgemesh.errors import BusUnavailable, ConfigError, EdgemeshError, InputError
-
-F = TypeVar("F", bound=Callable[..., Any])
-
-EXTRAS = {
-    "numpy": "detector",
-    "sklearn": "detector",
-    "aiohttp": "console",
-    "rich": "terminal",
-    "amqtt": "broker",
-    "influxdb_client": "influx",
-    "aiomqtt": "sim",
-}
-"""The extra that brings a module that not every agent needs."""
+from edgemesh.commands.common import EXTRAS, sample
+from edgemesh.commands.common import errors as _errors
+from edgemesh.commands.common import log as _log
+from edgemesh.commands.questions import backtest, why
 
 EPILOG = """\b
 Begin with
   edgemesh demo                                the whole loop on simulated machines
   edgemesh replay FOLDER                       recorded CSV through the same agents
+  edgemesh backtest my.toml FOLDER             what would have fired, and a picture of it
   edgemesh check my.toml && edgemesh run my.toml
 """
-
-
-def _errors(function: F) -> F:
-    """Say what is wrong in one line: status 2 for what the person can mend in file or call, 1 for the rest."""
-
-    @functools.wraps(function)
-    def wrapped(*args: Any, **kwargs: Any) -> Any:
-        try:
-            return function(*args, **kwargs)
-        except (ConfigError, InputError, BusUnavailable) as error:
-            click.echo(f"edgemesh: {error}", err=True)
-            sys.exit(2)
-        except EdgemeshError as error:
-            click.echo(f"edgemesh: {error}", err=True)
-            sys.exit(1)
-        except ModuleNotFoundError as error:
-            extra = EXTRAS.get((error.name or "").partition(".")[0])
-            if extra is None:
-                raise
-            click.echo(
-                f"edgemesh: this needs an extra that is not installed: pip install 'edgemesh[{extra}]'", err=True
-            )
-            sys.exit(2)
-        except KeyboardInterrupt:
-            sys.exit(130)
-
-    return wrapped  # type: ignore[return-value]
-
-
-def sample(name: str) -> Path:
-    """The path of a configuration that comes with edgemesh: beside the package in a checkout, inside it in a wheel."""
-    package = Path(edgemesh.__file__).parent
-    checkout = package.parent / "configs" / name
-    return checkout if checkout.exists() else package / "configs" / name
-
-
-def _log(level: str, *, quiet: bool = False) -> None:
-    logging.basicConfig(
-        level=logging.ERROR if quiet else level.upper(),
-        format="%(asctime)s %(levelname)-7s %(message)s",
-        datefmt="%H:%M:%S",
-        stream=sys.stderr,
-    )
 
 
 class _Ordered(click.Group):
@@ -269,6 +213,10 @@ def replay(data: Path, config: Path | None, speed: str, train_rows: int, keep: P
     else:
         launch.show(report)
     sys.exit(0 if report.readings["lost"] == 0 else 1)
+
+
+main.add_command(backtest)
+main.add_command(why)
 
 
 def _speed(text: str) -> float | str:

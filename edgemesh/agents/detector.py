@@ -10,7 +10,7 @@ from edgemesh.agents.core import Input
 from edgemesh.agents.handover import Handover
 from edgemesh.agents.lanes import Lanes
 from edgemesh.agents.position import Place, Position
-from edgemesh.agents.watches import Watches
+from edgemesh.agents.watches import Observer, Watches
 from edgemesh.detect import late
 from edgemesh.detect.health import Health
 from edgemesh.detect.settings import DetectSettings
@@ -80,6 +80,10 @@ class DetectorCore:
         self._just_loaded = False
         self._dirty_cursors: set[str] = set()
         self._gone: set[str] = set()
+
+    def observe(self, observer: Observer) -> None:
+        """Have each score told that learners give; it changes nothing. To be called before anything is handled."""
+        self._watches.observer = observer
 
     def handle(self, pack: Input) -> list[Alert]:
         """Take readings, or cards of our gateways, in; see `Core.handle`. Training, once per asset, takes 0.2 s."""

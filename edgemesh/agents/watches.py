@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from itertools import count, takewhile
 
 import msgspec
@@ -12,6 +13,9 @@ from edgemesh.detect.silence import NEVER
 from edgemesh.detect.watch import Moment, Watch, WatchState
 from edgemesh.model.agents import Asset
 from edgemesh.model.alerts import Alert
+
+Observer = Callable[[str, int, float], None]
+"""Told of each score that a learner gives: asset, time in ns, and how strange (1.0: at the limit)."""
 
 
 class Watches:
@@ -30,6 +34,7 @@ class Watches:
         self._dirty: set[str] = set()
         self._gone: set[str] = set()
         self._saved_keys: dict[str, set[str]] = {}
+        self.observer: Observer | None = None
 
     def get(self, asset: str) -> Watch | None:
         """The watch of an asset that was heard of."""
@@ -39,7 +44,9 @@ class Watches:
         """The watch of an asset, made if there is none."""
         if asset not in self._watches:
             known = self._assets.get(asset) or Asset(id=asset)
-            self._watches[asset] = Watch(self._site, known, gateway, self._settings, self._stats)
+            self._watches[asset] = watch = Watch(self._site, known, gateway, self._settings, self._stats)
+            if self.observer is not None and watch.learner is not None:
+                watch.learner.observer = partial(self.observer, asset)
         return self._watches[asset]
 
     def all(self) -> list[Watch]:

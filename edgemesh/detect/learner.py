@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import math
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,8 @@ from edgemesh.detect.windows import Channel
 from edgemesh.model.alerts import AlertKind, Evidence
 
 Floats = NDArray[np.float64]
+Observer = Callable[[int, float], None]
+"""Told the time of each row that was scored, and its score: 1.0 is at the limit, high is strange."""
 CHUNK_ROWS = 64
 _BLOCK_ROWS = 25  # the baseline moves after so many rows, so that the rows between can be scored at once
 _MOST_CHANNELS = 3
@@ -39,6 +41,7 @@ class Learner:
         self.warmup: list[list[float]] = []
         self.dirty_chunks: set[int] = set()
         self.model_dirty = False
+        self.observer: Observer | None = None
 
     def feed(
         self,
@@ -124,6 +127,8 @@ class Learner:
             scores = model.score(deviations, self.settings).tolist()
             calm = []
             for i, score in enumerate(scores):
+                if self.observer is not None:
+                    self.observer(instants[start + i], score)
                 change = self._decide(score, instants[start + i])
                 if change is not None:
                     signals.append(self._signal(model, instants[start + i], score, deviations[i], firing=change))

@@ -31,7 +31,7 @@ from edgemesh.bus.embedded import EmbeddedBroker, start_broker
 from edgemesh.bus.mqtt import MqttBus
 from edgemesh.bus.neighbours import Neighbourhood
 from edgemesh.configuration.loading import Configuration
-from edgemesh.configuration.settings import EMBEDDED, SiteSettings
+from edgemesh.configuration.settings import EMBEDDED, PlantSettings, SiteSettings
 from edgemesh.errors import ConfigError
 from edgemesh.log.journal import Journal
 from edgemesh.model.agents import Role
@@ -139,8 +139,8 @@ async def build(
     try:
         for role, name, make_core, sinks in _agents(configuration):
             if names is None or name in names:
-                if role is Role.DETECTOR and configuration.settings.detection.forest:
-                    _need("numpy", "sklearn")
+                if role is Role.DETECTOR:
+                    need_for_detection(configuration.settings)
                 plant.agents[name] = _agent(plant, role, name, make_core, sinks, clock())
     except BaseException:
         await plant.stop()
@@ -179,9 +179,9 @@ def _system_clock(site: SiteSettings, file: str) -> Callable[[], SystemClock]:
     )
 
 
-def _need(*modules: str) -> None:
+def need_for_detection(settings: PlantSettings) -> None:
     """Raise ModuleNotFoundError now, rather than in the middle of the work when a model is learnt."""
-    for module in modules:
+    for module in ("numpy", "sklearn") if settings.detection.forest else ():
         if importlib.util.find_spec(module) is None:
             raise ModuleNotFoundError(f"No module named {module!r}", name=module)
 

@@ -19,9 +19,9 @@ from edgemesh.drivers.replay.recording import Recording, find_recordings, open_r
 from edgemesh.drivers.replay.settings import Settings as ReplaySettings
 from edgemesh.errors import ConfigError
 from edgemesh.launch.drain import drained
-from edgemesh.launch.labels import find_windows, label_rows
 from edgemesh.launch.plant import Plant, build
-from edgemesh.launch.truth import Confusion, Span, flags
+from edgemesh.launch.truth import Confusion, Span
+from edgemesh.launch.verdict import FileResult, Subject, judge_subject, read_labels, sum_up, table_lines
 from edgemesh.model.agents import Role
 from edgemesh.store.history import History
 
@@ -41,27 +41,6 @@ class ReplayOptions(msgspec.Struct, frozen=True, kw_only=True):
     data: Path
     speed: float | str = "max"
     train_rows: int = TRAIN_ROWS
-
-
-class FileResult(msgspec.Struct, frozen=True, kw_only=True):
-    """One recording: `rows` played, `bad` refused cells and rows, labelled faults, when the first was detected.
-
-    `detected_after_s` counts from the first labelled row to the first alert inside the label, in recorded time; rates
-    are over the rows after the first `train_rows`; None where there are no labels.
-    """
-
-    file: str
-    asset: str
-    rows: int
-    bad: int
-    faults: int | None
-    detected: int | None
-    detected_after_s: float | None
-    alerts: int
-    orders: int
-    f1: float | None
-    far: float | None
-    mar: float | None
 
 
 class ReplayReport(msgspec.Struct, frozen=True, kw_only=True):
@@ -115,7 +94,7 @@ async def prepare(options: ReplayOptions) -> Replay:
     settings = _replay_settings(configuration, options)
     recordings = [open_recording(file, settings) for file in find_recordings(options.source)]
     plant = await build(configuration, clock=DataClock)
-    return Replay(options, plant, recordings, sum(_count_values(recording) for recording in recordings))
+    return Replay(options, plant, recordings, sum(count_values(recording) for recording in recordings))
 
 
 async def play(options: ReplayOptions, *, quiet: bool = False) -> ReplayReport:
@@ -133,28 +112,8 @@ async def play(options: ReplayOptions, *, quiet: bool = False) -> ReplayReport:
 
 def show(report: ReplayReport) -> None:
     """Print the report as a table for people."""
-    heads = ("file", "rows", "faults", "after s", "alerts", "orders", "F1", "FAR %", "MAR %")
-    rows = [
-        (
-            each.file[:44],
-            str(each.rows),
-            "-" if each.faults is None else f"{each.detected}/{each.faults}",
-            _cell(each.detected_after_s),
-            str(each.alerts),
-            str(each.orders),
-            _cell(each.f1, 3),
-            _cell(each.far),
-            _cell(each.mar),
-        )
-        for each in report.files
-    ]
-    total = report.total
-    seen = f"{total['detected']}/{total['faults']}" if total["f1"] is not None else "-"
-    count = str(sum(each.rows for each in report.files))
-    rates = (_cell(total["f1"], 3), _cell(total["far"]), _cell(total["mar"]))
-    rows.append(("all", count, seen, "", str(total["alerts"]), str(total["orders"]), *rates))
-    for file, *rest in (heads, *rows):
-        click.echo(f"{file:<44} " + " ".join(f"{cell:>7}" for cell in rest))
+    for line in table_lines(report.files, report.total):
+        click.echo(line)
     readings = report.readings
     click.echo(
         f"{readings['accepted']} readings accepted, {readings['lost']} lost; "
@@ -165,10 +124,6 @@ def show(report: ReplayReport) -> None:
             click.echo(f"{each.file}: {each.bad} cells or rows could not be read; the rest was played")
     for line in report.undrained:
         click.echo(f"not finished: {line}", err=True)
-
-
-def _cell(value: float | None, digits: int = 1) -> str:
-    return "-" if value is None else f"{value:.{digits}f}"
 
 
 def _driver_changes(options: ReplayOptions) -> dict[str, object]:
@@ -187,7 +142,8 @@ def _replay_settings(configuration: Configuration, options: ReplayOptions) -> Re
     )
 
 
-def _count_values(recording: Recording) -> int:
+def count_values(recording: Recording) -> int:
+    """About how many readings the file holds: its lines times its metrics."""
     with recording.path.open("rb") as file:
         lines = sum(block.count(b"\n") for block in iter(lambda: file.read(1 << 20), b""))
     return max(0, lines - 1) * len(recording.source.metrics)
@@ -201,92 +157,26 @@ def judge(replay: Replay, *, seconds: float, undrained: Sequence[str]) -> Replay
     with History(path) as history:
         alerts, orders = history.alerts(limit=100_000), history.orders(limit=100_000)
         delivered = history.counts().readings
-    total = Confusion()
+    pooled = Confusion()
     results = []
     for recording in replay.recordings:
         asset = recording.source.asset
         spans = [Span(asset, alert.raised_at_ns, alert.cleared_at_ns) for alert in alerts if alert.asset == asset]
         count = sum(order.asset == asset for order in orders)
-        result, confusion = _judge_file(recording, spans, count, replay.options.train_rows)
+        times, labels = read_labels(recording)
+        bad = recording.counts.bad_values + recording.counts.bad_rows
+        subject = Subject(recording.path.name, asset, times, labels, bad)
+        result, confusion = judge_subject(subject, spans, count, replay.options.train_rows)
         results.append(result)
-        total += confusion
+        pooled += confusion
     accepted = sum(agent.engine.stats.readings for agent in plant.of(Role.GATEWAY))
-    labelled = [result for result in results if result.faults is not None]
     rows = sum(result.rows for result in results)
     return ReplayReport(
         files=tuple(results),
-        total={
-            "faults": sum(result.faults or 0 for result in labelled),
-            "detected": sum(result.detected or 0 for result in labelled),
-            "alerts": sum(result.alerts for result in results),
-            "orders": sum(result.orders for result in results),
-            "f1": round(total.f1, 3) if labelled else None,
-            "far": round(total.far, 1) if labelled else None,
-            "mar": round(total.mar, 1) if labelled else None,
-        },
+        total=sum_up(results, pooled),
         readings={"accepted": accepted, "delivered": delivered, "lost": accepted - delivered},
         seconds=round(seconds, 2),
         rows_per_s=round(rows / seconds, 1),
         broker=plant.broker_name,
         undrained=tuple(undrained),
     )
-
-
-def _judge_file(
-    recording: Recording, spans: Sequence[Span], orders: int, train_rows: int
-) -> tuple[FileResult, Confusion]:
-    times, labels = [], []
-    column = _label_column(recording)
-    for at_ns, _, row_labels in recording.rows():
-        times.append(at_ns)
-        if column is not None:
-            labels.append(bool(row_labels[column]))
-    windows = find_windows(recording.path) if column is None else None
-    if windows is not None:
-        labels = label_rows(times, windows)
-    confusion = Confusion()
-    after_s: float | None = None
-    runs = _runs(times, labels)
-    if labels:
-        for label, flag in list(zip(labels, flags(times, spans), strict=True))[train_rows:]:
-            confusion.add(label, flag)
-        delays = [delay for begin, end in runs if (delay := _delay_s(begin, end, spans)) is not None]
-        after_s = delays[0] if delays else None
-    result = FileResult(
-        file=recording.path.name,
-        asset=recording.source.asset,
-        rows=len(times),
-        bad=recording.counts.bad_values + recording.counts.bad_rows,
-        faults=len(runs) if labels else None,
-        detected=sum(_delay_s(begin, end, spans) is not None for begin, end in runs) if labels else None,
-        detected_after_s=after_s,
-        alerts=len(spans),
-        orders=orders,
-        f1=round(confusion.f1, 3) if labels else None,
-        far=round(confusion.far, 1) if labels else None,
-        mar=round(confusion.mar, 1) if labels else None,
-    )
-    return result, confusion
-
-
-def _label_column(recording: Recording) -> int | None:
-    """The column that labels rows; SKAB's `changepoint` labels instants and is none."""
-    named = [index for index, name in enumerate(recording.labels) if name != "changepoint"]
-    return named[0] if named else None
-
-
-def _runs(times: Sequence[int], labels: Sequence[bool]) -> list[tuple[int, int]]:
-    """First and last instant of each stretch of labelled rows."""
-    runs: list[tuple[int, int]] = []
-    before = False
-    for at_ns, label in zip(times, labels, strict=False):
-        if label:
-            runs = [*runs[:-1], (runs[-1][0], at_ns)] if before else [*runs, (at_ns, at_ns)]
-        before = label
-    return runs
-
-
-def _delay_s(begin: int, end: int, spans: Sequence[Span]) -> float | None:
-    """Seconds from the first labelled row to the first alert that fires inside the label; None: never."""
-    hits = [max(span.begin_ns, begin) for span in spans if span.begin_ns <= end and (span.end_ns or end + 1) > begin]
-    return round((min(hits) - begin) / 1e9, 1) if hits else None

@@ -7,7 +7,7 @@ import urllib.parse
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, Self
 
 import msgspec
 
@@ -102,7 +102,7 @@ class History:
         """Let go of the file."""
         self._connection.close()
 
-    def __enter__(self) -> History:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
@@ -168,6 +168,19 @@ class History:
             f"SELECT body FROM workorder {_where(state)} ORDER BY opened_at_ns DESC, id LIMIT ?",  # noqa: S608  our own text
             (*_given(state), limit),
         )
+        return [_ORDER.decode(body) for (body,) in rows]
+
+    def find_alerts(self, prefix: str, limit: int = 20) -> list[Alert]:
+        """The latest version of each alert whose id begins like this, newest first."""
+        rows = self._ask(
+            "SELECT body FROM alert WHERE id >= ?1 AND id < ?1 || 'g' ORDER BY raised_at_ns DESC, id LIMIT ?2",
+            (prefix, limit),
+        )
+        return [_ALERT.decode(body) for (body,) in rows]
+
+    def orders_on(self, asset: str) -> list[WorkOrder]:
+        """The latest version of each work order on an asset, oldest first."""
+        rows = self._ask("SELECT body FROM workorder WHERE asset = ? ORDER BY opened_at_ns, id", (asset,))
         return [_ORDER.decode(body) for (body,) in rows]
 
     def alert_versions(self, id: str) -> list[Alert]:  # noqa: A002  the record's own word

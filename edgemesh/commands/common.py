@@ -1,0 +1,73 @@
+"""What all commands share: how errors are said, where samples lie, what is logged."""
+
+from __future__ import annotations
+
+import functools
+import logging
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+import edgemesh
+from edgemesh.errors import BusUnavailable, ConfigError, EdgemeshError, InputError
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+EXTRAS = {
+    "numpy": "detector",
+    "sklearn": "detector",
+    "aiohttp": "console",
+    "resvg_py": "picture",
+    "rich": "terminal",
+    "amqtt": "broker",
+    "influxdb_client": "influx",
+    "aiomqtt": "sim",
+}
+"""The extra that brings a module that not every agent needs."""
+
+
+def errors(function: F) -> F:
+    """Say what is wrong in one line: status 2 for what the person can mend in file or call, 1 for the rest."""
+
+    @functools.wraps(function)
+    def wrapped(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return function(*args, **kwargs)
+        except (ConfigError, InputError, BusUnavailable) as error:
+            click.echo(f"edgemesh: {error}", err=True)
+            sys.exit(2)
+        except EdgemeshError as error:
+            click.echo(f"edgemesh: {error}", err=True)
+            sys.exit(1)
+        except ModuleNotFoundError as error:
+            extra = EXTRAS.get((error.name or "").partition(".")[0])
+            if extra is None:
+                raise
+            click.echo(
+                f"edgemesh: this needs an extra that is not installed: pip install 'edgemesh[{extra}]'", err=True
+            )
+            sys.exit(2)
+        except KeyboardInterrupt:
+            sys.exit(130)
+
+    return wrapped  # type: ignore[return-value]
+
+
+def sample(name: str) -> Path:
+    """The path of a configuration that comes with edgemesh: beside the package in a checkout, inside it in a wheel."""
+    package = Path(edgemesh.__file__).parent
+    checkout = package.parent / "configs" / name
+    return checkout if checkout.exists() else package / "configs" / name
+
+
+def log(level: str, *, quiet: bool = False) -> None:
+    """Have the program say on standard error what is at least of this level; `quiet`: errors only."""
+    logging.basicConfig(
+        level=logging.ERROR if quiet else level.upper(),
+        format="%(asctime)s %(levelname)-7s %(message)s",
+        datefmt="%H:%M:%S",
+        stream=sys.stderr,
+    )

@@ -1,0 +1,172 @@
+"""Commands that answer a question about data that is there: what would have fired, and why something did."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import time
+from pathlib import Path
+
+import click
+import msgspec
+
+from edgemesh.commands.common import errors, log, sample
+
+_LATEST_NS = 2**63 - 1
+_SAY_EVERY_S = 5.0
+_DRAW_EVERY_S = 0.1
+
+_BACKTEST_EXAMPLES = """\b
+Examples
+  edgemesh backtest configs/skab.toml recordings/                  every CSV in a folder
+  edgemesh backtest my.toml data/my/agents/recorder.db             the history of a site
+  edgemesh backtest my.toml pump-1.csv --against new.toml          what a change would change
+  edgemesh backtest my.toml pump-1.csv --from 2024-05-01 --to 2024-05-02T12:00 --picture may.svg
+"""
+
+_WHY_EXAMPLES = """\b
+Examples
+  edgemesh why 5db6                     the alert of the demo whose id begins like this
+  edgemesh why last my.toml             the newest alert of a site that was started here
+  edgemesh why 5db6 --history kept/     of a data folder, or of a recorder's file
+"""
+
+
+class _Instant(click.ParamType[int]):
+    """A time in ISO 8601; without a zone it is UTC."""
+
+    name = "time"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """The instant in ns."""
+        from edgemesh.drivers.instants import instant_of
+
+        if isinstance(value, int):
+            return value
+        try:
+            return instant_of(value)
+        except ValueError:
+            self.fail(f"{value!r} is no time; write it like 2024-05-01T12:00:00Z", param, ctx)
+
+
+@click.command(epilog=_BACKTEST_EXAMPLES)
+@click.argument("config", type=click.Path(path_type=Path))
+@click.argument("data", type=click.Path(path_type=Path))
+@click.option("--against", type=click.Path(path_type=Path), help="Compare with what this configuration would say.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object on standard output.")
+@click.option(
+    "--picture",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE.svg|png",
+    help="Draw signals, score, threshold, alerts and labels.",
+)
+@click.option("--from", "begin_ns", type=_Instant(), metavar="TIME", help="Play from here on; ISO 8601, UTC.")
+@click.option("--to", "end_ns", type=_Instant(), metavar="TIME", help="Play up to here.")
+@click.option("--asset", metavar="NAME", help="What CSV files are of; {stem} and {folder} stand for their names.")
+@click.option(
+    "--train-rows",
+    default=400,
+    show_default=True,
+    type=click.IntRange(min=0),
+    help="Rows at the start of each file that F1, FAR and MAR do not count.",
+)
+@errors
+def backtest(config: Path, data: Path, against: Path | None, as_json: bool, picture: Path | None, begin_ns: int | None,
+             end_ns: int | None, asset: str | None, train_rows: int) -> None:  # fmt: skip
+    """Say what CONFIG would have made of recorded DATA: alerts, orders, and how true they were.
+
+    DATA is a CSV file, folder or pattern as for `edgemesh replay`, or the history of a site: a recorder's file, or the
+    data folder that holds it. It goes through the cores that the agents run, in this process, much faster than it came;
+    alerts have the ids that a replay gives them.
+    """
+    from edgemesh.backtest.picture import check_picture, write_picture
+    from edgemesh.backtest.run import BacktestOptions
+    from edgemesh.backtest.run import backtest as run
+    from edgemesh.backtest.show import answer_lines
+
+    log("error")
+    if picture is not None:
+        check_picture(picture)
+    options = BacktestOptions(
+        config=config,
+        data=data,
+        against=against,
+        begin_ns=begin_ns or 0,
+        end_ns=_LATEST_NS if end_ns is None else end_ns,
+        train_rows=train_rows,
+        asset=asset,
+        traced=picture is not None,
+    )
+    with _Progress() as progress:
+        answer, traces = run(options, progress.tell)
+    if picture is not None:
+        write_picture(traces, picture)
+    if as_json:
+        click.echo(msgspec.json.encode(answer).decode())
+        return
+    click.echo("\n".join(answer_lines(answer)))
+    if picture is not None:
+        click.echo(f"picture: {picture}")
+
+
+@click.command(epilog=_WHY_EXAMPLES)
+@click.argument("alert")
+@click.argument("config", required=False, type=click.Path(path_type=Path))
+@click.option("--history", type=click.Path(path_type=Path), help="A recorder's file, or a data folder, instead.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object on standard output.")
+@errors
+def why(alert: str, config: Path | None, history: Path | None, as_json: bool) -> None:
+    """Print the chain of one ALERT: reading, rule or model, alert, order, dispatch, answers, verification.
+
+    The beginning of its id is enough; `last` is the newest. It says which sensors were off, by how much, what was
+    normal, since when, and draws them around the onset. CONFIG (default: the demo's) says where the history lies.
+    """
+    from edgemesh.launch.why import find_history, lines_of
+    from edgemesh.launch.why import why as explain
+
+    log("error")
+    told = explain(alert, find_history(config or sample("demo.toml"), history))
+    if as_json:
+        click.echo(msgspec.json.encode(told).decode())
+        return
+    fine = (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"
+    width = shutil.get_terminal_size((80, 24)).columns
+    click.echo("\n".join(lines_of(told, width=width, fine=fine)))
+
+
+class _Progress:
+    """A bar on a terminal, else a line now and then; both on standard error, one for each configuration."""
+
+    def __init__(self) -> None:
+        self._terminal = sys.stderr.isatty()
+        self._said_s = time.monotonic()
+        self._name = ""
+        self._bar: click._termui_impl.ProgressBar[int] | None = None
+
+    def __enter__(self) -> _Progress:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._close()
+
+    def tell(self, name: str, done: int, of: int) -> None:
+        """So many readings of about so many were played."""
+        if name != self._name:
+            self._close()
+            self._name = name
+            if self._terminal:
+                self._bar = click.progressbar(length=of, label=name, file=sys.stderr, show_pos=True)
+                self._bar.__enter__()
+        now_s = time.monotonic()
+        if now_s - self._said_s < (_DRAW_EVERY_S if self._terminal else _SAY_EVERY_S) and done < of:
+            return
+        self._said_s = now_s
+        if self._bar is not None:
+            self._bar.update(min(done, of) - self._bar.pos)
+        elif done < of:
+            click.echo(f"{name}: {100 * done // of} % played", err=True)
+
+    def _close(self) -> None:
+        if self._bar is not None:
+            self._bar.__exit__(None, None, None)
+            self._bar = None
