@@ -124,6 +124,7 @@ def join(fork: Fork, onto: WatchState, site: str) -> list[Alert]:
     is the newer alert, which takes over the earlier onset. What was known before and was over in between ends there.
     """
     said: list[Alert] = []
+    _inherit(fork, onto)
     _carry_on(fork, onto)
     for past in fork.over:
         said += _end(fork, onto, past, site)
@@ -142,9 +143,11 @@ def _end(fork: Fork, onto: WatchState, past: Alert, site: str) -> list[Alert]:
     if mine is None or mine.alert.id != past.id:
         return []
     over = closed(mine.alert, past.at_ns)
-    sources = [source for source in mine.sources if _stands(fork, onto, kind, source)]
-    for source in mine.sources:
+    newer = [source for source in mine.sources if _began(fork, source) != _NEVER]
+    sources = [source for source in newer if _stands(fork, onto, kind, source)]
+    for source in newer:
         _set(onto, kind, source, firing=source in sources)
+    sources += [source for source in (late.sources if late else ()) if _began(fork, source) == _NEVER]
     if not sources:
         onto.book.end(over)
         return [over]
@@ -175,6 +178,16 @@ def _settle(fork: Fork, onto: WatchState, kind: AlertKind, entry: OpenAlert) -> 
         _set(onto, kind, source, firing=True)
     onto.unsaid.append(alert.id)
     return []
+
+
+def _inherit(fork: Fork, onto: WatchState) -> None:
+    """Where the watch has taken no newer sample of a source, the late ones have the last word on it."""
+    for source, switch in fork.state.switches.items():
+        if _began(fork, source) == _NEVER:
+            onto.switches[source] = msgspec.structs.replace(switch)
+    for source, stuck in fork.state.stuck.items():
+        if _began(fork, source) == _NEVER:
+            onto.stuck[source] = msgspec.structs.replace(stuck)
 
 
 def _carry_on(fork: Fork, onto: WatchState) -> None:

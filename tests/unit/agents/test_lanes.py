@@ -382,6 +382,64 @@ def test_assets_that_come_on_one_side_of_the_hole_only() -> None:
     assert (over.asset, over.state) == ("a1", AlertState.CLEARED)
 
 
+GAPPY = [
+    Step(1, 0), Step(2, 0), Step(8, 8), Step(3, 8), Step(4, 8), Step(5, 8), Step(6, 8), Step(7, 8), *in_order(20)[8:]
+]  # fmt: skip
+
+
+@st.composite
+def gappy_cases(draw: st.DrawFn) -> tuple[tuple[float | None, ...], list[Step]]:
+    """Rows of which some hold no sample of the asset that is looked at."""
+    levels = draw(st.lists(st.sampled_from([0.0, 0.0, 1.0, None, None]), min_size=3, max_size=40))
+    steps = draw(arrivals(len(levels)))
+    tail = range(len(levels) + 1, len(levels) + len(CALM) + 1)
+    return (*levels, *CALM), [*steps, *(Step(seq, 0) for seq in tail)]
+
+
+def play_gappy(core: DetectorCore, levels: Sequence[float | None], steps: Sequence[Step]) -> Iterator[list[Alert]]:
+    for number, (seq, live) in enumerate(steps):
+        level = levels[seq - 1]
+        row = pack(seq, 0.0, *(() if level is None else (level,)), live=live)
+        yield core.tick(1_000 * S + number * S // 10) + core.handle(row)
+
+
+def hidden_in_gaps(levels: Sequence[float | None], steps: Sequence[Step]) -> bool:
+    """As `hidden`, where rows may hold no sample of the asset."""
+    last, late = 0, set(range(1, len(levels) + 1))
+    for seq, _ in steps:
+        late.discard(seq)
+        if seq > last and levels[seq - 1] is not None:
+            between = [levels[row - 1] for row in range(last + 1, seq) if row in late]
+            if last and levels[last - 1] and levels[seq - 1] and 0.0 in between:
+                return True
+            last = seq
+    return False
+
+
+@settings(max_examples=500, deadline=None)
+@given(gappy_cases().filter(lambda case: not hidden_in_gaps(*case)))
+@example(((0.0, 1.0, 1.0, 0.0, 0.0, None, None, None, None, *[0.0] * 11), GAPPY))
+@example(((0.0, 1.0, 0.0, 1.0, 1.0, None, None, None, None, *[0.0] * 11), GAPPY))
+def test_rows_without_an_asset_neither_double_nor_lose_its_alerts(
+    case: tuple[tuple[float | None, ...], list[Step]],
+) -> None:
+    """Whichever rows of the lanes hold samples of an asset: its alerts have times of samples, and are all over.
+
+    No more stand than there are excursions, and each alert lies in one of them.
+    """
+    levels, steps = case
+    said = [alert for alert in flat(play_gappy(make_core(), levels, steps)) if alert.asset == "a1"]
+    high = {seq for seq, level in enumerate(levels, 1) if level}
+    for alert in said:
+        assert {alert.onset_at_ns // S, alert.raised_at_ns // S} <= high, "an alert begins at a sample that is high"
+        assert alert.at_ns <= len(levels) * S
+    assert all(alert.state is AlertState.CLEARED for alert in newest(said).values())
+    alone = newest(flat(play_gappy(make_core(), levels, [Step(seq, 0) for seq in range(1, len(levels) + 1)])))
+    begun = sorted(alert.onset_at_ns for alert in alone.values())
+    of = [max(begin for begin in begun if begin <= alert.onset_at_ns) for alert in newest(said).values()]
+    assert len(of) == len(set(of)), "one excursion is one alert"
+
+
 def test_a_released_gateway_leaves_no_lane_behind() -> None:
     """Another detector owns the log now: the parts of its lanes are gone, too."""
     parts: dict[str, bytes] = {}
