@@ -21,7 +21,7 @@ __all__ = ["GRACE_S", "LANE_ROWS", "LATE_S", "OTHERS", "PROBE_MAX_S", "PROBE_S",
 WINDOW = 512
 OTHERS = 64  # groups that aren't required: so many of them are known at a time
 LATE_S = 2.0  # rows that wait for longer are late
-LANE_ROWS = 64  # so many late rows go out in order before live ones: that takes no time worth the trouble
+LANE_ROWS = 1_000  # so many late rows go out in order before live ones: that takes about a second
 
 
 class Feeder:

@@ -152,8 +152,9 @@ def test_a_long_backlog_leaves_room_between_two_rounds(tmp_path: Path) -> None:
     journal.close()
 
 
-def test_packs_say_which_row_is_the_first_live_one(tmp_path: Path) -> None:
+def test_packs_say_which_row_is_the_first_live_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """After an outage live rows go out at once, from memory; the older ones come from the disk."""
+    monkeypatch.setattr("edgemesh.log.feeder.LANE_ROWS", 100)
     journal = Journal.open(tmp_path / "gw.db", "gw")
     Kit(journal, window=8).commit(200)
     kit = Kit(journal, window=8)

@@ -8,13 +8,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgemesh.log.feeder import LANE_ROWS, LATE_S, PROBE_S, Feeder
+from edgemesh.log.feeder import LATE_S, PROBE_S, Feeder
 from edgemesh.log.follower import Follower, Verdict
 from edgemesh.log.outbox import MAX_AHEAD, Cursor
 
 EPOCH, OTHER = "0a", "0b"
 TAKE, HAD, ASK = Verdict(take=True), Verdict(), Verdict(ask=True)
+LANE_ROWS = 64
 MANY = LANE_ROWS + 36
+
+
+@pytest.fixture(autouse=True)
+def few_rows_make_a_lane(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that a lane fits into a window, and can be followed by hand."""
+    monkeypatch.setattr("edgemesh.log.feeder.LANE_ROWS", LANE_ROWS)
 
 
 def publish(feeder: Feeder, limit: int = 1_000) -> list[int]:
