@@ -26,10 +26,9 @@ class Known(msgspec.Struct, array_like=True):
 
 
 class ModelState(msgspec.Struct, omit_defaults=True):
-    """What a formula remembers: averages of value and square, or an expected value, and how long (s) it has learnt."""
+    """What a formula remembers: the value expected (or last seen), an average of squares, seconds that it learnt."""
 
     last_ns: int = -1
-    level: Smooth = msgspec.field(default_factory=Smooth)
     square: Smooth = msgspec.field(default_factory=Smooth)
     expected: float = 0.0
     learnt_s: float = 0.0
@@ -106,17 +105,18 @@ def _winding(c: ds.Winding, x: Numbers, model: ModelState, at_ns: int) -> float 
 
 
 def _scatter(c: ds.Scatter, x: Numbers, model: ModelState, at_ns: int) -> float | None:
-    """Unknown until it has seen `over` once; after a hole longer than `fresh` it begins anew."""
+    """From differences of neighbours, so that a trend does not count; unknown until it has seen `over` once.
+
+    After a hole longer than `fresh` it begins anew. Source: von Neumann's mean square successive difference, 1941.
+    """
     elapsed_s = (at_ns - model.last_ns) / _NS
-    if model.last_ns < 0 or not 0.0 <= elapsed_s <= max(c.fresh, c.over):
-        model.level, model.square, model.learnt_s, elapsed_s = Smooth(), Smooth(), 0.0, 0.0
-        model.last_ns = at_ns
-        model.level.step(x[0], 1e-3, c.over)
+    gap, anew = x[0] - model.expected, model.last_ns < 0 or not 0.0 <= elapsed_s <= c.fresh
+    model.expected, model.last_ns = x[0], at_ns
+    if anew:
+        model.square, model.learnt_s = Smooth(), 0.0
         return None
-    gap = x[0] - model.level.mean / model.level.weight
-    model.last_ns, model.learnt_s = at_ns, min(1e9, model.learnt_s + elapsed_s)
-    square = model.square.step(gap * gap, elapsed_s, c.over)
-    model.level.step(x[0], elapsed_s, c.over)
+    model.learnt_s = min(1e9, model.learnt_s + elapsed_s)
+    square = model.square.step(gap * gap / 2.0, elapsed_s, c.over)
     return math.sqrt(square) if model.learnt_s >= c.over else None
 
 

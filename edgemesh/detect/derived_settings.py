@@ -143,7 +143,7 @@ class DewMargin(DerivedChannel, frozen=True, kw_only=True, tag_field="kind", tag
 
 
 class Scatter(DerivedChannel, frozen=True, kw_only=True, tag_field="kind", tag="scatter"):
-    """How unsteady `of` is: standard deviation about its own average, both over about `over` (time constant)."""
+    """How unsteady `of` is: standard deviation from sample to sample, over about `over` (time constant)."""
 
     of: Input
     over: Seconds = Seconds(60.0)

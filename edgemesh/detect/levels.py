@@ -20,6 +20,11 @@ class Smooth(msgspec.Struct, omit_defaults=True):
     mean: float = 0.0
     weight: float = 0.0
 
+    @property
+    def settled(self) -> bool:
+        """Whether it has seen its time constant once."""
+        return self.weight >= 1.0 - math.exp(-1.0)
+
     def step(self, value: float, elapsed_s: float, over_s: float) -> float:
         """Take a value that lasted for `elapsed_s`; return the mean over about `over_s` (time constant)."""
         share = -math.expm1(-max(elapsed_s, 1e-9) / over_s)

@@ -75,9 +75,8 @@ def mute_impossible(rule: RangeRule, values: Values) -> Values:
     (5.0, None, nan, nan)
     """
     low, high = rule.valid
-    if all(value is None or value != value or low <= value <= high for value in values) and not any(
-        value in rule.sentinels for value in values if value is not None
-    ):
+    sentinels = rule.sentinels
+    if all(value is None or value != value or (low <= value <= high and value not in sentinels) for value in values):
         return values
     return tuple(
         NOT_BELIEVED
@@ -89,14 +88,16 @@ def mute_impossible(rule: RangeRule, values: Values) -> Values:
 
 def is_plain(rule: ChannelRule) -> bool:
     """Whether calm values leave no trace."""
-    return isinstance(rule, LimitRule) and not rule.votes and not rule.smooth
+    return isinstance(rule, LimitRule | RangeRule) and not rule.votes and not rule.smooth
 
 
 def _all_calm(rule: ChannelRule, values: Values) -> bool:
     """Whether all values are there, can be believed and are not beyond the level."""
-    assert isinstance(rule, LevelRule)
     if None in values:
         return False
+    if isinstance(rule, RangeRule):
+        return mute_impossible(rule, values) is values and not any(value != value for value in values)
+    assert isinstance(rule, LevelRule)
     sign, level = rule.sign, rule.sign * rule.level
     return all(sign * value <= level for value in values if value is not None)
 

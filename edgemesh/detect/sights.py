@@ -37,6 +37,8 @@ def look(rule: ChannelRule, trace: Trace, value: float, at_ns: int, elapsed_s: f
         return look_at_range(rule, value)
     if rule.smooth > 0.0:
         value = trace.smooth.step(value, elapsed_s or 1e-3, rule.smooth)
+        if not trace.smooth.settled:
+            return None
     if isinstance(rule, DeviationRule):
         return look_at_deviation(rule, trace, value)
     assert isinstance(rule, LevelRule)

@@ -106,7 +106,11 @@ MODELS = (
     ),
     Model(
         "gearbox", 10.0,
-        (_cel("oil_temperature", 0.2), _VELOCITY, Channel("vibration_acceleration", "[g]", 0.0, 50.0, 0.0, 0.06, 4, 0.1)),
+        (
+            _cel("oil_temperature", 0.2),
+            _VELOCITY,
+            Channel("vibration_acceleration", "[g]", 0.0, 50.0, 0.0, 0.06, 4, 0.1),
+        ),
         (
             CompactFault("gear_wear", 18_000, "VIB 2.4", ("fitter",), "replace_gear", "acceleration, then velocity"),
             CompactFault("oil_loss", 3600, "OHE 2.4", ("lubrication",), "fill_oil", "oil hot, acceleration"),

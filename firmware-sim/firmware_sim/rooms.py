@@ -19,7 +19,9 @@ def _cold_room(scene: Scene) -> Metrics:
     door_s = 20.0 if opened else 0.0
     door_s = scene.period_s if scene.depths["door_open"] > 0.0 else door_s
     warmer = outside / 4000.0 * scene.period_s + outside / 900.0 * door_s
-    state["room"] = room + warmer - (0.6 / 60.0 * (1.0 - 0.55 * scene.depths["gas_loss"]) * scene.period_s if on else 0.0)
+    state["room"] = (
+        room + warmer - (0.6 / 60.0 * (1.0 - 0.55 * scene.depths["gas_loss"]) * scene.period_s if on else 0.0)
+    )
     return {
         "air_temperature": scene.lag("air seen", state["room"], 120.0),
         "humidity": 85.0 + (5.0 if door_s else 0.0),
@@ -40,9 +42,7 @@ def _cabinet(scene: Scene) -> Metrics:
     inside = scene.lag("inside", scene.air_cel + 5.0 + 5.0 * heat + 26.0 * depths["fan_failed"], 1800.0)
     dew = min(inside - 0.5, 11.0 * scene.wander("dew", 0.05, 7200.0) + 17.5 * depths["water_ingress"])
     rises = (16.0, 16.6, 15.5 + 45.0 * depths["bad_contact"])
-    terminals = {
-        f"terminal_l{k}": scene.lag(f"l{k}", inside + rise * heat, 600.0) for k, rise in enumerate(rises, 1)
-    }
+    terminals = {f"terminal_l{k}": scene.lag(f"l{k}", inside + rise * heat, 600.0) for k, rise in enumerate(rises, 1)}
     currents = {f"current_l{k}": 100.0 * scene.load * share for k, share in enumerate((1.0, 1.02, 0.98), 1)}
     return {"air_temperature": inside, "humidity": _dew_share(inside, dew), **terminals, **currents}
 

@@ -26,5 +26,6 @@ def find_template(name: str) -> Template:
 
 def nearest(name: str, known: dict[str, Template] | list[str]) -> str:
     """Words that suggest the nearest of the known names."""
-    close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.4)
+    begun = [each for each in known if name and each.startswith(name)]
+    close = begun or difflib.get_close_matches(name, list(known), n=1, cutoff=0.4)
     return f"; did you mean `{close[0]}`?" if close else "."

@@ -21,15 +21,15 @@ class TemplateUse(Settings, frozen=True, kw_only=True):
     """A `[[detection.template]]`: which one, for whom, and what is different here.
 
     Without `asset_class` it is for its own class. `set` gives its parameters, `metrics` our names for its metrics.
-    `gate` is the metric that says that the machine runs (empty: rules count always). `when` is a schedule for all its
-    rules. `overrides` change keys of single rules by name, `without` leaves rules out.
+    `gate` is the metric that says that the machine runs (empty: rules count always; default: the template's). `when` is
+    a schedule for all its rules. `overrides` change keys of single rules by name, `without` leaves rules out.
     """
 
     template: str
     asset_class: Annotated[str, Meta(max_length=64)] = ""
     asset: Glob = "*"
     device: Glob = "*"
-    gate: Name = "running"
+    gate: Name | None = None
     when: str = ""
     set: dict[str, float | str] = {}
     metrics: dict[str, str] = {}
@@ -59,7 +59,8 @@ def expand(use: TemplateUse) -> Expanded:
 def expand_template(template: Template, use: TemplateUse) -> Expanded:
     """The same for a template that need not be in the catalogue."""
     values = _values(template, use.set)
-    tables = [table for row in template.rows for table in _tables(row, values, use)]
+    gate = template.gate if use.gate is None else use.gate
+    tables = [table for row in template.rows for table in _tables(row, values, use.metrics, gate)]
     names = [table["name"] for table in tables]
     for name in (*use.overrides, *use.without):
         if name not in names:
@@ -118,7 +119,7 @@ def _checked(parameter: Parameter, given: Value | None) -> Value:
     return float(value)
 
 
-def _tables(row: Row, values: Values, use: TemplateUse) -> list[dict[str, Any]]:
+def _tables(row: Row, values: Values, metrics: dict[str, str], gate: str) -> list[dict[str, Any]]:
     """The row's rules, as they would stand in a configuration."""
     tables = []
     for severity, stage in (("warning", row.warning), ("critical", row.critical)):
@@ -128,7 +129,7 @@ def _tables(row: Row, values: Values, use: TemplateUse) -> list[dict[str, Any]]:
         table: dict[str, Any] = {"kind": row.kind, "name": f"{row.name} {severity}", "severity": severity}
         table |= {"consequence": row.consequence, "action": row.action}
         if row.kind not in _UNGATED:
-            table["metric"] = use.metrics.get(row.metric, row.metric)
+            table["metric"] = metrics.get(row.metric, row.metric)
         if row.side:
             table[row.side] = round(level, 9) if row.side != "samples" else int(level)
         if row.cause:
@@ -139,8 +140,8 @@ def _tables(row: Row, values: Values, use: TemplateUse) -> list[dict[str, Any]]:
             table["clear"] = round(_number(row.clear, values, level), 9)
         if row.clear_hold:
             table["clear_hold"] = row.clear_hold
-        if row.gate_for and use.gate:
-            table |= {"gate": use.gate, "gate_for": row.gate_for}
+        if row.gate_for and gate:
+            table |= {"gate": gate, "gate_for": row.gate_for}
         table |= {key: _number(more, values, level) if isinstance(more, Of) else more for key, more in row.more.items()}
         tables.append(table)
     return tables

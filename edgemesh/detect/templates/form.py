@@ -68,7 +68,8 @@ class Row:
 class Template:
     """Rules for one class of asset, as data. `compute` makes further named levels of the parameters.
 
-    `channels` gives the `[[detection.derived]]` tables that the rows need.
+    `channels` gives the `[[detection.derived]]` tables that the rows need. `gate` is the metric that says that the
+    machine runs, unless a configuration says another one.
     """
 
     name: str
@@ -79,6 +80,7 @@ class Template:
     compute: Callable[[Values], Values] = lambda _: {}
     channels: Callable[[Values], tuple[dict[str, Any], ...]] = lambda _: ()
     notes: str = ""
+    gate: str = "running"
 
 
 def of(values: Values, name: str) -> float:

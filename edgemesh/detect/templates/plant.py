@@ -123,6 +123,9 @@ _TANK = (
         "practice after ISA-18.2", warning=Stage(Of("full", 0.15), "30s"), critical=Stage(Of("full", 0.05), "5s"),
         clear=Of("full", 0.18), clear_hold="30s",
     ),
+)  # fmt: skip
+
+_VESSEL = (
     Row(
         "vessel pressure", "pressure", "above", "pressure of {asset} {value} {unit}, limit {level}",
         "The relief valve opens at 100 %.", "Reduce the inflow or vent; never shut the relief valve off.",
@@ -147,10 +150,13 @@ TEMPLATES = (
         (Parameter("heat", "of the cold liquid, kWh/(m3 K)", 1.16, least=0.01, most=10.0),), channels=_conductance,
     ),
     Template(
-        "tank-level", "tank", "Level of a tank, pressure if it is closed", _TANK,
+        "tank-level", "tank", "Level of a tank", _TANK,
         (
             Parameter("full", "what the level says when it is full: 100 for %, else the height", 100.0, least=0.001),
-            Parameter("max_pressure", "maximum allowable pressure, as it is measured", 1e9, least=0.001),
         ),
+    ),
+    Template(
+        "vessel-pressure", "tank", "Pressure of a closed vessel", _VESSEL,
+        (Parameter("max_pressure", "maximum allowable pressure, as it is measured", least=0.001),),
     ),
 )  # fmt: skip

@@ -153,7 +153,7 @@ _DEVICE = (
     ),
     Row(
         "sensor stuck", "*", "samples", "", "The value is not to be believed; what it hides is not seen.",
-        "Check wiring and sensor; replace it.", PRACTICE, kind="stuck", warning=Stage(60.0, ""),
+        "Check wiring and sensor; replace it.", PRACTICE, kind="stuck", warning=Stage(60.0, ""), gate_for="30s",
     ),
     Row(
         "sensor gone", "*", "", "{metric} says {value}, which means that there is no sensor",
@@ -180,5 +180,9 @@ TEMPLATES = (
         notes="A contact sensor at full load runs 10-30 K warm: choose `rise` by what is normal there.",
     ),
     Template("pi-health", "pi", "Raspberry Pi gateway, as the driver `host` sees it", _PI),
-    Template("device-health", "*", "Devices that are silent, stuck or gone", _DEVICE),
+    Template(
+        "device-health", "*", "Devices that are silent, stuck or gone", _DEVICE,
+        notes="A stopped machine stands still: for those with a `running`, use it with `gate` before the general one.",
+        gate="",
+    ),
 )  # fmt: skip

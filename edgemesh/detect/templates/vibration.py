@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from edgemesh.detect.templates.form import PRACTICE, Of, Parameter, Row, Stage, Template, Values, of
 
 _WORN = "Bearings, seals and couplings wear out early; above the zone boundary damage goes fast."
@@ -56,6 +58,13 @@ def zones(source: str) -> tuple[Row, ...]:
             critical=Stage(150.0, "300s"), clear=120.0, clear_hold="30min", gate_for="60s",
             more={"measure": "percent", "and_beyond": Of("bc"), **common},
         ),
+        Row(
+            "vibration unsteady", "vibration_scatter", "above", "vibration of {asset} scatters by {value} {unit}",
+            "Something is loose: a foot, a bearing seat, a bolt; it works itself out further.",
+            "Torque the bolts of feet and bearing; look for cracks in the foundation.", PRACTICE, kind="deviation",
+            warning=Stage(300.0, "300s"), clear=150.0, clear_hold="30min", gate_for="10min",
+            more={"measure": "percent", **common},
+        ),
     )  # fmt: skip
 
 
@@ -97,6 +106,10 @@ def _fan(values: Values) -> Values:
     return {"bc": bc, "cd": cd}
 
 
+def _scatter(_: Values) -> tuple[dict[str, Any], ...]:
+    return ({"kind": "scatter", "metric": "vibration_scatter", "of": "vibration_velocity", "over": "5min"},)
+
+
 _MOUNTING = Parameter("mounting", "what the machine stands on", "rigid", ("rigid", "flexible"))
 
 TEMPLATES = (
@@ -107,7 +120,7 @@ TEMPLATES = (
             Parameter("category", "I: critical or hazardous liquid; II: general", "II", ("I", "II")),
             Parameter("power_kw", "rated power", 15.0, least=1.0, most=100_000.0),
         ),
-        _iso_7,
+        _iso_7, _scatter,
     ),
     Template(
         "machine-iso10816-3", "*", "Vibration velocity of an industrial machine above 15 kW",
@@ -116,7 +129,7 @@ TEMPLATES = (
             Parameter("group", "1: above 300 kW or shaft height from 315 mm; 2: 15 to 300 kW", "2", ("1", "2")),
             _MOUNTING,
         ),
-        _iso_3,
+        _iso_3, _scatter,
     ),
     Template(
         "machine-iso10816-1", "*", "Vibration velocity of a small or other machine",
@@ -126,13 +139,13 @@ TEMPLATES = (
                 "class", "I below 15 kW, II 15-75 kW, III large rigid, IV large soft", "II", ("I", "II", "III", "IV")
             ),
         ),
-        _iso_1,
+        _iso_1, _scatter,
     ),
     Template(
         "fan-iso14694", "fan", "Vibration velocity of a fan below 300 kW, in situ",
         zones("ISO 14694:2003, from memory"),
         (Parameter("category", "BV-2: ventilation; BV-3: industrial", "BV-3", ("BV-2", "BV-3")), _MOUNTING),
-        _fan,
+        _fan, _scatter,
         notes="BV-2 names no shutdown level; 1.25 x the alarm level stands in its place.",
     ),
 )  # fmt: skip
