@@ -54,9 +54,9 @@ class ChannelRule(Selector, frozen=True, kw_only=True):
 
     `hold`: how long beyond before it fires; the time leaks back while the value is good. `clear_hold`: how long back
     before it ends (default: as `hold`). `votes`: `"3 of 5"`, so many of the last samples have to agree. `smooth`: the
-    time constant of an average that is looked at in the place of single values, once it has seen so much. `gate`: a metric of the same asset that
-    must have been non-zero for `gate_for`; until then nothing counts and nothing clears. `cause`: the line for people,
-    with `{value} {unit} {level} {asset} {metric}`.
+    time constant of an average that is looked at in the place of single values, once it has seen so much. `gate`: a
+    metric of the same asset that must have been non-zero for `gate_for`; until then nothing counts and nothing clears.
+    `cause`: the line for people, with `{value} {unit} {level} {asset} {metric}`.
     """
 
     metric: Glob

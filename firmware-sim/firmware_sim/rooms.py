@@ -40,7 +40,7 @@ def _cabinet(scene: Scene) -> Metrics:
     """Terminals heat up with the square of the load; a bad contact adds to one, a dead fan to all."""
     heat, depths = scene.load**2, scene.depths
     inside = scene.lag("inside", scene.air_cel + 5.0 + 5.0 * heat + 26.0 * depths["fan_failed"], 1800.0)
-    dew = min(inside - 0.5, 11.0 * scene.wander("dew", 0.05, 7200.0) + 17.5 * depths["water_ingress"])
+    dew = min(inside - 0.5, 14.0 * scene.wander("dew", 0.05, 7200.0) + 19.0 * depths["water_ingress"])
     rises = (16.0, 16.6, 15.5 + 45.0 * depths["bad_contact"])
     terminals = {f"terminal_l{k}": scene.lag(f"l{k}", inside + rise * heat, 600.0) for k, rise in enumerate(rises, 1)}
     currents = {f"current_l{k}": 100.0 * scene.load * share for k, share in enumerate((1.0, 1.02, 0.98), 1)}
