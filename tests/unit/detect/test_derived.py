@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import msgspec
 import pytest
@@ -42,7 +43,7 @@ def channel(table: dict[str, object]) -> ds.Derived:
     return found
 
 
-def columns(device: str, start: int = 0, step: int = 1, /, **values: list[float | None]) -> Columns:
+def columns(device: str, start: int = 0, step: int = 1, /, **values: Sequence[float | None]) -> Columns:
     length = len(next(iter(values.values())))
     units = tuple("Cel" if "temperature" in name else "1" for name in values)
     at = tuple((start + i * step) * S for i in range(length))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import msgspec
 import pytest
@@ -27,7 +28,7 @@ S = 10**9
 NAN = math.nan
 
 
-def scan(rule: ChannelRule, values: list[float | None], start: int = 0, step: int = 1) -> list[Signal]:
+def scan(rule: ChannelRule, values: Sequence[float | None], start: int = 0, step: int = 1) -> list[Signal]:
     at = tuple((start + i * step) * S for i in range(len(values)))
     part = Columns("d", ("m",), ("bar",), at, (tuple(values),), 0)
     return scan_rule(rule, Switch(), Trace(), part, 0, part.values[0], None, "P-1")
@@ -42,7 +43,7 @@ def test_a_rate_raises_on_the_slope_and_clears_when_it_is_level_again() -> None:
     rule = RateRule(metric="m", above=3.0, per=Seconds(60), over=Seconds(60), hold=Seconds(10))
     slow: list[float | None] = [0.02 * t for t in range(300)]
     assert scan(rule, slow) == []
-    fast = [*slow, *(6.0 + 0.1 * t for t in range(120)), *[18.0] * 200]
+    fast: list[float | None] = [*slow, *(6.0 + 0.1 * t for t in range(120)), *[18.0] * 200]
     raised, cleared = scan(rule, fast)
     assert (raised.firing, cleared.firing) == (True, False)
     assert 300 < raised.at_ns // S < 360
@@ -248,3 +249,17 @@ def test_nonsense_is_refused_at_start(table: dict[str, object], problem: str) ->
     """Each kind says what of a rule can't be meant."""
     with pytest.raises(msgspec.ValidationError, match=problem):
         msgspec.convert(table, Rule, dec_hook=decode_amount)
+
+
+def test_another_detector_goes_on_with_the_alert_of_a_range() -> None:
+    """Adopted, it fires until it is found calm here, and it is over when no rule here has that name."""
+    rules = (RangeRule(name="range", metric="m", low=0.0, high=4.0, hold=Seconds(0)),)
+    stats = dict.fromkeys(("late", "duplicate", "clock_steps"), 0.0)
+    (alert,) = play(Watch("s", Asset(id="P-1"), "g", DetectSettings(rule=rules), stats), [9.0])
+    heir = Watch("s", Asset(id="P-1"), "g", DetectSettings(rule=rules), stats)
+    heir.adopt(alert, Moment())
+    (over,) = play(heir, [2.0])
+    assert (over.id, over.state) == (alert.id, AlertState.CLEARED)
+    stranger = Watch("s", Asset(id="P-1"), "g", DetectSettings(), stats)
+    stranger.adopt(alert, Moment())
+    assert [each.state for each in stranger.forget_unknown(Moment())] == [AlertState.CLEARED]

@@ -34,7 +34,7 @@ MOVES = [
     ("cold-room", "door_open", "air_temperature", 1.0, 6.0),
     ("cabinet", "bad_contact", "terminal_l3", 0.2, 1.0),
     ("cabinet", "fan_failed", "air_temperature", 0.5, 1.2),
-    ("cabinet", "water_ingress", "humidity", 0.5, 2.0),
+    ("cabinet", "water_ingress", "humidity", 0.5, 2.5),
     ("pi", "blocked_air", "soc_temperature", 0.4, 1.0),
     ("pi", "weak_supply", "under_voltage", 0.0, 1e9),
     ("pi", "disk_filling", "disk_percent", 1.0, 2.0),
