@@ -58,7 +58,7 @@ def test_a_deviation_compares_with_its_baseline_which_stands_still_while_it_fire
     rule = DeviationRule(
         metric="m", above=10.0, measure="percent", learn=Seconds(60), follow=Seconds(600), hold=Seconds(5)
     )
-    values: list[float | None] = [100.0] * 100 + [115.0] * 5000 + [104.0] * 20
+    values: Sequence[float | None] = [100.0] * 100 + [115.0] * 5000 + [104.0] * 20
     assert moves(scan(rule, values)) == [(105, True), (5105, False)]
     assert scan(rule, [100.0] * 10 + [115.0] * 45) == []
     (raised, _) = scan(rule, values)
