@@ -74,7 +74,7 @@ def _sign(one: Evidence) -> str:
 
 def _advice(alert: Alert) -> str:
     """What the rule that raised the alert says of it, for those who do the work."""
-    consequence = f". If nobody comes: {alert.consequence}" if alert.consequence else ""
+    consequence = f". If nobody comes: {alert.consequence}".rstrip(".") if alert.consequence else ""
     return consequence + (f". To do: {alert.action}" if alert.action else "")
 
 
