@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 ARGS ?=
 
-.PHONY: help install install-dev demo test fuzz check format coverage schema bench bench-quick quality prove faults arm-wheels clean
+.PHONY: help install install-dev demo test fuzz check format coverage schema bench bench-quick quality rule-table rule-pages prove faults arm-wheels clean
 
 help:  ## show what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -61,6 +61,12 @@ bench: bench-quick  ## all benchmarks
 DATA ?= data
 quality: .venv/.installed  ## how good detection is on recorded data; DATA=FOLDER has skab/ and nab/
 	@$(BIN)/python benchmarks/quality.py $(DATA) $(ARGS)
+
+rule-table: .venv/.installed  ## seven normal days that raise nothing, and which rule sees which fault after how long
+	@$(BIN)/python benchmarks/rules.py $(ARGS)
+
+rule-pages: .venv/.installed  ## write the page of rule templates anew
+	@$(BIN)/edgemesh templates --markdown > edgemesh/detect/templates/README.md
 
 prove: .venv/.installed  ## throw faults at a real site; nothing may be lost or done twice
 	@$(BIN)/edgemesh prove $(ARGS)

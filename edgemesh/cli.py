@@ -175,6 +175,25 @@ def _public(broker: str) -> str:
 
 
 @main.command()
+@click.argument("name", required=False)
+@click.option("--set", "given", multiple=True, metavar="KEY=VALUE", help="A parameter of the template. Repeatable.")
+@click.option("--markdown", is_flag=True, help="Print the page of all templates.")
+@_errors
+def templates(name: str | None, given: tuple[str, ...], markdown: bool) -> None:
+    """List the templates of rules, or show the rules, levels, actions and sources of the one called NAME."""
+    from edgemesh.detect.templates import find_template, text
+
+    if markdown:
+        click.echo(text.markdown(), nl=False)
+        return
+    try:
+        lines = text.describe(find_template(name), text.parse_given(given)) if name else text.list_lines()
+    except ValueError as error:
+        raise InputError(str(error)) from None
+    click.echo("\n".join(lines))
+
+
+@main.command()
 @click.argument("data", type=click.Path(path_type=Path))
 @click.option("--config", type=click.Path(path_type=Path), help="What the agents do.  [default: configs/skab.toml]")
 @click.option("--speed", default="max", show_default=True, metavar="FACTOR|max", help="60 plays an hour in a minute.")

@@ -78,6 +78,8 @@ class AlertView(View, frozen=True, kw_only=True):
     age_s: float
     lasted_s: float | None
     evidence: tuple[EvidenceView, ...]
+    consequence: str = ""
+    action: str = ""
 
 
 class OrderView(View, frozen=True, kw_only=True):

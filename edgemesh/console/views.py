@@ -35,6 +35,8 @@ def alert_view(alert: Alert, now_ns: int) -> AlertView:
         state=alert.state.value,
         severity=alert.severity.value,
         cause=plain(alert.cause),
+        consequence=plain(alert.consequence),
+        action=plain(alert.action),
         gateway=alert.gateway,
         age_s=age_s(over if over is not None else alert.raised_at_ns, now_ns),
         lasted_s=None if over is None else age_s(alert.onset_at_ns, over),

@@ -112,6 +112,8 @@ class Book(msgspec.Struct):
             gateway=gateway,
             confidence=signal.confidence,
             model=signal.model,
+            consequence=signal.consequence,
+            action=signal.action,
             origin=origin,
             clock=clock,
         )
@@ -161,10 +163,13 @@ def _strengthen(entry: OpenAlert, signal: Signal) -> Alert | None:
     severity: Severity = max(alert.severity, signal.severity, key=lambda severity: severity.rank)
     if (not news or len(alert.evidence) >= _MOST_EVIDENCE) and severity is alert.severity:
         return None
+    worse = severity is not alert.severity
     entry.alert = msgspec.structs.replace(
         alert,
         version=alert.version + 1,
         severity=severity,
+        consequence=(worse and signal.consequence) or alert.consequence or signal.consequence,
+        action=(worse and signal.action) or alert.action or signal.action,
         at_ns=max(alert.at_ns, signal.at_ns),
         evidence=(alert.evidence + news)[:_MOST_EVIDENCE],
         confidence=max(alert.confidence, signal.confidence),

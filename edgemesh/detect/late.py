@@ -175,6 +175,8 @@ def _settle(fork: Fork, onto: WatchState, kind: AlertKind, entry: OpenAlert) -> 
         return [_past(closed(alert, min(fork.began_ns.values(), default=alert.at_ns)))]
     onto.book.entries[kind] = OpenAlert(alert, sources)
     for source in sources:
+        if kind is AlertKind.SENSOR and source in fork.state.switches:
+            onto.switches.setdefault(source, Switch())
         _set(onto, kind, source, firing=True)
     onto.unsaid.append(alert.id)
     return []
@@ -206,7 +208,7 @@ def _stands(fork: Fork, onto: WatchState, kind: AlertKind, source: str) -> bool:
     began_ns = _began(fork, source)
     if began_ns == _NEVER:
         return True
-    if kind is AlertKind.SENSOR:
+    if _is_stuck(kind, source, fork.state, onto):
         now, then = onto.stuck.get(source, StuckState()), fork.state.stuck.get(source, StuckState())
         return now.value is None or (now.value == then.value and now.since_ns <= began_ns)
     switch = onto.learner.switch if source == FOREST_SOURCE else onto.switches.get(source, Switch())
@@ -229,8 +231,13 @@ def _began(fork: Fork, source: str) -> int:
     return fork.began_ns.get(split_source(source)[2], _NEVER)
 
 
+def _is_stuck(kind: AlertKind, source: str, *states: WatchState) -> bool:
+    """Whether a source about a sensor is one that stands still; the others keep a switch."""
+    return kind is AlertKind.SENSOR and not any(source in state.switches for state in states)
+
+
 def _set(state: WatchState, kind: AlertKind, source: str, *, firing: bool) -> None:
-    if kind is AlertKind.SENSOR:
+    if _is_stuck(kind, source, state):
         state.stuck.setdefault(source, StuckState()).stuck = firing
         return
     switch = state.learner.switch if source == FOREST_SOURCE else state.switches.setdefault(source, Switch())

@@ -6,19 +6,25 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import TypeVar
 
-from edgemesh.detect.settings import DetectSettings, ForestSettings, LimitRule, Rule, SilentRule, StuckRule
+from edgemesh.detect.derived_settings import Derived
+from edgemesh.detect.rule_settings import ChannelRule, RangeRule, Rule, SilentRule, StuckRule
+from edgemesh.detect.settings import DetectSettings, ForestSettings
 from edgemesh.detect.signals import source_name, split_source
 from edgemesh.model.agents import Asset
 
-R = TypeVar("R", LimitRule, StuckRule)
+R = TypeVar("R", ChannelRule, RangeRule, StuckRule)
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The rules that watch column `k` of a layout, each with the name of its source."""
+    """The rules that watch column `k` of a layout, each with the name of its source.
+
+    `ranges` and `stuck` are about the sensor, `levels` about what it says.
+    """
 
     k: int
-    limits: list[tuple[str, LimitRule]]
+    levels: list[tuple[str, ChannelRule]]
+    ranges: list[tuple[str, RangeRule]]
     stuck: list[tuple[str, StuckRule]]
 
 
@@ -31,7 +37,10 @@ class Rulebook:
             for rule in settings.rule
             if fnmatchcase(asset.asset_class, rule.asset_class) and fnmatchcase(asset.id, rule.asset)
         ]
-        self._limits = [rule for rule in rules if isinstance(rule, LimitRule)]
+        self._ranges = [rule for rule in rules if isinstance(rule, RangeRule)]
+        self._levels: list[ChannelRule] = [
+            rule for rule in rules if isinstance(rule, ChannelRule) and not isinstance(rule, RangeRule)
+        ]
         self._stuck = [rule for rule in rules if isinstance(rule, StuckRule)]
         self._silent = [rule for rule in rules if isinstance(rule, SilentRule)]
         self._plans: dict[tuple[str, tuple[str, ...]], list[Plan]] = {}
@@ -39,7 +48,12 @@ class Rulebook:
         forest = settings.forest
         fits = forest is not None and fnmatchcase(asset.asset_class, forest.asset_class)
         self.forest: ForestSettings | None = forest if fits else None
-        gates = [rule.gate for rule in self._limits] + [rule.gate for rule in self._stuck]
+        self.derived: list[Derived] = [
+            channel
+            for channel in settings.derived
+            if fnmatchcase(asset.asset_class, channel.asset_class) and fnmatchcase(asset.id, channel.asset)
+        ]
+        gates = [rule.gate for rule in rules if not isinstance(rule, SilentRule)]
         gates += [self.forest.gate] if self.forest else []
         self.gates: list[str] = list(dict.fromkeys(gate for gate in gates if gate))
 
@@ -48,10 +62,15 @@ class Rulebook:
         key = (device, metrics)
         if key not in self._plans:
             plans = [
-                Plan(k, _pick(self._limits, device, metric), _pick(self._stuck, device, metric))
+                Plan(
+                    k,
+                    _pick(self._levels, device, metric),
+                    _pick(self._ranges, device, metric),
+                    _pick(self._stuck, device, metric),
+                )
                 for k, metric in enumerate(metrics)
             ]
-            self._plans[key] = [plan for plan in plans if plan.limits or plan.stuck]
+            self._plans[key] = [plan for plan in plans if plan.levels or plan.ranges or plan.stuck]
         return self._plans[key]
 
     def silent(self, device: str) -> list[SilentRule]:
@@ -75,10 +94,16 @@ class Rulebook:
         )
 
     def knows(self, source: str) -> bool:
-        """Whether a limit or a stuck rule of this name watches this channel."""
+        """Whether a rule of this name watches this channel with a switch, or with a stuck state."""
+        return self.switched(source) or source in self._names(self._stuck, source)
+
+    def switched(self, source: str) -> bool:
+        """Whether it is a switch that a rule of this name keeps."""
+        return source in self._names(self._levels, source) or source in self._names(self._ranges, source)
+
+    def _names(self, rules: list[R], source: str) -> list[str]:
         _, metric, device = split_source(source)
-        rules = (*_pick(self._limits, device, metric), *_pick(self._stuck, device, metric))
-        return source in [name for name, _ in rules]
+        return [name for name, _ in _pick(rules, device, metric)]
 
 
 def _pick(rules: list[R], device: str, metric: str) -> list[tuple[str, R]]:

@@ -24,6 +24,8 @@ class Signal:
     cause: str = ""
     confidence: float = 1.0
     model: str = "rules"
+    consequence: str = ""
+    action: str = ""
 
 
 def source_name(rule: str, metric: str, device: str) -> str:

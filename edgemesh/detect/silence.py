@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from edgemesh.detect.columns import DeviceState
-from edgemesh.detect.settings import SilentRule
+from edgemesh.detect.rule_settings import SilentRule
 from edgemesh.detect.signals import Signal, source_name
 from edgemesh.model.alerts import AlertKind, Evidence
 
@@ -48,7 +48,7 @@ def find_silent(
     signals = []
     for rule in rules:
         silent_ns, patience = clock_ns - device.heard_clock_ns, patience_ns(rule, device)
-        if rule.label in device.silent or silent_ns <= patience:
+        if rule.label in device.silent or silent_ns <= patience or not rule.schedule.is_open(now_ns):
             continue
         device.silent.append(rule.label)
         device.returned = 0
@@ -71,6 +71,8 @@ def find_silent(
                 severity=rule.severity,
                 evidence=(evidence,),
                 cause=f"{name} silent for {silent_ns / _NS:.0f} s, normal < {patience / _NS:.0f} s",
+                consequence=rule.consequence,
+                action=rule.action,
             )
         )
     return signals

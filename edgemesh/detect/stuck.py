@@ -8,7 +8,7 @@ import msgspec
 
 from edgemesh.detect.columns import NOT_BELIEVED, Columns, Values
 from edgemesh.detect.gates import GateTrack
-from edgemesh.detect.settings import StuckRule
+from edgemesh.detect.rule_settings import StuckRule
 from edgemesh.detect.signals import Signal, amount, source_name
 from edgemesh.model.alerts import AlertKind, Evidence
 
@@ -59,22 +59,23 @@ class StuckState(msgspec.Struct, omit_defaults=True):
 
 
 def scan_stuck(
-    rule: StuckRule, state: StuckState, columns: Columns, k: int, track: GateTrack | None
+    rule: StuckRule, state: StuckState, columns: Columns, k: int, values: Values, track: GateTrack | None
 ) -> tuple[list[Signal], Values]:
-    """Follow metric `k`; return what changed, and its column with NaN wherever it was stuck."""
+    """Follow metric `k` (`values`: its column, perhaps muted); return what changed, and NaN wherever it was stuck."""
     signals: list[Signal] = []
     muted: list[float | None] = []
-    gate_ns = int(rule.gate_for * _NS)
-    for at, value in zip(columns.at_ns, columns.values[k], strict=True):
+    gate_ns, schedule = int(rule.gate_for * _NS), rule.schedule
+    for at, value in zip(columns.at_ns, values, strict=True):
         if value is not None and value == value:
-            if track is not None and not track.is_open(at, gate_ns):
+            shut = track is not None and not track.is_open(at, gate_ns)
+            if shut or not (state.stuck or schedule.is_open(at)):
                 state.value, state.run = None, 0
             else:
                 change = state.step(value, at, rule)
                 if change is not None:
                     signals.append(_signal(rule, state, columns, k, at, firing=change))
         muted.append(NOT_BELIEVED if state.stuck and value is not None else value)
-    return signals, tuple(muted) if signals or state.stuck else columns.values[k]
+    return signals, tuple(muted) if signals or state.stuck else values
 
 
 def _signal(rule: StuckRule, state: StuckState, columns: Columns, k: int, at: int, *, firing: bool) -> Signal:
@@ -101,4 +102,6 @@ def _signal(rule: StuckRule, state: StuckState, columns: Columns, k: int, at: in
         severity=rule.severity,
         evidence=(evidence,),
         cause=f"{metric} of {device} stuck at {amount(state.value or 0.0, unit)} for {seconds:.0f} s",
+        consequence=rule.consequence,
+        action=rule.action,
     )

@@ -12,14 +12,16 @@ import msgspec
 from edgemesh.detect.book import Book
 from edgemesh.detect.columns import Columns, DeviceState, heard_samples, read_columns
 from edgemesh.detect.decision import Switch
+from edgemesh.detect.derived import DerivedState
 from edgemesh.detect.gates import Gate, GateTrack, track_gate
 from edgemesh.detect.memory import LearnerState
 from edgemesh.detect.rulebook import Rulebook
-from edgemesh.detect.rules import scan_limit
+from edgemesh.detect.scan import Memories, scan_rules
 from edgemesh.detect.settings import DetectSettings
 from edgemesh.detect.signals import FOREST, FOREST_SOURCE, Signal, source_name, split_source
 from edgemesh.detect.silence import METRIC, NEVER, due_ns, find_returned, find_silent, note_heard
-from edgemesh.detect.stuck import StuckState, scan_stuck
+from edgemesh.detect.stuck import StuckState
+from edgemesh.detect.trace import Trace
 from edgemesh.detect.windows import Window
 from edgemesh.model.agents import Asset
 from edgemesh.model.alerts import Alert, AlertKind, Evidence
@@ -47,7 +49,9 @@ class WatchState(msgspec.Struct, omit_defaults=True):
     gateway: str
     devices: dict[str, DeviceState] = {}
     switches: dict[str, Switch] = {}
+    traces: dict[str, Trace] = {}
     stuck: dict[str, StuckState] = {}
+    derived: DerivedState = msgspec.field(default_factory=DerivedState)
     gates: dict[str, Gate] = {}
     window: Window = msgspec.field(default_factory=Window)
     book: Book = msgspec.field(default_factory=Book)
@@ -98,7 +102,8 @@ class Watch:
         if columns:
             gates = self.state.gates
             tracks = {name: track_gate(gates.setdefault(name, Gate()), name, columns) for name in self.rulebook.gates}
-            alerts += self._apply(self._scan_rules(columns, tracks), moment)
+            signals, columns = self._scan_rules(columns, tracks)
+            alerts += self._apply(signals, moment)
             if self.learner is not None:
                 alerts += self._apply(self._feed(self.learner, columns, tracks), moment)
         return alerts
@@ -120,6 +125,10 @@ class Watch:
         for source, switch in state.switches.items():
             if split_source(source)[2] in devices:
                 switch.put_right(retimed)
+        for source, trace in state.traces.items():
+            if split_source(source)[2] in devices:
+                trace.put_right(retimed)
+        state.derived.put_right(retimed)
         for source, stuck in state.stuck.items():
             if split_source(source)[2] in devices:
                 stuck.since_ns = retimed.at(stuck.since_ns)
@@ -138,6 +147,7 @@ class Watch:
         """Clear what no rule of the present configuration keeps open; return the alerts that are over."""
         state = self.state
         state.switches = {source: switch for source, switch in state.switches.items() if self.rulebook.knows(source)}
+        state.traces = {source: trace for source, trace in state.traces.items() if self.rulebook.knows(source)}
         state.stuck = {source: stuck for source, stuck in state.stuck.items() if self.rulebook.knows(source)}
         for name, device in state.devices.items():
             labels = {rule.label for rule in self.rulebook.silent(name)}
@@ -209,21 +219,13 @@ class Watch:
             device.newest_ns = columns.at_ns[-1]
         return columns
 
-    def _scan_rules(self, columns: Sequence[Columns], tracks: Mapping[str, GateTrack]) -> list[Signal]:
-        """Run every rule over its channels; signals in the order of time, at one instant those that fire first."""
-        signals: list[Signal] = []
-        for part in columns:
-            for plan in self.rulebook.plans(part.device, part.metrics):
-                values = part.values[plan.k]
-                for source, rule in plan.stuck:
-                    state = self.state.stuck.setdefault(source, StuckState())
-                    changes, values = scan_stuck(rule, state, part, plan.k, tracks.get(rule.gate))
-                    signals += changes
-                for source, limit in plan.limits:
-                    switch = self.state.switches.setdefault(source, Switch())
-                    track = tracks.get(limit.gate)
-                    signals += scan_limit(limit, switch, part, plan.k, values, track, self.asset.id)
-        return sorted(signals, key=lambda signal: (signal.at_ns, not signal.firing))
+    def _scan_rules(
+        self, columns: list[Columns], tracks: Mapping[str, GateTrack]
+    ) -> tuple[list[Signal], list[Columns]]:
+        """The signals of all rules, and the columns with what they believe."""
+        state = self.state
+        memories = Memories(state.switches, state.traces, state.stuck, state.derived)
+        return scan_rules(self.rulebook, memories, columns, tracks, self.asset.id)
 
     def _feed(self, learner: Learner, columns: Sequence[Columns], tracks: Mapping[str, GateTrack]) -> list[Signal]:
         """Assemble the rows that the learner's gate lets through and hand them over."""
@@ -264,10 +266,10 @@ class Watch:
             return FOREST_SOURCE if self.learner is not None else None
         if not self.rulebook.knows(source):
             return None
-        if alert.kind is AlertKind.SENSOR:
-            state.stuck.setdefault(source, StuckState()).stuck = True
-        else:
+        if self.rulebook.switched(source):
             state.switches.setdefault(source, Switch()).firing = True
+        else:
+            state.stuck.setdefault(source, StuckState()).stuck = True
         return source
 
     def _set_due(self) -> None:

@@ -72,6 +72,12 @@ def _sign(one: Evidence) -> str:
     return f"{channel}{'+' if way > 0 else '-'}" if channel and way else ""
 
 
+def _advice(alert: Alert) -> str:
+    """What the rule that raised the alert says of it, for those who do the work."""
+    consequence = f". If nobody comes: {alert.consequence}".rstrip(".") if alert.consequence else ""
+    return consequence + (f". To do: {alert.action}" if alert.action else "")
+
+
 def _match(rule: TriageRule, kind: AlertKind, asset: Asset, evidence: Iterable[Evidence]) -> Evidence | None:
     if rule.kind not in (None, kind) or not fnmatchcase(asset.asset_class.lower(), rule.asset_class.lower()):
         return None
@@ -85,7 +91,7 @@ def _plan(alert: Alert, asset: Asset, one: Evidence, remedy: TriageRule | Remedy
     for name, value in (("{asset}", alert.asset), ("{device}", one.device), ("{metric}", one.metric)):
         title = title.replace(name, value)
     return Plan(
-        cause=": ".join(part for part in (remedy.cause, alert.cause) if part),
+        cause=": ".join(part for part in (remedy.cause, alert.cause) if part) + _advice(alert),
         title=title,
         skills=remedy.skills,
         priority=priority_of(alert.severity, asset.criticality, remedy.priority),

@@ -79,6 +79,7 @@ def _records(pack: Readings | Alerts | Orders) -> str:
     if isinstance(pack, Alerts):
         return "; ".join(
             f"alert {each.id[:8]} v{each.version} {each.asset} {each.kind} {each.state}/{each.severity}: {each.cause}"
+            + (f" To do: {each.action}" if each.action else "")
             for each in pack.records
         )
     return "; ".join(

@@ -71,10 +71,11 @@ class Alert(Record, frozen=True, kw_only=True):
 
     `id` is derived from site, asset, kind and onset, so that a replay gives the same one. Instants: `onset_at_ns`
     first sample that broke a rule, `raised_at_ns` the sample at which it was decided, `at_ns` the sample (or tick)
-    that made this version, `cleared_at_ns` the end. `cause` is a line for people; `model` names the detector
-    version; `origin` is the pack (`agent/epoch/seq`) whose reading raised it. `clock` names the gateway's clock that
-    gave the instants, as in `Batch`, while it can't be believed. A `past` alert was over before anybody could know of
-    it, because its readings had to wait: it is recorded, in one version, and wakes nobody.
+    that made this version, `cleared_at_ns` the end. `cause` is a line for people; `consequence` says what happens if
+    nobody comes, `action` what is to be done (empty: the rule does not say). `model` names the detector version;
+    `origin` is the pack (`agent/epoch/seq`) whose reading raised it. `clock` names the gateway's clock that gave the
+    instants, as in `Batch`, while it can't be believed. A `past` alert was over before anybody could know of it,
+    because its readings had to wait: it is recorded, in one version, and wakes nobody.
     """
 
     id: Uuid
@@ -96,6 +97,8 @@ class Alert(Record, frozen=True, kw_only=True):
     by: str = ""
     clock: Doubt = 0
     past: bool = False
+    consequence: str = ""
+    action: str = ""
 
     def put_right(self, retimed: Retimed) -> Alert:
         """The same alert with the times that it has in truth, now that its clock is known."""

@@ -70,6 +70,8 @@ _TABLE = (
           "rewind", "current unbalance 10 %, winding +18 K"),
     Fault("motor_fouling", "motor", "fouling", 0.55, 60, 18000, "OHE 1.0", ("electrician",),
           "clean_cooling", "winding +28 K"),
+    Fault("reverse_rotation", "pump", "reverse", 1.0, 0, 0, "LOO 4.5", ("electrician",),
+          "swap_phases", "half the head, 55 % of the flow, vibration, after electrical work"),
     Fault("valve_stiction", "tank", "stiction", 3.0, 50, 1800, "ERO 1.6", ("instrument",),
           "free_valve", "valve position in steps, deviation from command"),
     Fault("stuck_sensor", "sensor", "stuck", 1.0, 0, 0, "AIR 3.0", ("instrument",),

@@ -41,7 +41,8 @@ class PumpCondition:
 
     Valve openings `inlet` and `outlet` (share of open); `clogging` of the strainer; `leak` (share of the flow
     that is lost before the meter); `wear` of the impeller; `air` drawn in; `imbalance`, `misalignment` and
-    `looseness` (mm/s at full speed); depth of `bearing` damage; lack of lubrication, `dryness`.
+    `looseness` (mm/s at full speed); depth of `bearing` damage; lack of lubrication,
+    `dryness`; `reverse`, 1 while it turns the wrong way.
     """
 
     inlet: float = 1.0
@@ -55,6 +56,7 @@ class PumpCondition:
     looseness: float = 0.0
     bearing: float = 0.0
     dryness: float = 0.0
+    reverse: float = 0.0
 
 
 HEALTHY = PumpCondition()
@@ -128,6 +130,7 @@ class Pump:
         discharge_loss = PIPE + OUTLET / self.outlet**2
         self._cavitate(condition, level_m, suction_loss)
         shut_off = SHUT_OFF_M * n * n * (1.0 - 0.2 * condition.wear) * (1.0 - 0.15 * self.cavitation)
+        shut_off *= 1.0 - 0.5 * condition.reverse
         drive = max(0.0, shut_off - STATIC_M - (LEVEL_M - level_m))
         target = math.sqrt(drive / (CURVE + suction_loss + discharge_loss * (1.0 - condition.leak) ** 2))
         self.flow_m3h += (target - self.flow_m3h) * 0.5
@@ -175,6 +178,7 @@ class Pump:
             3.5 * self.cavitation * n,
             5.0 * condition.bearing**3 * n,
             condition.looseness * n,
+            1.8 * condition.reverse * n,
             0.8 if self._motor_condition.phase_loss > 0.0 else 0.0,
         )
         if self._running_s < 8.0:

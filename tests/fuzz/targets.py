@@ -26,7 +26,15 @@ from edgemesh.configuration.reader import convert, read_toml
 from edgemesh.configuration.settings import PlantSettings
 from edgemesh.console.overview import Overview
 from edgemesh.detect.forest import Forest, Trees
-from edgemesh.detect.settings import DetectSettings, LimitRule, SilentRule, StuckRule
+from edgemesh.detect.settings import (
+    DetectSettings,
+    DeviationRule,
+    LimitRule,
+    RangeRule,
+    RateRule,
+    SilentRule,
+    StuckRule,
+)
 from edgemesh.dispatch.settings import DispatchSettings
 from edgemesh.drivers import mqtt_json
 from edgemesh.drivers.mqtt_json.driver import MqttJson
@@ -206,6 +214,9 @@ def _read(journal: Journal) -> None:
 _RULES = (
     LimitRule(name="level", metric="flow", above=90.0, clear=80.0),
     LimitRule(name="held", metric="flow", below=10.0, hold=Seconds(1.0), gate="running"),
+    RateRule(name="rate", metric="flow", above=5.0, per=Seconds(1.0), over=Seconds(4.0)),
+    DeviationRule(name="off", metric="flow", away=5.0, learn=Seconds(3.0), votes="2 of 3", when="Thu-Mon 00:00-23:00"),
+    RangeRule(name="range", metric="flow", low=-50.0, high=150.0, ne43=True),
     StuckRule(name="stuck", metric="flow", samples=3),
     SilentRule(name="silent", after=Seconds(5.0)),
 )

@@ -141,7 +141,7 @@ function fillAlert(row, alert) {
   parts.state.hidden = alert.state !== "acknowledged";
   setText(parts.state, "acknowledged");
   setText(parts.since, `for ${aged(alert.age_s)}`);
-  setText(parts.cause, alert.cause);
+  setText(parts.cause, alert.action ? `${alert.cause}. To do: ${alert.action}` : alert.cause);
   const lines = alert.evidence.map((one) => {
     const value = one.value === null ? "no value" : `${number(one.value)}${one.unit === "1" ? "" : " " + one.unit}`;
     return `${one.device} ${one.metric} ${value}${one.normal ? ` (normal ${one.normal})` : ""}`;

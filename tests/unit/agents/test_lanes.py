@@ -10,7 +10,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from edgemesh.agents.detector import DetectorCore
-from edgemesh.detect.settings import DetectSettings, ForestSettings, LimitRule, SilentRule, StuckRule
+from edgemesh.detect.settings import DetectSettings, ForestSettings, LimitRule, RangeRule, SilentRule, StuckRule
 from edgemesh.log.outbox import MAX_AHEAD
 from edgemesh.model.alerts import Alert, AlertKind, AlertState
 from edgemesh.model.packs import Readings
@@ -451,3 +451,18 @@ def test_a_released_gateway_leaves_no_lane_behind() -> None:
     assert [key for key in parts if key.startswith("late/")] == ["late/gw/10/a0"]
     assert core.release("gw") == []
     assert {key for key, content in core.save().items() if content is None} >= {"late/gw/10/a0", "log/gw"}
+
+
+def test_a_sensor_out_of_range_is_one_alert_whatever_the_order() -> None:
+    """A range keeps a switch, not a stuck state: late rows give its alert the earlier onset, and it ends."""
+    rule = RangeRule(name="range", metric="level", low=-1.0, high=1.0, hold=Seconds(0))
+    ordered, laned = (DetectorCore("det", "plant", DetectSettings(rule=(rule,)), {}) for _ in range(2))
+    rows = {1: 0.0, 2: 0.0, 3: 9.0, 4: 9.0, 5: 9.0, 6: 0.0}
+    expected = [alert for seq, level in rows.items() for alert in ordered.handle(pack(seq, level))]
+    assert [alert.kind for alert in expected] == [AlertKind.SENSOR] * 2
+    found = []
+    for seq, live in ((1, 1), (4, 4), (2, 4), (3, 4), (5, 4), (6, 4)):
+        found += laned.handle(pack(seq, rows[seq], live=live))
+    assert {alert.onset_at_ns for alert in found[-1:]} == {expected[0].onset_at_ns}
+    assert found[-1].state is AlertState.CLEARED
+    assert sum(alert.version == 1 for alert in found) == 1

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from edgemesh.detect.columns import Columns
 from edgemesh.detect.decision import Switch
 from edgemesh.detect.gates import Gate, GateTrack, track_gate
-from edgemesh.detect.rules import scan_limit
+from edgemesh.detect.rules import scan_rule
 from edgemesh.detect.settings import LimitRule
 from edgemesh.detect.signals import Signal
 from edgemesh.model.alerts import AlertKind
@@ -26,7 +26,7 @@ def columns(values: list[float | None], start: int = 0, step: int = 1, metric: s
 
 
 def scan(rule: LimitRule, part: Columns, switch: Switch, track: GateTrack | None = None) -> list[tuple[int, bool]]:
-    signals: list[Signal] = scan_limit(rule, switch, part, 0, part.values[0], track, "P-1")
+    signals: list[Signal] = scan_rule(rule, switch, None, part, 0, part.values[0], track, "P-1")
     return [(signal.at_ns // S, signal.firing) for signal in signals]
 
 
@@ -43,12 +43,12 @@ def test_evidence_says_what_was_and_what_is_normal() -> None:
     """The alert's line and evidence hold value, unit, normal range and multiples of the threshold."""
     rule = LimitRule(metric="flow", below=78.0, clear=80.0, cause="{metric} of {asset}: {value} {unit} under {level}")
     part = columns([74.0])
-    (signal,) = scan_limit(rule, Switch(), part, 0, part.values[0], None, "P-1")
+    (signal,) = scan_rule(rule, Switch(), None, part, 0, part.values[0], None, "P-1")
     assert signal.cause == "flow of P-1: 74 m3/h under 78"
     evidence = signal.evidence[0]
     assert (evidence.value, evidence.unit, evidence.normal, evidence.score) == (74.0, "m3/h", "> 78", 3.0)
     assert signal.kind is AlertKind.MACHINE
-    (signal,) = scan_limit(LimitRule(metric="flow", below=78.0), Switch(), part, 0, part.values[0], None, "P-1")
+    (signal,) = scan_rule(LimitRule(metric="flow", below=78.0), Switch(), None, part, 0, part.values[0], None, "P-1")
     assert signal.cause == "flow 74 m3/h, normal > 78"
 
 

@@ -18,7 +18,7 @@ def scan(
 ) -> tuple[list[tuple[int, bool]], list[float | None]]:
     at = tuple(range(start, start + len(values)))
     part = Columns("d", ("m",), ("bar",), at, (tuple(values),), 0)
-    signals, muted = scan_stuck(RULE, state, part, 0, track)
+    signals, muted = scan_stuck(RULE, state, part, 0, part.values[0], track)
     assert all(signal.kind is AlertKind.SENSOR for signal in signals)
     return [(signal.at_ns, signal.firing) for signal in signals], list(muted)
 

@@ -193,3 +193,16 @@ def test_settings_from_text() -> None:
         msgspec.convert({"answer_within": "0s"}, DispatchSettings, dec_hook=decode_amount)
     with pytest.raises(msgspec.ValidationError, match="unknown field"):
         msgspec.convert({"anser_within": "1s"}, DispatchSettings, dec_hook=decode_amount)
+
+
+def test_what_a_rule_advises_reaches_the_order() -> None:
+    """Consequence and action of the alert stand in the order's cause, for those who do the work."""
+    advised = msgspec.structs.replace(alert(low("flow")), consequence="Output is lost.", action="Open the valve.")
+    assert triage(advised, PUMP).cause.endswith(". If nobody comes: Output is lost. To do: Open the valve.")
+    assert "To do" not in triage(alert(low("flow")), PUMP).cause
+
+
+def test_scatter_and_unbalance_are_no_signs_of_direction() -> None:
+    """An unsteady flow is not a high flow: the sign table does not count it."""
+    signs = [low("flow"), low("suction_pressure"), low("discharge_pressure"), low("motor_current")]
+    assert cause_by_signs([*signs, high("flow_scatter"), high("current_unbalance")]) == cause_by_signs(signs)

@@ -112,6 +112,8 @@ def test_flow_meter_fault_moves_the_flow_only() -> None:
         ("bearing_wear", "vibration_acceleration", 28.0, 34.0),
         ("imbalance", "vibration_velocity", 1.5, 3.0),
         ("lubrication_loss", "vibration_acceleration", 1.0, 3.0),
+        ("reverse_rotation", "flow", -0.5, -0.4),
+        ("reverse_rotation", "vibration_velocity", 0.3, 2.0),
     ],
 )
 def test_magnitudes_at_full_depth(fault: str, metric: str, low: float, high: float) -> None:
