@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import TypeVar
 
-from edgemesh.detect.settings import DetectSettings, ForestSettings, LimitRule, Rule, SilentRule, StuckRule
+from edgemesh.detect.settings import DetectSettings, LimitRule, ModelSettings, Rule, SilentRule, StuckRule
 from edgemesh.detect.signals import source_name, split_source
 from edgemesh.model.agents import Asset
 
@@ -36,11 +36,16 @@ class Rulebook:
         self._silent = [rule for rule in rules if isinstance(rule, SilentRule)]
         self._plans: dict[tuple[str, tuple[str, ...]], list[Plan]] = {}
         self._silent_of: dict[str, list[SilentRule]] = {}
-        forest = settings.forest
-        fits = forest is not None and fnmatchcase(asset.asset_class, forest.asset_class)
-        self.forest: ForestSettings | None = forest if fits else None
+        self.model: ModelSettings | None = next(
+            (
+                model
+                for model in settings.model
+                if fnmatchcase(asset.asset_class, model.asset_class) and fnmatchcase(asset.id, model.asset)
+            ),
+            None,
+        )
         gates = [rule.gate for rule in self._limits] + [rule.gate for rule in self._stuck]
-        gates += [self.forest.gate] if self.forest else []
+        gates += [self.model.gate] if self.model else []
         self.gates: list[str] = list(dict.fromkeys(gate for gate in gates if gate))
 
     def plans(self, device: str, metrics: tuple[str, ...]) -> list[Plan]:
@@ -65,13 +70,13 @@ class Rulebook:
         return self._silent_of[device]
 
     def learns(self, metric: str) -> bool:
-        """Whether the forest learns this metric."""
-        forest = self.forest
+        """Whether the model learns from this metric."""
+        model = self.model
         return (
-            forest is not None
-            and metric != forest.gate
-            and any(fnmatchcase(metric, pattern) for pattern in forest.metrics)
-            and not any(fnmatchcase(metric, pattern) for pattern in forest.exclude)
+            model is not None
+            and metric != model.gate
+            and any(fnmatchcase(metric, pattern) for pattern in model.metrics)
+            and not any(fnmatchcase(metric, pattern) for pattern in model.exclude)
         )
 
     def knows(self, source: str) -> bool:

@@ -38,8 +38,24 @@ class Levels:
         self._settled = False
         self._settle()
 
-    def run(self, rows: Floats) -> Floats:
-        """Take rows (n x columns) and return the level of each column after each of them; 0 before any value."""
+    def run(self, rows: Floats, *, holes: bool = True) -> Floats:
+        """Take rows (n x columns) and return the level of each column after each of them; 0 before any value.
+
+        `holes`: whether there may be entries that are unknown.
+        """
+        if not self._settled or (holes and np.isnan(rows).any()):
+            return self._run_with_holes(rows)
+        levels = np.empty_like(rows)
+        mean, rates = self._mean, self.rates
+        step = np.empty_like(mean)
+        for row, level in zip(rows, levels, strict=True):
+            np.subtract(row, mean, step)
+            np.multiply(rates, step, step)
+            mean = np.add(mean, step, level)
+        self._mean = mean.copy()
+        return levels
+
+    def _run_with_holes(self, rows: Floats) -> Floats:
         levels = np.empty_like(rows)
         holes: list[bool] = np.asarray(np.isnan(rows).any(axis=1)).tolist()
         for i, row in enumerate(rows):

@@ -141,7 +141,7 @@ async def build(
     try:
         for role, name, make_core, sinks in _agents(configuration):
             if names is None or name in names:
-                if role is Role.DETECTOR and configuration.settings.detection.forest:
+                if role is Role.DETECTOR and configuration.settings.detection.model:
                     _need("numpy", "sklearn")
                 plant.agents[name] = _agent(plant, role, name, make_core, sinks, clock())
     except BaseException:

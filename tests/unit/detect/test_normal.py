@@ -82,11 +82,19 @@ def test_the_size_of_blocks_plays_no_part(width: int) -> None:
 
 
 def test_a_feature_can_be_told_as_a_value() -> None:
-    """The level at the limit, in the channel's own unit, gives a feature of 1."""
+    """The ends of a channel's range, in its own unit, are where its level gives a feature of -1 and 1."""
     normal, _, _ = fit_normal(ROWS, KINDS)
-    value = normal.value_at(0, 1.0)
-    row = np.array([[value, *np.median(ROWS, axis=0)[1:]]])
-    assert normal.features(Levels(normal.rates).run(normal.standardise(row)))[0, 0] == pytest.approx(1.0)
+    middle = np.median(ROWS, axis=0)
+
+    def judge(value: float) -> tuple[float, float]:
+        levels = Levels(normal.rates).run(normal.standardise(np.array([[value, *middle[1:]]])))
+        return float(levels[0, 0]), float(normal.features(levels)[0, 0])
+
+    level, deviation = judge(middle[0] + 0.1)
+    value, low, high = normal.range_of(0, level, deviation)
+    assert value == pytest.approx(middle[0] + 0.1)
+    assert low < value < high
+    assert [judge(end)[1] for end in (low, high)] == [pytest.approx(-1.0), pytest.approx(1.0)]
 
 
 @pytest.mark.parametrize(
