@@ -18,6 +18,11 @@ from edgemesh.detect.slow import Slow, SlowState
 from edgemesh.detect.smoothing import Levels, LevelsState
 
 Floats = NDArray[np.float64]
+WILD = 6.0
+"""A value further than so many spreads from its normal counts from the second in a row on: one alone may be a glitch.
+
+A level moves by a fifth of what comes, so what lies nearer can't start an episode alone.
+"""
 _MOST_BLAMED = 3
 
 
@@ -25,6 +30,7 @@ class MachineState(msgspec.Struct, omit_defaults=True):
     """A machine's scorer in motion: the warm-up so far, or (with the profile's content) all that moves.
 
     `seen`: rows whose features have been kept since the profile was learnt; the newest of them are in `episode`.
+    `wild`: positions of the channels whose last value was wild.
     """
 
     warmup: list[list[float]] = []
@@ -32,6 +38,7 @@ class MachineState(msgspec.Struct, omit_defaults=True):
     slow: SlowState = msgspec.field(default_factory=SlowState)
     episode: EpisodeState = msgspec.field(default_factory=EpisodeState)
     seen: int = 0
+    wild: list[int] = []
 
 
 class MachineScorer:
@@ -163,6 +170,7 @@ class _Running:
     ) -> None:
         self.profile, self.levels, self.slow, self.episodes, self.seen = profile, levels, slow, episodes, seen
         file = profile.file
+        self.wild: list[int] = []
         self._fast = np.array([order[k] for k in file.fast], dtype=np.intp)
         self._slow = np.array([order[k] for k in file.slow], dtype=np.intp)
         self._names = [file.channels[k] for k in file.fast]
@@ -179,7 +187,11 @@ class _Running:
         episodes = Episodes(profile.strange, np.zeros((1, len(normal.owner))), pace)
         episodes.restore(state.episode)
         levels, slow = Levels(normal.rates, state.levels), Slow(profile.file.slowness, state.slow)
-        return cls(profile, levels, slow, episodes, order, state.seen)
+        running = cls(profile, levels, slow, episodes, order, state.seen)
+        if any(not 0 <= k < len(running._names) for k in state.wild):
+            raise ValueError("a wild channel is none of the profile")
+        running.wild = state.wild[:]
+        return running
 
     def judge(self, table: Floats) -> list[Judgement]:
         normal = self.profile.normal
@@ -189,7 +201,18 @@ class _Running:
         if not known.all():
             unknown = ~known
             fast[unknown] = np.nan
-        levels = self.levels.run(normal.standardise(fast), holes=unknown is not None)
+        z = normal.standardise(fast)
+        wild = np.abs(z[:, : len(self._names)]) > WILD
+        if self.wild or wild.any():
+            lone = wild & ~np.vstack([self._were_wild(), wild[:-1]])
+            self.wild = np.flatnonzero(wild[-1]).tolist()
+            if lone.any():
+                unknown = lone if unknown is None else unknown | lone
+                z[unknown[:, normal.place]] = np.nan
+        levels = self.levels.run(z, holes=unknown is not None)
+        if self.levels.faint is not None and self.levels.faint.any():
+            faint = self.levels.faint[:, : len(self._names)]
+            unknown = faint if unknown is None else unknown | faint
         features = normal.features(levels, unknown)
         unsettled = self._unsettled(table) if len(self._slow) else None
         verdicts = self.episodes.judge(features, unsettled)
@@ -204,8 +227,19 @@ class _Running:
         return judged
 
     def snapshot(self, *, recent: bool) -> MachineState:
-        levels, slow = self.levels.snapshot(), self.slow.snapshot()
-        return MachineState(levels=levels, slow=slow, episode=self.episodes.snapshot(recent=recent), seen=self.seen)
+        return MachineState(
+            levels=self.levels.snapshot(),
+            slow=self.slow.snapshot(),
+            episode=self.episodes.snapshot(recent=recent),
+            seen=self.seen,
+            wild=self.wild[:],
+        )
+
+    def _were_wild(self) -> NDArray[np.bool_]:
+        """Which channels were wild in the last row."""
+        wild = np.zeros(len(self._names), dtype=bool)
+        wild[self.wild] = True
+        return wild
 
     def _unsettled(self, table: Floats) -> Floats:
         slow = table.take(self._slow, axis=1)

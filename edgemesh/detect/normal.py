@@ -16,8 +16,8 @@ FAST, LONG = 0.2, 0.05
 SETTLING_ROWS = 50
 LARGEST = 1e100
 """Values beyond this are not to be believed."""
-FARTHEST = 10.0
-"""Where a value is cut off, in spreads: one wild sample alone must not move a level beyond its limit for long."""
+FARTHEST = 1000.0
+"""Where a value is cut off, in spreads: far enough for a machine that has settled at quite another level."""
 _RIDGE = 0.3
 _FOLDS = 5
 _LONG_WEIGHT = 0.8
@@ -72,14 +72,15 @@ class Normal:
         self.rates = np.array([FAST] * width + [LONG] * len(numbers.long))
         self.owner = np.array([*range(width), *range(width), *numbers.long], dtype=np.intp)
         """Which channel each feature belongs to."""
-        self._twice = np.array([*range(width), *numbers.long], dtype=np.intp)
-        self._center, self._scale = np.array(numbers.center)[self._twice], np.array(numbers.scale)[self._twice]
+        self.place = np.array([*range(width), *numbers.long], dtype=np.intp)
+        """Which channel each level belongs to."""
+        self._center, self._scale = np.array(numbers.center)[self.place], np.array(numbers.scale)[self.place]
         self._offset, self._gain = np.array(numbers.offset), np.array(numbers.gain)
         self._fit = _Fit(np.array(numbers.mean), np.array(numbers.precision), numbers.stretch, np.array(numbers.middle))
 
     def standardise(self, rows: Floats) -> Floats:
         """Raw rows (n x channels, NaN: unknown) as deviations in spreads, the channels with a long average twice."""
-        z = rows.take(self._twice, axis=1)
+        z = rows.take(self.place, axis=1)
         z -= self._center
         z /= self._scale
         np.maximum(z, -FARTHEST, out=z)

@@ -369,8 +369,8 @@ def test_a_released_gateway_is_forgotten() -> None:
 @pytest.mark.parametrize("value", [1e308, -1e308, 5e-324, math.nan, math.inf, -math.inf, None])
 def test_any_value_is_survived(value: float | None) -> None:
     """Extremes, and what the wire would never let through, raise no exception in warm-up, scoring or rules."""
-    for settings in (SETTINGS, DetectSettings(model=(MODEL,))):
-        core = make_core(settings)
+    for each in (SETTINGS, DetectSettings(model=(MODEL,))):
+        core = make_core(each)
         core.handle(pack(1, range(40), [*noise(39), value]))
         core.handle(pack(2, range(40, 130), [*noise(89), value]))
         core.handle(pack(3, range(130, 140), [value] * 10))

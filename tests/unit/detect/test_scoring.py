@@ -111,6 +111,18 @@ def test_sensors_that_come_and_go_raise_nothing(seed: int) -> None:
     assert sum(each.flag for each in judged) <= 100
 
 
+@given(st.integers(0, 10_000), st.floats(-1e9, 1e9))
+@settings(max_examples=15, deadline=None)
+def test_a_single_wild_value_never_starts_an_episode(seed: int, value: float) -> None:
+    """Whatever it is, and wherever: only from the second one in a row on it counts."""
+    chance, table = np.random.default_rng(seed), machine(2, 700)
+    for row in (230 + 45 * k for k in range(10)):
+        table[row, chance.integers(5)] = value
+    assert not any(each.flag for each in judge(table.tolist(), CHART))
+    table[600:603, 0] = 1e9
+    assert any(each.flag for each in judge(table.tolist(), CHART))
+
+
 def test_rows_that_hold_nothing_are_judged_without_a_fuss() -> None:
     """All unknown, all infinite, none at all."""
     scorer = MachineScorer(NAMES, CHART)
