@@ -236,6 +236,29 @@ def test_nothing_is_learnt_while_a_rule_says_that_it_is_broken() -> None:
     assert core.stats["trained"] == 1
 
 
+def test_channels_that_come_after_the_warm_up_are_counted() -> None:
+    """The model goes on without them, each is counted once; a gate that is closed lets no row through."""
+    gated = msgspec.structs.replace(MODEL, gate="running", gate_for=Seconds(0))
+    core = make_core(DetectSettings(model=(gated,)))
+
+    def row(seq: int, running: float, *, more: bool = False) -> Readings:
+        metrics = ("flow", "running", "pressure", "speed")[: 4 if more else 2]
+        values = ((noise(1, seed=seq)[0],), (running,), (float(seq),), (1.0,))[: len(metrics)]
+        units = ("1",) * len(metrics)
+        batch = Batch(device="d", asset="P-1", metrics=metrics, units=units, at_ns=(seq * S,), values=values)
+        return Readings(agent="gw", epoch="e1", seq=seq, lowest=1, at_ns=0, records=(batch,))
+
+    for seq in range(1, 201):
+        core.handle(row(seq, float(seq > 120)))
+    assert core.stats["trained"] == 0
+    for seq in range(201, 241):
+        core.handle(row(seq, 1.0, more=seq > 230))
+    assert (core.stats["trained"], core.stats["channels_ignored"]) == (1, 2)
+    judged = core.stats["rows"]
+    core.handle(row(241, 0.0))
+    assert core.stats["rows"] == judged
+
+
 def test_rules_work_during_the_warm_up() -> None:
     """Limits need no learning."""
     core = make_core(SETTINGS)
