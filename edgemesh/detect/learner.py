@@ -9,7 +9,7 @@ import msgspec
 import numpy as np
 
 from edgemesh.detect.decision import Seen
-from edgemesh.detect.judgement import Blame, Judgement
+from edgemesh.detect.judgement import NOT_YET, Blame, Judgement
 from edgemesh.detect.machine import MachineScorer, MachineState
 from edgemesh.detect.memory import LearnerState
 from edgemesh.detect.scoring import AutoScorer
@@ -64,22 +64,23 @@ class Learner:
         calm: bool,
     ) -> list[Signal]:
         """Take rows whose entries are the channels' values (None: unknown). `calm`: nothing else is wrong with it."""
-        if not rows or not channels or not (calm or self.learnt):
-            return []
         was_learnt = self.learnt
         if not was_learnt and len(channels) != len(self.scoring.channels):
             self.scoring.widen(channels)
             self._dirty_chunks.update(range(_chunks(len(self.scoring.warmup))))
+        if not rows or not channels or not (calm or was_learnt):
+            return []
         refused = self._refused
         judged = self.scoring.take(instants, rows)
         self._moved = True
-        if was_learnt:
-            self.stats["rows"] += len(rows)
-        else:
+        warm = 0
+        if not was_learnt:
             self._note_warmup(refused)
+            warm = next((row for row, each in enumerate(judged) if each is not NOT_YET), len(judged))
+        self.stats["rows"] += len(rows) - warm
         return [
             signal
-            for at_ns, judgement in zip(instants, judged, strict=True)
+            for at_ns, judgement in zip(instants[warm:], judged[warm:], strict=True)
             if (signal := self._decide(judgement, at_ns)) is not None
         ]
 
@@ -221,7 +222,7 @@ class Learner:
         beyond = judgement.flag or judgement.score > 1.0
         switch.seen = Seen.BEYOND if beyond else Seen.WITHIN if judgement.score < _CALM_BELOW else Seen.BETWEEN
         state.flagged, switch.last_ns = judgement.flag, at_ns
-        switch.spent = switch.spent + 1 if switch.seen is Seen.WITHIN and switch.firing and self.learnt else 0
+        switch.spent = switch.spent + 1 if switch.seen is Seen.WITHIN and switch.firing else 0
         if judgement.flag and not switch.firing:
             switch.firing = True
             return self._raised(judgement, at_ns)
