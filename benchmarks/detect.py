@@ -1,25 +1,37 @@
-"""CPU microseconds per row of the flattened forest beside scikit-learn's: `python benchmarks/detect.py`.
+"""CPU microseconds per row of detection: `python benchmarks/detect.py`.
 
-100 trees of 256 rows, 8 channels, one thread; the best of several rounds. The last line is the whole detector: packs of
-one asset with 8 channels through its core, one row at a time and 64 at a time, after the warm-up.
+100 trees of 256 rows, 8 channels, one thread; the best of several rounds. First the flattened forest beside others that
+do the same and are installed (scikit-learn always; onnxruntime with skl2onnx, treelite, and river's half-space trees).
+Then the scoring engine (features, chart, forest where it is asked, episodes), one row at a time and 64 at a time; the
+whole detector, packs of one asset through its core with one limit rule; and what learning costs, once per asset.
 """
 
 from __future__ import annotations
 
+import importlib
+import importlib.util
+import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from sklearn.ensemble import IsolationForest
 
 from edgemesh.agents.detector import DetectorCore
 from edgemesh.detect.forest import Forest, flatten
-from edgemesh.detect.settings import DetectSettings, ForestSettings, LimitRule
+from edgemesh.detect.machine import MachineScorer
+from edgemesh.detect.model_settings import ProfileSettings
+from edgemesh.detect.settings import DetectSettings, LimitRule, ModelSettings
 from edgemesh.model.packs import Readings
 from edgemesh.model.samples import Batch
 
 CHANNELS = 8
+SIZES = (1, 64, 256)
+Table = NDArray[np.float64]
+Score = Callable[[Table], object]
 
 
 def best_us(work: Callable[[], object], rounds: int, rows: int) -> float:
@@ -32,26 +44,86 @@ def best_us(work: Callable[[], object], rounds: int, rows: int) -> float:
     return 1e6 * min(spans) / rows
 
 
+def others(model: Any, known: Table) -> Iterator[tuple[str, Score | None]]:
+    """Others that score rows, by name; None where they are not installed."""
+    yield "scikit-learn", model.score_samples
+    yield "onnxruntime", _onnx(model) if _have("onnxruntime", "skl2onnx") else None
+    yield "treelite", _treelite(model) if _have("treelite") else None
+    yield "river HalfSpaceTrees", _river(known) if _have("river") else None
+
+
+def _have(*modules: str) -> bool:
+    return all(importlib.util.find_spec(module) is not None for module in modules)
+
+
+def _onnx(model: Any) -> Score:
+    convert = importlib.import_module("skl2onnx")
+    runtime = importlib.import_module("onnxruntime")
+    kinds = importlib.import_module("skl2onnx.common.data_types")
+    made = convert.convert_sklearn(
+        model,
+        initial_types=[("rows", kinds.FloatTensorType([None, CHANNELS]))],
+        target_opset={"": 15, "ai.onnx.ml": 3},
+    )
+    options = runtime.SessionOptions()
+    options.intra_op_num_threads = 1
+    session = runtime.InferenceSession(made.SerializeToString(), options)
+    return lambda rows: session.run(["scores"], {"rows": rows.astype(np.float32)})
+
+
+def _treelite(model: Any) -> Score:
+    treelite = importlib.import_module("treelite")
+    made = treelite.sklearn.import_model(model)
+    return lambda rows: treelite.gtil.predict(made, rows.astype(np.float32), nthread=1)
+
+
+def _river(known: Table) -> Score:
+    trees = importlib.import_module("river.anomaly").HalfSpaceTrees(n_trees=100, height=8, window_size=256, seed=1)
+    named = [dict(enumerate(row)) for row in (1 / (1 + np.exp(-known))).tolist()]
+    for row in named:
+        trees.learn_one(row)
+    return lambda rows: [trees.score_one(dict(enumerate(row))) for row in rows.tolist()]
+
+
 def forests() -> None:
     chance = np.random.default_rng(1)
-    model = IsolationForest(n_estimators=100, max_samples=256, random_state=1).fit(chance.normal(size=(400, CHANNELS)))
+    known = chance.normal(size=(400, CHANNELS))
+    model = IsolationForest(n_estimators=100, max_samples=256, random_state=1).fit(known)
     forest = Forest(flatten(model))
-    print(f"{len(forest.trees.child)} nodes; us per row, best of many rounds")
-    for rows, rounds in ((1, 300), (64, 100), (256, 50)):
-        block = chance.normal(size=(rows, CHANNELS))
-        gap = float(np.abs(forest.score(block) + model.score_samples(block)).max())
-        own = best_us(lambda block=block: forest.score(block), rounds, rows)  # type: ignore[misc]
-        theirs = best_us(lambda block=block: model.score_samples(block), max(5, rounds // 10), rows)  # type: ignore[misc]
-        print(
-            f"  rows at once {rows:>3}: edgemesh {own:7.1f}   scikit-learn {theirs:8.1f}   largest difference {gap:.1e}"
-        )
+    blocks = [chance.normal(size=(rows, CHANNELS)) for rows in SIZES]
+    gap = max(float(np.abs(forest.score(block) + model.score_samples(block)).max()) for block in blocks)
+    print(f"{len(forest.trees.child)} nodes; largest difference from scikit-learn {gap:.1e}")
+    print(f"{'us per row, rows at once':<28}" + "".join(f"{rows:>10}" for rows in SIZES))
+    for name, score in (("edgemesh, flattened forest", forest.score), *others(model, known)):
+        cells = "".join(f"{_cost(score, block):>10.1f}" for block in blocks) if score else "   not installed"
+        print(f"  {name:<26}{cells}", flush=True)
+
+
+def _cost(score: Score, block: Table) -> float:
+    score(block)
+    return best_us(lambda: score(block), 30, len(block))
+
+
+def engine(rows_at_once: int, rows: int = 2048, rounds: int = 5) -> tuple[float, float]:
+    """Microseconds per row of 8 channels that are judged, and milliseconds of CPU to learn."""
+    table = np.random.default_rng(2).normal(size=(400 + rows, CHANNELS)).tolist()
+    names = [f"m{k}" for k in range(CHANNELS)]
+    MachineScorer(names).take(table[:400])  # scikit-learn is imported once
+    scorer = MachineScorer(names, ProfileSettings())
+    learn_ms = best_us(lambda: scorer.take(table[:400]), 1, 1) / 1000.0
+
+    def judge() -> None:
+        for start in range(400, 400 + rows, rows_at_once):
+            scorer.take(table[start : start + rows_at_once])
+
+    return best_us(judge, rounds, rows), learn_ms
 
 
 def detector(rows_at_once: int, rows: int = 4096) -> float:
-    """CPU microseconds per row of 8 channels through the core, with one limit rule and the forest."""
+    """CPU microseconds per row of 8 channels through the core, with one limit rule and a model."""
     chance = np.random.default_rng(2)
     rule = LimitRule(metric="m0", above=50.0)
-    core = DetectorCore("detector", "bench", DetectSettings(rule=(rule,), forest=ForestSettings()), {})
+    core = DetectorCore("detector", "bench", DetectSettings(rule=(rule,), model=(ModelSettings(),)), {})
     table = chance.normal(size=(400 + rows, CHANNELS))
     packs, starts = [], [0, *range(400, 400 + rows, rows_at_once)]
     for seq, (start, stop) in enumerate(zip(starts, [*starts[1:], 400 + rows], strict=True), start=1):
@@ -72,7 +144,10 @@ def detector(rows_at_once: int, rows: int = 4096) -> float:
 
 
 def main() -> int:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
     forests()
+    (one, learn_ms), (many, _) = engine(1), engine(64)
+    print(f"scoring engine, us per row: one at a time {one:.1f}, 64 at a time {many:.1f}; learning {learn_ms:.0f} ms")
     print(f"detector core, us per row: one at a time {detector(1):.1f}, 64 at a time {detector(64):.1f}")
     return 0
 

@@ -23,9 +23,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgemesh.detect.episodes import Pace
-from edgemesh.detect.profile import ProfileSettings
-from edgemesh.detect.scoring import MachineScorer
-from edgemesh.detect.series import SeriesScorer, SeriesSettings
+from edgemesh.detect.machine import MachineScorer
+from edgemesh.detect.model_settings import ProfileSettings, SeriesSettings
+from edgemesh.detect.series import SeriesScorer
 from edgemesh.drivers.instants import instant_of
 from edgemesh.drivers.replay.recording import find_recordings, open_recording
 from edgemesh.drivers.replay.settings import Settings as ReplaySettings

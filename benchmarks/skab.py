@@ -17,7 +17,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from edgemesh.agents.detector import DetectorCore
-from edgemesh.detect.settings import DetectSettings, ForestSettings
+from edgemesh.detect.model_settings import ProfileSettings
+from edgemesh.detect.settings import DetectSettings, ModelSettings
 from edgemesh.model.agents import Asset
 from edgemesh.model.alerts import Alert, AlertState
 from edgemesh.model.packs import Readings
@@ -79,9 +80,7 @@ def flag_rows(recording: Recording, alerts: list[Alert]) -> list[bool]:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path)
-    parser.add_argument(
-        "--exclude", default="Temperature,Thermocouple", help="metrics left out, comma-separated patterns"
-    )
+    parser.add_argument("--forest-weight", type=float, default=ProfileSettings().forest_weight)
     parser.add_argument("--train", type=int, default=400, help="rows of the warm-up")
     parser.add_argument("--pack-rows", type=int, default=64)
     parser.add_argument("--seed", type=int, default=0)
@@ -89,14 +88,14 @@ def main() -> int:
     paths = sorted(options.folder.glob("*.csv"), key=lambda path: (len(path.stem), path.stem))
     if not paths:
         sys.exit(f"no CSV files in {options.folder}")
-    exclude = tuple(pattern for pattern in options.exclude.split(",") if pattern)
-    forest = ForestSettings(exclude=exclude, train_rows=options.train, seed=options.seed)
+    machine = ProfileSettings(train_rows=options.train, seed=options.seed, forest_weight=options.forest_weight)
+    model = ModelSettings(method="machine", machine=machine)
     hits = false = missed = quiet = rows = raised = 0
     spent_s = 0.0
     for path in paths:
         recording = read_recording(path)
         start = time.process_time()
-        alerts = detect(recording, DetectSettings(forest=forest), options.pack_rows)
+        alerts = detect(recording, DetectSettings(model=(model,)), options.pack_rows)
         spent_s += time.process_time() - start
         rows += len(recording.at_ns)
         raised += sum(alert.version == 1 for alert in alerts)

@@ -14,6 +14,7 @@ from edgemesh.commands.common import EXTRAS, sample
 from edgemesh.commands.common import errors as _errors
 from edgemesh.commands.common import log as _log
 from edgemesh.commands.questions import backtest, why
+from edgemesh.errors import InputError
 
 EPILOG = """\b
 Begin with

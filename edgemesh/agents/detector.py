@@ -28,6 +28,7 @@ _COUNTERS = (
     "alerts_cleared",
     "alerts_past",
     "alerts_raised",
+    "channels_ignored",
     "clock_steps",
     "duplicate",
     "late",
@@ -203,7 +204,7 @@ class DetectorCore:
         }
 
     def save(self) -> dict[str, bytes | None]:
-        """Parts that changed; see `Core.save`. Per asset 1 to 2 KB of state, a chunk of warm-up or, once, a model."""
+        """Parts that changed; see `Core.save`. Per asset 1 to 2 KB of state, 3 KB of its model's, once the model."""
         parts: dict[str, bytes | None] = dict.fromkeys(self._gone)
         for gateway in self._dirty_cursors:
             parts[f"log/{gateway}"] = msgspec.json.encode(self._cursors[gateway])
@@ -244,7 +245,7 @@ class DetectorCore:
     @property
     def learns(self) -> bool:
         """Whether machines are learnt: the step in which a warm-up is complete takes long. See `LearningCore`."""
-        return self.settings.forest is not None
+        return bool(self.settings.model)
 
     def rehearses(self, gateway: str) -> bool:
         """Whether we learn in silence from what another detector has taken in; see `RehearsingCore`."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import partial
-from itertools import count, takewhile
 
 import msgspec
 
@@ -104,7 +103,7 @@ class Watches:
         return found
 
     def save(self) -> dict[str, bytes | None]:
-        """Parts that changed: per asset 1 to 2 KB of state, a chunk of warm-up or, once, a model."""
+        """Parts that changed: per asset 1 to 2 KB of state, of its model what moves (3 KB), and the model once."""
         parts: dict[str, bytes | None] = dict.fromkeys(self._gone)
         for asset in self._dirty:
             parts.update(self._parts_of(asset, self._watches[asset]))
@@ -120,8 +119,10 @@ class Watches:
         prefix = f"asset/{asset}/"
         self._saved_keys[asset] = {name for name in parts if name.startswith(prefix)}
         state = msgspec.json.decode(content, type=WatchState)
-        chunks = [parts[name] for name in takewhile(parts.__contains__, map(f"{prefix}warmup/{{}}".format, count()))]
-        self.make(asset, state.gateway).restore(state, chunks, parts.get(f"{prefix}model"))
+        learnt = {
+            name.removeprefix(prefix): parts[name] for name in self._saved_keys[asset] if name != f"{prefix}state"
+        }
+        self.make(asset, state.gateway).restore(state, learnt)
         self._due_ns = 0
         self._stale.add(asset)
 

@@ -14,7 +14,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
-Bools = NDArray[np.bool_]
 Strange = Callable[[Floats], Floats]
 """Deviations (n x features, 1 at the limit) to one number per row, 1 at the limit; high is strange."""
 
@@ -111,11 +110,12 @@ _LASTING_ROWS = (
 class EpisodeState(msgspec.Struct, omit_defaults=True):
     """A decision in motion. Vectors have one entry per feature, in limits; empty: none.
 
-    `baseline` moves by `pulls` at the end of a block of `block_rows`; `former` is the normal before the present one,
-    `onset_baseline` (with `onset_age`) the baseline where the sum last stood at 0. `age`: calm ticks of this baseline.
-    `count`, `turn_count`: rows in a row that speak for the next moves; `since`: ticks in this phase; `episode_rows`:
-    ticks since the onset. `direction` x `size` is the plateau of this episode, `fault` with `fault_size` that of the
-    last one that ended elsewhere. `recent`: features of the last ticks.
+    `baseline` moves at the end of a block, of which `block_rows` have come; `former` is the normal before the present
+    one, `onset_baseline` (with `onset_age`) the baseline where the sum last stood at 0. `age`: calm ticks of this
+    baseline. `count`, `turn_count`: rows in a row that speak for the next moves; `since`: ticks in this phase;
+    `episode_rows`: ticks since the onset; `doubt_rows`: those since the sum last stood at 0. `direction` x `size` is
+    the plateau of this episode, `fault` with `fault_size` that of the last one that ended elsewhere. `recent`: features
+    of the last ticks.
     """
 
     phase: Phase = Phase.CALM
@@ -127,11 +127,11 @@ class EpisodeState(msgspec.Struct, omit_defaults=True):
     turn_count: int = 0
     since: int = 0
     episode_rows: int = 0
+    doubt_rows: int = 0
     size: float = 0.0
     fault_size: float = 0.0
     onset_age: int = 0
     baseline: list[float] = []
-    pulls: list[float] = []
     onset_baseline: list[float] = []
     former: list[float] = []
     direction: list[float] = []
@@ -139,15 +139,21 @@ class EpisodeState(msgspec.Struct, omit_defaults=True):
     recent: list[list[float]] = []
 
 
+_SPARE_ROWS = 16 * BLOCK_ROWS
+
+
 class Verdicts(NamedTuple):
-    """One entry per row: `scores` (1 at the limit; high is strange), `flags`, and `deviations` (n x features)."""
+    """One entry per row: `scores` (1 at the limit; high is strange), `flags`, `deviations` (n x features), and `since`,
+    how many rows in a row there have been signs of an episode that has not begun, or begins with this one.
+    """
 
     scores: Floats
-    flags: Bools
+    flags: list[bool]
     deviations: Floats
+    since: list[int]
 
 
-_VECTORS = ("baseline", "pulls", "onset_baseline", "former", "direction", "fault")
+_VECTORS = ("baseline", "onset_baseline", "former", "direction", "fault")
 
 
 class Episodes:
@@ -156,8 +162,7 @@ class Episodes:
     >>> rows = np.full((120, 2), 0.1)
     >>> rows[10:60, 1] = 4.0
     >>> episodes = Episodes(lambda d: np.abs(d).max(axis=1), np.zeros((90, 2)))
-    >>> flags = episodes.judge(rows, np.zeros(120)).flags
-    >>> np.flatnonzero(np.diff(flags.astype(int))).tolist()
+    >>> np.flatnonzero(np.diff(np.array(episodes.judge(rows).flags, dtype=int))).tolist()
     [11, 103]
 
     Sources: Page 1954 (cumulative sum); alarm states after ISA-18.2; the two-event scheme is our own.
@@ -168,11 +173,17 @@ class Episodes:
         self.pace, self._strange = pace or Pace(), strange
         width = recent.shape[1]
         self._state = EpisodeState()
-        self._baseline, self._pulls = np.zeros(width), np.zeros(width)
-        self._onset_baseline, self._direction = np.zeros(width), np.zeros(width)
+        self._baseline, self._onset_baseline = np.zeros(width), np.zeros(width)
+        self._direction = np.zeros(width)
         self._former: Floats | None = None
         self._fault: Floats | None = None
-        self._recent = recent[-self.pace.plateau_from :]
+        self._past, self._end = np.empty((0, 0)), 0
+        self._keep(recent[-self.pace.plateau_from :])
+
+    @property
+    def recent(self) -> Floats:
+        """The features of the newest rows, as many as are needed."""
+        return self._past[max(0, self._end - self.pace.plateau_from) : self._end]
 
     @property
     def phase(self) -> Phase:
@@ -184,25 +195,33 @@ class Episodes:
         """What counts as normal now, per feature, in limits of the warm-up."""
         return self._baseline
 
-    def judge(self, features: Floats, unsettled: Floats) -> Verdicts:
+    def judge(self, features: Floats, unsettled: Floats | None = None) -> Verdicts:
         """Take rows of features (NaN: unknown, stands at its baseline) and how unsettled the slow channels are."""
-        scores, flags = np.empty(len(features)), np.zeros(len(features), dtype=bool)
-        deviations = np.empty_like(features)
+        rows = len(features)
+        calm: list[float] = [0.0] * rows if unsettled is None else unsettled.tolist()
+        flags, since = [False] * rows, [0] * rows
+        scores, deviations = np.empty(rows), np.empty_like(features)
+        holes = bool(np.isnan(features).any())
         place = 0
-        while place < len(features):
-            end = min(len(features), place + BLOCK_ROWS - self._state.block_rows)
-            part = features[place:end]
-            part = np.where(np.isnan(part), self._baseline, part)
-            past = np.concatenate([self._recent, part])
-            first = len(self._recent)
+        while place < rows:
+            part = features[place : min(rows, place + BLOCK_ROWS - self._state.block_rows)]
+            if holes:
+                part = np.where(np.isnan(part), self._baseline, part)
             nearest = self._nearest(part)
             strange = self._strange(nearest)
-            taken = self._walk(past, first, strange.tolist(), unsettled[place:end].tolist(), flags[place:end])
+            first = self._append(part)
+            taken = self._walk(first, strange.tolist(), calm, place, flags, since)
+            self._end = first + taken
             stop = place + taken
             scores[place:stop], deviations[place:stop] = strange[:taken], nearest[:taken]
-            self._recent = past[: first + taken][-self.pace.plateau_from :]
             place = stop
-        return Verdicts(scores, flags, deviations)
+        return Verdicts(scores, flags, deviations, since)
+
+    def skip(self) -> None:
+        """Rows are missing: what is only suspected is forgotten; an episode goes on."""
+        if self._state.phase is Phase.CALM:
+            self._state.total, self._state.doubt_rows = 0.0, 0
+            self._onset_baseline, self._state.onset_age = self._baseline, self._state.age
 
     def acknowledge(self) -> None:
         """A person has seen it: what comes next gets no benefit of the doubt."""
@@ -211,15 +230,15 @@ class Episodes:
     def accept(self) -> None:
         """A person says that all is well: the present level is the new normal at once."""
         if self._state.phase is not Phase.CALM:
-            self._settle_at(self._mean(self._recent, len(self._recent) - 1, self.pace.mean_over))
+            self._settle_at(self._mean(self._end - 1, self.pace.mean_over))
             self._enter(Phase.CALM)
             self._fault, self._state.trust = None, 0.0
 
-    def snapshot(self) -> EpisodeState:
-        """What is needed to go on from here."""
+    def snapshot(self, *, recent: bool = True) -> EpisodeState:
+        """What is needed to go on from here; without `recent` the rows of the property of that name belong to it."""
         vectors = {name: getattr(self, f"_{name}") for name in _VECTORS}
         lists = {name: [] if vector is None else vector.tolist() for name, vector in vectors.items()}
-        return msgspec.structs.replace(self._state, recent=self._recent.tolist(), **lists)
+        return msgspec.structs.replace(self._state, recent=self.recent.tolist() if recent else [], **lists)
 
     def restore(self, state: EpisodeState) -> None:
         """Go on from a snapshot. Raise ValueError when its vectors are of another width."""
@@ -231,8 +250,21 @@ class Episodes:
             setattr(self, f"_{name}", np.array(values) if values else None)
         if not state.recent or {len(row) for row in state.recent} != {width}:
             raise ValueError("`recent` of the episode has another width")
-        self._recent = np.array(state.recent)
+        self._keep(np.array(state.recent))
         self._state = msgspec.structs.replace(state, recent=[], **{name: [] for name in _VECTORS})
+
+    def _keep(self, recent: Floats) -> None:
+        """Begin the memory of past rows with these."""
+        self._end = len(recent)
+        self._past = np.empty((self.pace.plateau_from + _SPARE_ROWS, recent.shape[1]))
+        self._past[: self._end] = recent
+
+    def _append(self, part: Floats) -> int:
+        """Put rows behind the past ones; return where they begin. Whether they stay is for the caller to say."""
+        if self._end + len(part) > len(self._past):
+            self._keep(self.recent)
+        self._past[self._end : self._end + len(part)] = part
+        return self._end
 
     def _nearest(self, features: Floats) -> Floats:
         """Deviations from the baseline, or from the former normal where that is nearer."""
@@ -243,56 +275,82 @@ class Episodes:
         nearer = np.abs(others).max(axis=1) < np.abs(deviations).max(axis=1)
         return np.where(nearer[:, None], others, deviations)
 
-    def _walk(self, past: Floats, first: int, strange: list[float], unsettled: list[float], flags: Bools) -> int:
-        """Decide about the rows `past[first:]` until the baseline changes; return how many rows that took."""
-        state, pace = self._state, self.pace
+    def _walk(
+        self, first: int, strange: list[float], unsettled: list[float], place: int, flags: list[bool], since: list[int]
+    ) -> int:
+        """Decide about the past rows from `first` on until the baseline changes; return how many rows that took.
+
+        `flags` and `since` are filled in from `place` on.
+        """
+        state, hold = self._state, self.pace.hold
+        if self._all_calm(strange):
+            self._follow(first + len(strange) - 1)
+            return len(strange)
+        before = self._baseline
         for i, x in enumerate(strange):
-            at = first + i
             state.since += 1
-            before = self._baseline
-            fact = self._sense(past, at, x, unsettled[i])
-            if fact is not None:
-                self._move(fact, past, at)
-            elif state.phase is Phase.CALM:
-                self._pulls += past[at] - self._baseline
-                state.age += 1
             state.block_rows += 1
+            fact = self._sense(first + i, x, unsettled[place + i])
+            since[place + i] = state.doubt_rows
+            if fact is not None:
+                self._move(fact, first + i)
+                since[place + i] = max(since[place + i], state.doubt_rows)
+            elif state.phase is Phase.CALM:
+                state.age += 1
             phase = state.phase
-            flags[i] = phase is not Phase.CALM and (phase is not Phase.TURNED or state.since < pace.hold)
-            if state.block_rows >= BLOCK_ROWS:
-                self._follow()
+            flags[place + i] = phase is not Phase.CALM and (phase is not Phase.TURNED or state.since < hold)
+            self._follow(first + i)
             if self._baseline is not before:
                 return i + 1
         return len(strange)
 
-    def _follow(self) -> None:
-        state, pace = self._state, self.pace
-        if self._pulls.any():
-            self._baseline = self._baseline + self._pulls / min(pace.follow, pace.young + state.age - BLOCK_ROWS)
-            self._pulls = np.zeros_like(self._pulls)
-        state.block_rows = 0
+    def _all_calm(self, strange: list[float]) -> bool:
+        """Whether nothing happens in these rows, as in most; then they are taken in."""
+        state, rows = self._state, len(strange)
+        if state.phase is not Phase.CALM or state.total > 0.0 or max(strange) > min(1.0, self.pace.drift):
+            return False
+        state.since += rows
+        state.block_rows += rows
+        state.age += rows
+        for _ in range(rows if state.trust else 0):
+            state.trust -= state.trust / self.pace.trust_memory
+        self._onset_baseline, state.onset_age = self._baseline, state.age - 1
+        state.doubt_rows = 0
+        return True
 
-    def _sense(self, past: Floats, at: int, x: float, unsettled: float) -> Fact | None:
+    def _follow(self, at: int) -> None:
+        """At the end of a block: move the baseline towards its calm rows, the last of which is `at`."""
+        state, pace = self._state, self.pace
+        if state.block_rows < BLOCK_ROWS:
+            return
+        rows = min(BLOCK_ROWS, state.since) if state.phase is Phase.CALM else 0
+        state.block_rows = 0
+        if rows:
+            pulls = (self._past[at - rows + 1 : at + 1] - self._baseline).sum(axis=0)
+            self._baseline = self._baseline + pulls / min(pace.follow, pace.young + state.age - BLOCK_ROWS)
+
+    def _sense(self, at: int, x: float, unsettled: float) -> Fact | None:
         phase = self._state.phase
         if phase is Phase.CALM:
-            return self._sense_calm(past, at, x)
+            return self._sense_calm(at, x)
         if phase is Phase.ALARM:
-            return self._sense_alarm(past, at, x, unsettled)
-        return self._sense_returned(past, at) if phase is Phase.RETURNED else self._sense_turned(past, at)
+            return self._sense_alarm(at, x, unsettled)
+        return self._sense_returned(at) if phase is Phase.RETURNED else self._sense_turned(at)
 
-    def _sense_calm(self, past: Floats, at: int, x: float) -> Fact | None:
+    def _sense_calm(self, at: int, x: float) -> Fact | None:
         state, pace = self._state, self.pace
         state.trust -= state.trust / pace.trust_memory
         if self._fault is not None and x > 1.0 and state.trust > 0.0:
-            gap = self._mean(past, at, pace.glance) - self._fault
+            gap = self._mean(at, pace.glance) - self._fault
             if float(np.sqrt(gap @ gap)) < pace.alike * state.fault_size:
                 state.trust = 0.0
         state.total = max(0.0, state.total + min(x / (1.0 + state.trust), pace.cap) - pace.drift)
+        state.doubt_rows += 1
         if state.total == 0.0:
-            self._onset_baseline, state.onset_age = self._baseline, state.age
+            self._onset_baseline, state.onset_age, state.doubt_rows = self._baseline, state.age, 0
         return Fact.ONSET if state.total > pace.onset else None
 
-    def _sense_alarm(self, past: Floats, at: int, x: float, unsettled: float) -> Fact | None:
+    def _sense_alarm(self, at: int, x: float, unsettled: float) -> Fact | None:
         state, pace = self._state, self.pace
         state.episode_rows += 1
         state.count = state.count + 1 if x < pace.near else 0
@@ -300,43 +358,44 @@ class Episodes:
             return Fact.NEAR
         if state.episode_rows < pace.plateau_to + pace.glance:
             return None
-        self._note_plateau(past, at)
-        along, length = self._glance(past, at)
+        self._note_plateau(at)
+        along, length = self._glance(at)
         away = along < pace.left * state.size and length < pace.smaller * state.size
         state.turn_count = state.turn_count + 1 if away else 0
         return Fact.LEFT if state.turn_count >= pace.left_for and unsettled <= 1.0 else None
 
-    def _sense_returned(self, past: Floats, at: int) -> Fact | None:
+    def _sense_returned(self, at: int) -> Fact | None:
         if self._state.since < self.pace.hold:
             return None
-        mean = self._mean(past, at, self.pace.mean_over)
+        mean = self._mean(at, self.pace.mean_over)
         return Fact.PROVEN if self._distance(mean) < self.pace.near else Fact.REFUTED
 
-    def _sense_turned(self, past: Floats, at: int) -> Fact | None:
+    def _sense_turned(self, at: int) -> Fact | None:
         state, pace = self._state, self.pace
-        along, length = self._glance(past, at)
+        along, length = self._glance(at)
         back = along >= pace.relapse * state.size or length >= state.size
         state.count = state.count + 1 if back else 0
         if state.count >= pace.relapse_for:
             return Fact.RELAPSED
         return Fact.SETTLED if state.since >= pace.hold + pace.probation else None
 
-    def _move(self, fact: Fact, past: Floats, at: int) -> None:
+    def _move(self, fact: Fact, at: int) -> None:
         state, pace = self._state, self.pace
         if fact is Fact.ONSET:
             self._baseline, state.age = self._onset_baseline, state.onset_age
-            self._pulls = np.zeros_like(self._pulls)
             state.size, self._direction, state.episode_rows = 0.0, np.zeros_like(self._direction), 0
         elif fact is Fact.PROVEN:
             state.trust = max(state.trust, pace.trust_returned)
         elif fact is Fact.SETTLED:
-            mean = self._mean(past, at, pace.mean_over)
+            mean = self._mean(at, pace.mean_over)
             if self._distance(mean) < 1.0:
                 state.trust = max(state.trust, pace.trust_returned)
             else:
                 self._fault, state.fault_size = self._baseline + state.size * self._direction, state.size
                 self._settle_at(mean)
         self._enter(MOVES[state.phase, fact])
+        if fact is Fact.RELAPSED:
+            state.doubt_rows = 1
 
     def _settle_at(self, level: Floats) -> None:
         self._former, self._baseline = self._baseline, level
@@ -345,27 +404,26 @@ class Episodes:
     def _enter(self, phase: Phase) -> None:
         state = self._state
         state.phase, state.since, state.count, state.turn_count, state.total = phase, 0, 0, 0, 0.0
+        state.doubt_rows = 0
         if phase is Phase.CALM:
             self._onset_baseline, state.onset_age = self._baseline, state.age
-            self._pulls = np.zeros_like(self._pulls)
 
-    def _note_plateau(self, past: Floats, at: int) -> None:
+    def _note_plateau(self, at: int) -> None:
         """Remember the largest lasting deviation of this episode and its direction; older ones fade."""
         state, pace = self._state, self.pace
-        plateau = past[max(0, at - pace.plateau_from) : at - pace.plateau_to].mean(axis=0) - self._baseline
+        plateau = self._past[max(0, at - pace.plateau_from) : at - pace.plateau_to].mean(axis=0) - self._baseline
         size = float(np.sqrt(plateau @ plateau))
         state.size -= state.size / pace.plateau_memory
         if size > state.size:
             state.size, self._direction = size, plateau / size
 
-    def _glance(self, past: Floats, at: int) -> tuple[float, float]:
+    def _glance(self, at: int) -> tuple[float, float]:
         """The present deviation along the plateau's direction, and its length."""
-        now = self._mean(past, at, self.pace.glance) - self._baseline
+        now = self._mean(at, self.pace.glance) - self._baseline
         return float(now @ self._direction), float(np.sqrt(now @ now))
 
     def _distance(self, level: Floats) -> float:
         return float(self._strange(self._nearest(level[None]))[0])
 
-    @staticmethod
-    def _mean(past: Floats, at: int, rows: int) -> Floats:
-        return np.asarray(past[max(0, at - rows + 1) : at + 1].mean(axis=0))
+    def _mean(self, at: int, rows: int) -> Floats:
+        return np.asarray(self._past[max(0, at - rows + 1) : at + 1].mean(axis=0))

@@ -6,14 +6,31 @@ from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
 
+class Blame(NamedTuple):
+    """One channel's part: its deviation in limits, its smoothed value, and the range of that which is normal.
+
+    Normal is what the baseline allows; for a channel that has left what the others imply, what they imply. `channel` is
+    its position among the scorer's channels.
+    """
+
+    name: str
+    score: float
+    channel: int = 0
+    value: float = 0.0
+    low: float = 0.0
+    high: float = 0.0
+
+
 class Judgement(NamedTuple):
     """What is thought of one row: `score` (1 at the limit; high is strange), `flag`, and `blame`, the channels that
-    deviate most, strongest first, in limits; empty while nothing is strange.
+    deviate most, strongest first; empty while nothing is strange. `since`: how many rows in a row, this one included,
+    there have been signs of what may become an episode, or has just done so.
     """
 
     score: float
     flag: bool
-    blame: tuple[tuple[str, float], ...] = ()
+    blame: tuple[Blame, ...] = ()
+    since: int = 0
 
 
 NOT_YET = Judgement(0.0, flag=False)

@@ -16,14 +16,14 @@ import msgspec
 
 from edgemesh.detect.book import OpenAlert, closed, renewed
 from edgemesh.detect.decision import Seen, Switch
-from edgemesh.detect.signals import FOREST_SOURCE, split_source
+from edgemesh.detect.signals import MODEL, MODEL_SOURCE, split_source
 from edgemesh.detect.stuck import StuckState
 from edgemesh.detect.watch import Moment, Watch, WatchState
 from edgemesh.model.alerts import Alert, AlertKind, AlertState
 from edgemesh.model.samples import Batch, Retimed
 
 _SETTLING_NS = 10 * 10**9
-"""After a jump in time the forest's smoothed deviations need up to this until they show what is."""
+"""After a jump in time the model's smoothed deviations need up to this until they show what is."""
 _NEVER = 2**63
 
 
@@ -82,7 +82,10 @@ def say(state: WatchState) -> list[Alert]:
 
 def split(watch: Watch) -> Fork:
     """Fork: the copy stays where it is, and goes on with what nobody was told of yet."""
-    return Fork(msgspec.json.decode(msgspec.json.encode(watch.state), type=WatchState))
+    learner = watch.state.learner
+    before, content = learner.moving, msgspec.json.encode(watch.capture())
+    learner.moving = before
+    return Fork(msgspec.json.decode(content, type=WatchState))
 
 
 def take(fork: Fork, late: Watch, batches: Sequence[Batch], moment: Moment) -> list[Alert]:
@@ -101,8 +104,10 @@ def absorb(fork: Fork, alerts: Sequence[Alert]) -> list[Alert]:
     return [alert for alert in alerts if alert.past]
 
 
-def jump(state: WatchState) -> None:
+def jump(watch: Watch) -> None:
     """Go on at a later time: what is under way starts over, what fires goes on; the fork keeps what was not said."""
+    state = watch.state
+    watch.jump()
     for kind, entry in list(state.book.entries.items()):
         if entry.alert.id in state.unsaid:
             del state.book.entries[kind]
@@ -211,7 +216,7 @@ def _stands(fork: Fork, onto: WatchState, kind: AlertKind, source: str) -> bool:
     if _is_stuck(kind, source, fork.state, onto):
         now, then = onto.stuck.get(source, StuckState()), fork.state.stuck.get(source, StuckState())
         return now.value is None or (now.value == then.value and now.since_ns <= began_ns)
-    switch = onto.learner.switch if source == FOREST_SOURCE else onto.switches.get(source, Switch())
+    switch = onto.learner.switch if source == MODEL_SOURCE else onto.switches.get(source, Switch())
     return switch.seen is None or (switch.seen is not Seen.WITHIN and switch.onset_at_ns <= began_ns)
 
 
@@ -219,14 +224,14 @@ def _same_fault(fork: Fork, alert: Alert) -> bool:
     """Whether an alert was raised because of what was there from the first newer sample on."""
     return any(
         alert.onset_at_ns <= fork.began_ns.get(evidence.device, alert.onset_at_ns)
-        or (evidence.rule == "forest" and alert.onset_at_ns <= _began(fork, FOREST_SOURCE))
+        or (evidence.rule == MODEL and alert.onset_at_ns <= _began(fork, MODEL_SOURCE))
         for evidence in alert.evidence[:1]
     )
 
 
 def _began(fork: Fork, source: str) -> int:
     """When the watch took the first newer sample of the source's device; _NEVER: it has taken none."""
-    if source == FOREST_SOURCE:
+    if source == MODEL_SOURCE:
         return max(fork.began_ns.values()) + _SETTLING_NS if fork.began_ns else _NEVER
     return fork.began_ns.get(split_source(source)[2], _NEVER)
 
@@ -240,7 +245,7 @@ def _set(state: WatchState, kind: AlertKind, source: str, *, firing: bool) -> No
     if _is_stuck(kind, source, state):
         state.stuck.setdefault(source, StuckState()).stuck = firing
         return
-    switch = state.learner.switch if source == FOREST_SOURCE else state.switches.setdefault(source, Switch())
+    switch = state.learner.switch if source == MODEL_SOURCE else state.switches.setdefault(source, Switch())
     switch.firing, switch.spent = firing, 0
 
 

@@ -1,47 +1,62 @@
-"""The learner of one asset: collects a warm-up, learns once, then scores row after row and decides."""
+"""The learner of one asset: a model that learns from its rows first and then judges them, and what is said of it."""
 
 from __future__ import annotations
 
 import copy
-import math
-import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
+import msgspec
 import numpy as np
-from numpy.typing import NDArray
 
 from edgemesh.detect.decision import Seen
-from edgemesh.detect.machine import MachineModel, learn
+from edgemesh.detect.judgement import NOT_YET, Blame, Judgement
+from edgemesh.detect.machine import MachineScorer, MachineState
 from edgemesh.detect.memory import LearnerState
-from edgemesh.detect.settings import ForestSettings
-from edgemesh.detect.signals import FOREST, FOREST_SOURCE, Signal, amount, number
+from edgemesh.detect.scoring import AutoScorer
+from edgemesh.detect.series import KEPT_ROWS, SeriesScorer, SeriesState
+from edgemesh.detect.settings import ModelSettings
+from edgemesh.detect.signals import MODEL, MODEL_SOURCE, Signal, amount, number
+from edgemesh.detect.tail import Tail
 from edgemesh.detect.windows import Channel
 from edgemesh.model.alerts import AlertKind, Evidence
 
-Floats = NDArray[np.float64]
 Observer = Callable[[int, float], None]
 """Told the time of each row that was scored, and its score: 1.0 is at the limit, high is strange."""
 CHUNK_ROWS = 64
-_BLOCK_ROWS = 25  # the baseline moves after so many rows, so that the rows between can be scored at once
-_MOST_CHANNELS = 3
+_TAIL_ROWS = 16
+_CALM_BELOW = 0.9
+_CALM_ROWS = 15
+"""So many calm rows end an alert that this model has not raised itself."""
 
 
 class Learner:
-    """Warm-up rows are learnt from once; nothing is learnt from rows while another rule finds the machine in trouble.
+    """Nothing is learnt from rows while another rule finds the machine in trouble; what was learnt judges all rows.
 
-    `dirty_chunks` and `model_dirty` say what has to be written again. It fails where the warm-up is not normal, or
-    not the only normal.
+    What has to be written again after rows were taken in: `parts`. It fails where the warm-up is not normal, or not the
+    only normal.
     """
 
-    def __init__(self, asset: str, settings: ForestSettings, state: LearnerState, stats: dict[str, float]) -> None:
-        self.settings, self.stats = settings, stats
-        self.seed = zlib.crc32(asset.encode()) ^ settings.seed
-        self.state = state
-        self.model: MachineModel | None = None
-        self.warmup: list[list[float]] = []
-        self.dirty_chunks: set[int] = set()
-        self.model_dirty = False
+    def __init__(self, settings: ModelSettings, state: LearnerState, stats: dict[str, float]) -> None:
+        self.settings, self.state, self.stats = settings, state, stats
+        self.scoring = AutoScorer((), settings)
         self.observer: Observer | None = None
+        self._dirty_chunks: set[int] = set()
+        self._gone: set[str] = set()
+        self._model_dirty = self._moved = False
+        self._saved_rows = 0
+
+    @property
+    def learnt(self) -> bool:
+        """Whether it judges: no channel can join any more."""
+        return self.scoring.learnt
+
+    @property
+    def version(self) -> str:
+        """The model's name and what tells it from others."""
+        scorer = self.scoring.scorer
+        if isinstance(scorer, MachineScorer) and scorer.profile is not None:
+            return scorer.profile.version
+        return "series-1"
 
     def feed(
         self,
@@ -52,143 +67,207 @@ class Learner:
         calm: bool,
     ) -> list[Signal]:
         """Take rows whose entries are the channels' values (None: unknown). `calm`: nothing else is wrong with it."""
-        start = 0
-        if self.model is None and calm:
-            start = min(len(rows), self.settings.train_rows - len(self.warmup))
-            self._collect(rows[:start])
-            if len(self.warmup) >= self.settings.train_rows:
-                self._train(channels)
-        if self.model is None or start == len(rows):
+        was_learnt = self.learnt
+        if not was_learnt and len(channels) != len(self.scoring.channels):
+            self.scoring.widen(channels)
+            self._dirty_chunks.update(range(_chunks(len(self.scoring.warmup))))
+        if not rows or not channels or not (calm or was_learnt):
             return []
-        place = {channel[:2]: k for k, channel in enumerate(channels)}
-        picks = [place[channel[:2]] for channel in self.model.file.channels]
-        # float64 turns None into NaN
-        matrix = np.array(rows[start:], dtype=np.float64)[:, picks]
-        self.stats["rows"] += len(matrix)
-        return self._judge(self.model, instants[start:], matrix)
-
-    def twin(self, state: LearnerState) -> Learner | None:
-        """One that scores with the same model and a state of its own; None while there is no model that fits."""
-        if self.model is None or len(state.baseline) != len(self.model.file.channels):
-            return None
-        twin = copy.copy(self)
-        twin.state = state
-        return twin
-
-    def widen_warmup(self, width: int) -> None:
-        """New channels have come: the rows so far do not know them."""
-        self.warmup = [row + [math.nan] * (width - len(row)) for row in self.warmup]
-        self.dirty_chunks.update(range(-(-len(self.warmup) // CHUNK_ROWS)))
-
-    def chunk(self, k: int) -> bytes | None:
-        """Warm-up rows 64 k to 64 k + 63 as raw little-endian float64; None when there are none (any more)."""
-        part = self.warmup[CHUNK_ROWS * k : CHUNK_ROWS * (k + 1)]
-        return np.array(part, dtype="<f8").tobytes() if part else None
-
-    def restore(self, chunks: Sequence[bytes], model: bytes | None, width: int) -> None:
-        """Go on from what was saved beside the state. Raise ValueError when it does not fit together."""
-        state = self.state
-        if model is not None:
-            self.model = MachineModel(model)
-            features = len(self.model.file.channels)
-            if not len(state.baseline) == len(state.block_sum) == len(state.smoother.mean) == features:
-                raise ValueError("state and model differ in width")
-        elif chunks:
-            flat = np.frombuffer(b"".join(chunks), dtype="<f8")
-            self.warmup = flat.reshape(state.warm_rows, width).tolist()
-        elif state.warm_rows:
-            raise ValueError("warm-up rows are missing")
-
-    def _collect(self, rows: Sequence[Sequence[float | None]]) -> None:
-        first = len(self.warmup)
-        self.warmup += [[math.nan if value is None else value for value in row] for row in rows]
-        self.state.warm_rows = len(self.warmup)
-        self.dirty_chunks.update(k // CHUNK_ROWS for k in range(first, len(self.warmup)))
-
-    def _train(self, channels: Sequence[Channel]) -> None:
-        learnt = learn(np.array(self.warmup), channels, self.settings, self.seed)
-        self.warmup, self.state.warm_rows = [], 0
-        self.dirty_chunks.update(range(-(-self.settings.train_rows // CHUNK_ROWS)))
-        if learnt is None:
-            self.stats["untrainable"] += 1
-            return
-        self.model, self.state.smoother = learnt
-        width = len(self.model.file.channels)
-        self.state.baseline, self.state.block_sum = [0.0] * width, [0.0] * width
-        self.stats["trained"] += 1
-        self.model_dirty = True
-
-    def _judge(self, model: MachineModel, instants: Sequence[int], matrix: Floats) -> list[Signal]:
-        signals, start = [], 0
-        levels = model.deviations(matrix, self.state.smoother)
-        while start < len(levels):
-            stop = min(len(levels), start + _BLOCK_ROWS - self.state.block_rows)
-            deviations = levels[start:stop] - np.array(self.state.baseline)
-            scores = model.score(deviations, self.settings).tolist()
-            calm = []
-            for i, score in enumerate(scores):
-                if self.observer is not None:
-                    self.observer(instants[start + i], score)
-                change = self._decide(score, instants[start + i])
-                if change is not None:
-                    signals.append(self._signal(model, instants[start + i], score, deviations[i], firing=change))
-                calm.append(not self.state.switch.firing and score <= 1.0)
-            self._follow(deviations[calm], stop - start)
-            start = stop
+        refused = self._refused
+        judged = self.scoring.take(instants, rows)
+        self._moved = True
+        warm = 0
+        if not was_learnt:
+            self._note_warmup(refused)
+            warm = next((row for row, each in enumerate(judged) if each is not NOT_YET), len(judged))
+        self.stats["rows"] += len(rows) - warm
+        signals = []
+        for at_ns, judgement in zip(instants[warm:], judged[warm:], strict=True):
+            if self.observer is not None:
+                self.observer(at_ns, judgement.score)
+            if (signal := self._decide(judgement, at_ns)) is not None:
+                signals.append(signal)
         return signals
 
-    def _decide(self, score: float, at_ns: int) -> bool | None:
-        settings = self.settings
-        seen = Seen.BEYOND if score > 1.0 else Seen.WITHIN if score < settings.clear_ratio else Seen.BETWEEN
-        hold, clear_hold = settings.hold_rows - 1, settings.clear_rows - 1  # n rows span n - 1 steps
-        return self.state.switch.step(seen, 1, hold=hold, clear_hold=clear_hold, at_ns=at_ns)
+    def skip(self) -> None:
+        """Go on at a later time: what is only suspected is forgotten."""
+        if isinstance(self.scoring.scorer, MachineScorer):
+            self.scoring.scorer.skip()
+            self._moved = True
 
-    def _follow(self, calm: Floats, rows: int) -> None:
-        """Have the baseline follow the calm ones of so many rows, at the end of their block."""
+    def capture(self) -> None:
+        """Put all that moves into the state, for a fork; nothing while nothing is learnt."""
+        scorer = self.scoring.scorer
+        self.state.moving = msgspec.msgpack.encode(scorer.snapshot()) if self.learnt and scorer else b""
+
+    def twin(self, state: LearnerState) -> Learner | None:
+        """One that judges with the same model and goes on from a captured state; None where there is none that fits."""
+        scorer = self.scoring.scorer
+        if not state.moving or not self.learnt:
+            return None
+        twin = copy.copy(self)
+        twin.state, twin.scoring = state, copy.copy(self.scoring)
+        try:
+            if isinstance(scorer, MachineScorer):
+                twin.scoring.scorer = scorer.twin(msgspec.msgpack.decode(state.moving, type=MachineState))
+            elif scorer is not None:
+                twin.scoring.scorer = scorer.twin(msgspec.msgpack.decode(state.moving, type=SeriesState))
+        except ValueError:  # of another model
+            return None
+        return twin
+
+    def parts(self) -> dict[str, bytes | None]:
+        """The parts that changed since the last call; None: gone.
+
+        `warmup/K`: rows 64 K to 64 K + 63 as raw float64. Later `model` once, `moving`, and `tail/K`, the newest rows.
+        """
+        rows = self.scoring.warmup
+        parts: dict[str, bytes | None] = dict.fromkeys(self._gone)
+        for k in sorted(self._dirty_chunks):
+            part = rows[CHUNK_ROWS * k : CHUNK_ROWS * (k + 1)]
+            parts[f"warmup/{k}"] = np.array(part, dtype="<f8").tobytes() if part else None
+        scorer = self.scoring.scorer
+        if self._model_dirty:
+            profile = scorer.profile if isinstance(scorer, MachineScorer) else None
+            parts["model"] = profile.content if profile else None
+        if self._moved and self.learnt:
+            parts |= self._moving_parts()
+        self._dirty_chunks.clear()
+        self._gone.clear()
+        self._model_dirty = self._moved = False
+        return parts
+
+    def restore(self, parts: Mapping[str, bytes], channels: Sequence[Channel]) -> None:
+        """Go on from the state and what was saved beside it. Raise ValueError when it does not fit together."""
         state = self.state
-        if len(calm):
-            state.block_sum = np.add.reduce(np.vstack([state.block_sum, calm])).tolist()
-        state.block_rows += rows
-        if state.block_rows >= _BLOCK_ROWS:
-            pull = 1.0 / max(self.settings.follow_rows, _BLOCK_ROWS)
-            state.baseline = [b + pull * s for b, s in zip(state.baseline, state.block_sum, strict=True)]
-            state.block_sum, state.block_rows = [0.0] * len(state.baseline), 0
+        self.scoring = AutoScorer(channels, self.settings)
+        if "moving" in parts:
+            self._restore_moving(parts, parts["moving"])
+            return
+        if not state.warm_rows:
+            return
+        chunks = [parts.get(f"warmup/{k}") for k in range(_chunks(state.warm_rows))]
+        if any(chunk is None for chunk in chunks):
+            raise ValueError("warm-up rows are missing")
+        flat = np.frombuffer(b"".join(chunk or b"" for chunk in chunks), dtype="<f8")
+        rows = flat.reshape(state.warm_rows, len(channels)).tolist()
+        if state.method == "machine":
+            self.scoring.scorer = machine = self.scoring.make_machine()
+            machine.warmup = rows
+        else:
+            self.scoring.held, self.scoring.instants = rows, state.instants
 
-    def _signal(self, model: MachineModel, at_ns: int, score: float, deviation: Floats, *, firing: bool) -> Signal:
-        if not firing:
-            return Signal(at_ns, AlertKind.MACHINE, FOREST_SOURCE, firing=False)
-        strength = np.abs(deviation)
-        ranked = np.argsort(-strength, kind="stable")[:_MOST_CHANNELS]
-        named = [int(k) for k in ranked if strength[k] >= 0.5 * strength[ranked[0]]]
-        evidence = tuple(self._evidence(model, k, float(deviation[k])) for k in named)
+    def begin_anew(self, names: Sequence[str]) -> None:
+        """Forget everything, and have the parts of these names removed."""
+        self._gone.update(names)
+
+    @property
+    def _refused(self) -> int:
+        scorer = self.scoring.scorer
+        return scorer.refused if isinstance(scorer, MachineScorer) else 0
+
+    def _note_warmup(self, refused_before: int) -> None:
+        """After rows of the warm-up: what is to be saved of them, and whether something was learnt."""
+        state, scorer = self.state, self.scoring.scorer
+        state.method = "machine" if isinstance(scorer, MachineScorer) else "series" if scorer else ""
+        rows = len(self.scoring.warmup)
+        first = state.warm_rows if rows >= state.warm_rows and self._refused == refused_before else 0
+        self._dirty_chunks.update(range(first // CHUNK_ROWS, _chunks(max(rows, state.warm_rows))))
+        state.warm_rows, state.instants = rows, self.scoring.instants
+        self.stats["untrainable"] += self._refused - refused_before
+        if self.learnt:
+            self.stats["trained"] += 1
+            self._model_dirty = isinstance(scorer, MachineScorer)
+            self._saved_rows = 0
+
+    def _tail(self) -> Tail:
+        scorer = self.scoring.scorer
+        if isinstance(scorer, MachineScorer):
+            return Tail(scorer.pace.plateau_from, _TAIL_ROWS)
+        return Tail(KEPT_ROWS, CHUNK_ROWS)
+
+    def _moving_parts(self) -> dict[str, bytes]:
+        scorer = self.scoring.scorer
+        parts = {}
+        if isinstance(scorer, MachineScorer):
+            parts["moving"] = msgspec.msgpack.encode(scorer.snapshot(recent=False))
+            rows, seen = scorer.recent, scorer.seen
+        elif scorer is not None:
+            parts["moving"] = msgspec.msgpack.encode(scorer.snapshot(values=False))
+            rows, seen = np.array(scorer.values).reshape(-1, 1), scorer.known
+        else:
+            return {}
+        changed = self._tail().parts(rows, seen, self._saved_rows)
+        self._saved_rows = seen
+        return parts | {f"tail/{k}": content for k, content in changed.items()}
+
+    def _restore_moving(self, parts: Mapping[str, bytes], moving: bytes) -> None:
+        tails = {int(name[5:]): content for name, content in parts.items() if name.startswith("tail/")}
+        if self.state.method == "machine":
+            self.scoring.scorer = machine = self.scoring.make_machine()
+            state = msgspec.msgpack.decode(moving, type=MachineState)
+            kept, width = min(state.seen, machine.pace.plateau_from), len(state.episode.baseline)
+            state.episode.recent = self._tail().join(tails, state.seen, kept, width).tolist()
+            machine.restore(state, parts.get("model", b""))
+            self._saved_rows = state.seen
+            return
+        series = msgspec.msgpack.decode(moving, type=SeriesState)
+        self.scoring.scorer = self.scoring.make_series()  # of whatever capacity its tail has
+        kept = min(series.known, KEPT_ROWS)
+        series.values = self._tail().join(tails, series.known, kept, 1).ravel().tolist()
+        self.scoring.scorer = SeriesScorer(self.scoring.scorer.channel, self.settings.series, series)
+        self._saved_rows = series.known
+
+    def _decide(self, judgement: Judgement, at_ns: int) -> Signal | None:
+        """Raise where an episode begins, clear where it ends; an alert from elsewhere ends after calm rows."""
+        state = self.state
+        switch, ended = state.switch, state.flagged and not judgement.flag
+        if judgement.since == 1:
+            switch.onset_at_ns = at_ns
+        beyond = judgement.flag or judgement.score > 1.0
+        switch.seen = Seen.BEYOND if beyond else Seen.WITHIN if judgement.score < _CALM_BELOW else Seen.BETWEEN
+        state.flagged, switch.last_ns = judgement.flag, at_ns
+        switch.spent = switch.spent + 1 if switch.seen is Seen.WITHIN and switch.firing else 0
+        if judgement.flag and not switch.firing:
+            switch.firing = True
+            return self._raised(judgement, at_ns)
+        if switch.firing and not judgement.flag and (ended or switch.spent >= _CALM_ROWS):
+            switch.firing, switch.spent = False, 0
+            return Signal(at_ns, AlertKind.MACHINE, MODEL_SOURCE, firing=False)
+        return None
+
+    def _raised(self, judgement: Judgement, at_ns: int) -> Signal:
+        evidence = tuple(self._evidence(blame) for blame in judgement.blame)
         return Signal(
             at_ns,
             AlertKind.MACHINE,
-            FOREST_SOURCE,
+            MODEL_SOURCE,
             firing=True,
             onset_at_ns=self.state.switch.onset_at_ns,
             severity=self.settings.severity,
             evidence=evidence,
             cause="; ".join(map(_headline, evidence)),
-            confidence=round(min(0.99, 0.5 + 0.25 * (score - 1.0)), 3),
-            model=model.version,
+            confidence=round(min(0.99, max(0.5, 0.5 + 0.25 * (judgement.score - 1.0))), 3),
+            model=self.version,
         )
 
-    def _evidence(self, model: MachineModel, k: int, deviation: float) -> Evidence:
+    def _evidence(self, blame: Blame) -> Evidence:
         """The channel's smoothed value now, and the range of it that is no reason to fire."""
-        device, metric, unit = model.file.channels[k]
-        chart, baseline, sigma = model.chart, self.state.baseline[k], self.settings.sigma
-        low, high = (chart.level(k, baseline + side * sigma) for side in (-1.0, 1.0))
-        step = high - low
+        device, metric, unit = self.scoring.channels[blame.channel]
+        step = blame.high - blame.low
         return Evidence(
-            rule=FOREST,
+            rule=MODEL,
             metric=metric,
             device=device,
-            value=chart.level(k, baseline + deviation),
+            value=blame.value,
             unit=unit,
-            normal=f"{number(low, step)} to {amount(high, unit, step)}",
-            score=abs(deviation) / sigma,
+            normal=f"{number(blame.low, step)} to {amount(blame.high, unit, step)}",
+            score=blame.score,
         )
+
+
+def _chunks(rows: int) -> int:
+    return -(-rows // CHUNK_ROWS)
 
 
 def _headline(evidence: Evidence) -> str:

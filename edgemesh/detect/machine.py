@@ -1,107 +1,271 @@
-"""The model of one machine: what its channels looked like, each alone and together, while it was well."""
+"""The scorer of a machine: learns several channels from their first rows, then looks for episodes."""
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from edgemesh.detect.blend import blend
-from edgemesh.detect.chart import FARTHEST, LEAST_SCALE, Chart, ChartNumbers, fit_chart
-from edgemesh.detect.forest import Forest, Trees, train, widen
-from edgemesh.detect.memory import Smoother
-from edgemesh.detect.settings import ForestSettings
-from edgemesh.detect.windows import Channel
+from edgemesh.detect.episodes import Episodes, EpisodeState, Pace
+from edgemesh.detect.judgement import NOT_YET, Blame, Judgement
+from edgemesh.detect.kinds import Kind, find_kind
+from edgemesh.detect.model_settings import ProfileSettings
+from edgemesh.detect.normal import LARGEST
+from edgemesh.detect.profile import Learnt, Profile, learn_profile
+from edgemesh.detect.slow import Slow, SlowState
+from edgemesh.detect.smoothing import Levels, LevelsState
 
 Floats = NDArray[np.float64]
-_WIDENED_SHARE = 25
-_MOSTLY = 0.9
+WILD = 6.0
+"""A value further than so many spreads from its normal counts from the second in a row on: one alone may be a glitch.
+
+A level moves by a fifth of what comes, so what lies nearer can't start an episode alone.
+"""
+_MOST_BLAMED = 3
 
 
-class MachineFile(
-    msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind", tag="machine"
-):
-    """A model as plain JSON. `forest_middle` and `forest_limit`: median and limit of its score on the warm-up."""
+class MachineState(msgspec.Struct, omit_defaults=True):
+    """A machine's scorer in motion: the warm-up so far, or (with the profile's content) all that moves.
 
-    channels: tuple[Channel, ...]
-    chart: ChartNumbers
-    trees: Trees
-    forest_middle: float
-    forest_limit: float
-
-    def __post_init__(self) -> None:
-        if not len(self.channels) == len(self.chart.center) == self.trees.features:
-            raise ValueError("channels, chart and forest of the model differ in width")
-        if not 0.0 <= self.forest_middle < self.forest_limit <= 1.0:
-            raise ValueError("the forest's limit does not lie above its middle")
-
-
-class MachineModel:
-    """Two verbs: `learn` makes one from a warm-up, `deviations` and `score` judge rows. It decides nothing."""
-
-    def __init__(self, content: bytes) -> None:
-        """Raise ValueError (msgspec's DecodeError among them) when the content is no sound model."""
-        self.content = content
-        self.file = msgspec.json.decode(content, type=MachineFile)
-        self.chart = Chart(self.file.chart)
-        self.forest = Forest(self.file.trees)
-        self.version = f"forest-1@{hashlib.sha256(content).hexdigest()[:8]}"
-
-    def deviations(self, rows: Floats, smoother: Smoother) -> Floats:
-        """Smoothed deviations of raw rows (n x channels, NaN: unknown) in spreads; the smoother moves on."""
-        return self.chart.deviations(rows, smoother)
-
-    def score(self, deviations: Floats, settings: ForestSettings) -> Floats:
-        """One score per row of deviations from the present baseline, in multiples of the limit; high is strange."""
-        chart = np.abs(deviations).max(axis=1) / settings.sigma
-        if settings.forest_weight == 0.0:
-            return np.asarray(chart)
-        middle, limit = self.file.forest_middle, self.file.forest_limit
-        forest = (self.forest.score(deviations) - middle) / ((limit - middle) * settings.margin)
-        return blend(chart, forest, settings.forest_weight)
-
-
-def usable_channels(rows: Floats) -> list[int]:
-    """Which columns can be learnt from: known in nine of ten rows, finite spread, and not a mere switch (0 and 1)."""
-    usable = []
-    for k, column in enumerate(rows.T):
-        known = column[~np.isnan(column)]
-        if len(known) < _MOSTLY * len(rows) or np.isin(known, (0.0, 1.0)).all():
-            continue
-        largest = np.abs(known).max()
-        if largest <= FARTHEST and known.std() > max(LEAST_SCALE, 1e-12 * largest):
-            usable.append(k)
-    return usable
-
-
-def learn(
-    rows: Floats, channels: Sequence[Channel], settings: ForestSettings, seed: int
-) -> tuple[MachineModel, Smoother] | None:
-    """Learn from warm-up rows (n x channels, NaN: unknown), oldest first; None when they hold nothing to learn from.
-
-    Return the model and the smoother as it stands after the last row.
+    `seen`: rows whose features have been kept since the profile was learnt; the newest of them are in `episode`.
+    `wild`: positions of the channels whose last value was wild.
     """
-    usable = usable_channels(rows)
-    if not usable:
-        return None
-    rows = rows[:, usable]
-    rows = rows[~np.isnan(rows).any(axis=1)]
-    if 2 * len(rows) < settings.train_rows or (rows.std(axis=0) == 0.0).any():
-        return None
-    chart, deviations, smoother = fit_chart(rows, settings.smooth)
-    widened = widen(deviations, settings.widen, _WIDENED_SHARE, seed)
-    forest = train(widened, trees=settings.trees, subsample=settings.subsample, seed=seed)
-    scores = forest.score(deviations)
-    middle = float(np.median(scores))
-    limit = float(np.quantile(scores, 1.0 - settings.contamination))
-    file = MachineFile(
-        channels=tuple(channels[k] for k in usable),
-        chart=chart.numbers,
-        trees=forest.trees,
-        forest_middle=middle,
-        forest_limit=max(limit, min(1.0, middle + 0.01)),
-    )
-    return MachineModel(msgspec.json.encode(file)), smoother
+
+    warmup: list[list[float]] = []
+    levels: LevelsState = msgspec.field(default_factory=LevelsState)
+    slow: SlowState = msgspec.field(default_factory=SlowState)
+    episode: EpisodeState = msgspec.field(default_factory=EpisodeState)
+    seen: int = 0
+    wild: list[int] = []
+
+
+class MachineScorer:
+    """Learns a machine with several channels from its first rows, then looks for episodes.
+
+    The order of the channels plays no part. It fails where the warm-up is not normal, or not the only normal.
+
+    >>> chance = np.random.default_rng(3)
+    >>> table = chance.normal(size=(600, 3))
+    >>> table[500:, 1] += 4.0
+    >>> judged = MachineScorer(("a", "b", "c"), ProfileSettings(trees=20)).take(table.tolist())
+    >>> [row for row, each in enumerate(judged) if each.flag][0], judged[520].blame[0].name
+    (505, 'b')
+    """
+
+    def __init__(
+        self,
+        channels: Sequence[str],
+        settings: ProfileSettings | None = None,
+        *,
+        units: Sequence[str] = (),
+        kinds: Sequence[Kind] = (),
+        pace: Pace | None = None,
+    ) -> None:
+        """`channels`: names, all different. `kinds`, or else their `units` (UCUM) and names, tell what they measure."""
+        self.settings = settings or ProfileSettings()
+        self.pace = pace or (Pace() if self.settings.pace == 1.0 else Pace().scaled(self.settings.pace))
+        self._order = sorted(range(len(channels)), key=lambda k: channels[k])
+        self.channels = tuple(channels[k] for k in self._order)
+        units = units or ("1",) * len(channels)
+        kinds = kinds or [find_kind(*each, self.settings.kinds) for each in zip(channels, units, strict=True)]
+        self.kinds = tuple(kinds[k] for k in self._order)
+        self.profile: Profile | None = None
+        self.refused = 0
+        """How many times a whole warm-up held nothing to learn from."""
+        self.warmup: list[list[float]] = []
+        """Its rows so far, entries in the order that the caller gave; empty once they were learnt from."""
+        self._running: _Running | None = None
+
+    @property
+    def recent(self) -> Floats:
+        """The features of the newest rows, once there is a profile."""
+        return self._running.episodes.recent if self._running else np.empty((0, 0))
+
+    @property
+    def seen(self) -> int:
+        """Rows whose features have been kept since there is a profile, forgotten ones included."""
+        return self._running.seen if self._running else 0
+
+    def take(self, rows: Sequence[Sequence[float | None]]) -> list[Judgement]:
+        """Judge the next rows; those of the warm-up are never strange. ValueError when a row has another width."""
+        if not rows:
+            return []
+        table = np.array(rows, dtype=np.float64).reshape(len(rows), -1)  # None becomes NaN
+        if table.shape[1] != len(self.channels):
+            raise ValueError(f"a row has {table.shape[1]} entries, there are {len(self.channels)} channels")
+        judged: list[Judgement] = []
+        while len(table):
+            if self._running is not None:
+                return judged + self._running.judge(table)
+            warm, table = np.split(table, [self.settings.train_rows - len(self.warmup)])
+            self.warmup += np.where(np.abs(warm) <= LARGEST, warm, np.nan).tolist()
+            judged += [NOT_YET] * len(warm)
+            if len(self.warmup) >= self.settings.train_rows:
+                self._learn()
+        return judged
+
+    def skip(self) -> None:
+        """Rows are missing: what is only suspected is forgotten; an episode goes on."""
+        if self._running is not None:
+            self._running.episodes.skip()
+
+    def acknowledge(self) -> None:
+        """A person has seen the episode: what comes next gets no benefit of the doubt."""
+        if self._running is not None:
+            self._running.episodes.acknowledge()
+
+    def accept(self) -> None:
+        """A person says that all is well: the present level is the new normal."""
+        if self._running is not None:
+            self._running.episodes.accept()
+
+    def snapshot(self, *, recent: bool = True) -> MachineState:
+        """What is needed, with the profile's content (and `recent`), to go on from here."""
+        if self._running is None:
+            return MachineState(warmup=[row[:] for row in self.warmup])
+        return self._running.snapshot(recent=recent)
+
+    def restore(self, state: MachineState, content: bytes | None) -> None:
+        """Go on from a snapshot. Raise ValueError when state and profile do not fit together, or the channels."""
+        if content is None:
+            if any(len(row) != len(self.channels) for row in state.warmup):
+                raise ValueError("the warm-up has another width than there are channels")
+            self.warmup, self._running, self.profile = [row[:] for row in state.warmup], None, None
+            return
+        self._go_on(Profile(content), state)
+
+    def twin(self, state: MachineState) -> MachineScorer:
+        """Another one with the same profile that goes on from a snapshot of this one."""
+        if self.profile is None:
+            raise ValueError("there is no profile yet")
+        twin = MachineScorer(self.channels, self.settings, kinds=self.kinds, pace=self.pace)
+        twin._order = self._order
+        twin._go_on(self.profile, state)
+        return twin
+
+    def _go_on(self, profile: Profile, state: MachineState) -> None:
+        if profile.file.channels != self.channels:
+            raise ValueError("the profile is of other channels")
+        self._running = _Running.restored(profile, state, self.pace, self._order)
+        self.profile, self.warmup = profile, []
+
+    def _learn(self) -> None:
+        table = np.array(self.warmup)[:, self._order]
+        learnt = learn_profile(table, self.channels, self.kinds, self.settings)
+        if learnt is None:
+            self.refused += 1
+            self.warmup = self.warmup[max(1, self.settings.train_rows // 4) :]
+            return
+        self.warmup, self.profile = [], learnt.profile
+        self._running = _Running.begun(learnt, self.pace, self._order)
+
+
+class _Running:
+    """What moves once a profile is there."""
+
+    def __init__(
+        self, profile: Profile, levels: Levels, slow: Slow, episodes: Episodes, order: Sequence[int], seen: int
+    ) -> None:
+        self.profile, self.levels, self.slow, self.episodes, self.seen = profile, levels, slow, episodes, seen
+        file = profile.file
+        self.wild: list[int] = []
+        self._fast = np.array([order[k] for k in file.fast], dtype=np.intp)
+        self._slow = np.array([order[k] for k in file.slow], dtype=np.intp)
+        self._names = [file.channels[k] for k in file.fast]
+        self._owner = profile.normal.owner
+
+    @classmethod
+    def begun(cls, learnt: Learnt, pace: Pace, order: Sequence[int]) -> _Running:
+        episodes = Episodes(learnt.profile.strange, learnt.features, pace)
+        return cls(learnt.profile, learnt.levels, learnt.slow, episodes, order, len(episodes.recent))
+
+    @classmethod
+    def restored(cls, profile: Profile, state: MachineState, pace: Pace, order: Sequence[int]) -> _Running:
+        normal = profile.normal
+        episodes = Episodes(profile.strange, np.zeros((1, len(normal.owner))), pace)
+        episodes.restore(state.episode)
+        levels, slow = Levels(normal.rates, state.levels), Slow(profile.file.slowness, state.slow)
+        running = cls(profile, levels, slow, episodes, order, state.seen)
+        if any(not 0 <= k < len(running._names) for k in state.wild):
+            raise ValueError("a wild channel is none of the profile")
+        running.wild = state.wild[:]
+        return running
+
+    def judge(self, table: Floats) -> list[Judgement]:
+        normal = self.profile.normal
+        fast = table.take(self._fast, axis=1)
+        known = np.abs(fast) <= LARGEST
+        unknown = None
+        if not known.all():
+            unknown = ~known
+            fast[unknown] = np.nan
+        z = normal.standardise(fast)
+        wild = np.abs(z[:, : len(self._names)]) > WILD
+        if self.wild or wild.any():
+            lone = wild & ~np.vstack([self._were_wild(), wild[:-1]])
+            self.wild = np.flatnonzero(wild[-1]).tolist()
+            if lone.any():
+                unknown = lone if unknown is None else unknown | lone
+                z[unknown[:, normal.place]] = np.nan
+        levels = self.levels.run(z, holes=unknown is not None)
+        if self.levels.faint is not None and self.levels.faint.any():
+            faint = self.levels.faint[:, : len(self._names)]
+            unknown = faint if unknown is None else unknown | faint
+        features = normal.features(levels, unknown)
+        unsettled = self._unsettled(table) if len(self._slow) else None
+        verdicts = self.episodes.judge(features, unsettled)
+        self.seen += len(table)
+        scores, flags = verdicts.scores.tolist(), verdicts.flags
+        judged = [Judgement(*each) for each in zip(scores, flags, _NO_BLAME * len(scores), verdicts.since, strict=True)]
+        strange = [row for row, (score, flag) in enumerate(zip(scores, flags, strict=True)) if flag or score > 1.0]
+        if strange:
+            blames = self._blame(levels[strange], verdicts.deviations[strange])
+            for row, blame in zip(strange, blames, strict=True):
+                judged[row] = judged[row]._replace(blame=blame)
+        return judged
+
+    def snapshot(self, *, recent: bool) -> MachineState:
+        return MachineState(
+            levels=self.levels.snapshot(),
+            slow=self.slow.snapshot(),
+            episode=self.episodes.snapshot(recent=recent),
+            seen=self.seen,
+            wild=self.wild[:],
+        )
+
+    def _were_wild(self) -> NDArray[np.bool_]:
+        """Which channels were wild in the last row."""
+        wild = np.zeros(len(self._names), dtype=bool)
+        wild[self.wild] = True
+        return wild
+
+    def _unsettled(self, table: Floats) -> Floats:
+        slow = table.take(self._slow, axis=1)
+        slow[~(np.abs(slow) <= LARGEST)] = np.nan
+        return self.slow.unsettled(slow)
+
+    def _blame(self, levels: Floats, deviations: Floats) -> list[tuple[Blame, ...]]:
+        """The channels of each row by their strongest feature; only those at least half as strong as the first."""
+        width = len(self._names)
+        strength = np.abs(deviations)
+        return [self._parts(*row, width) for row in zip(levels, deviations, strength, strict=True)]
+
+    def _parts(self, levels: Floats, deviations: Floats, strength: Floats, width: int) -> tuple[Blame, ...]:
+        parts: dict[int, Blame] = {}
+        ranked = np.argsort(-strength, kind="stable").tolist()
+        least = 0.5 * float(strength[ranked[0]])
+        for feature in ranked:
+            channel = int(self._owner[feature])
+            if strength[feature] < least or len(parts) == _MOST_BLAMED:
+                break
+            if channel not in parts:
+                level = float(levels[feature if feature < width else feature - width])
+                value, low, high = self.profile.normal.range_of(feature, level, float(deviations[feature]))
+                score = round(float(strength[feature]), 3)
+                parts[channel] = Blame(self._names[channel], score, int(self._fast[channel]), value, low, high)
+        return tuple(parts.values())
+
+
+_NO_BLAME: list[tuple[Blame, ...]] = [()]

@@ -1,4 +1,4 @@
-"""What a learner remembers from row to row."""
+"""What a learner remembers from pack to pack, beside the parts of its warm-up, its model and what moves."""
 
 from __future__ import annotations
 
@@ -7,22 +7,16 @@ import msgspec
 from edgemesh.detect.decision import Switch
 
 
-class Smoother(msgspec.Struct, omit_defaults=True):
-    """A bias-corrected EWMA in motion. `weight` is the part of the mean that is known, 0..1."""
-
-    mean: list[float] = []
-    weight: float = 0.0
-
-
 class LearnerState(msgspec.Struct, omit_defaults=True):
-    """`warm_rows` of the warm-up are there, or the rest says how the model's channels stand.
+    """`warm_rows` of a warm-up are there, with the first `instants` while the `method` is open; or the model moves.
 
-    `baseline`: where each channel's deviation stands in calm times, in spreads; it moves once per block of rows.
+    `switch` is what its alert does; `flagged`: the last row was in an episode. `moving` is a whole snapshot of what
+    moves: only in the fork of a watch, which has no parts of its own.
     """
 
+    method: str = ""
     warm_rows: int = 0
-    smoother: Smoother = msgspec.field(default_factory=Smoother)
-    baseline: list[float] = []
-    block_sum: list[float] = []
-    block_rows: int = 0
+    instants: list[int] = []
     switch: Switch = msgspec.field(default_factory=Switch)
+    flagged: bool = False
+    moving: bytes = b""

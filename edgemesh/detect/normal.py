@@ -14,15 +14,16 @@ from edgemesh.detect.smoothing import Levels
 Floats = NDArray[np.float64]
 FAST, LONG = 0.2, 0.05
 SETTLING_ROWS = 50
-FARTHEST = 10.0
-"""Where a value is cut off, in spreads: one wild sample alone must not move a level beyond its limit for long."""
+LARGEST = 1e100
+"""Values beyond this are not to be believed."""
+FARTHEST = 1000.0
+"""Where a value is cut off, in spreads: far enough for a machine that has settled at quite another level."""
 _RIDGE = 0.3
 _FOLDS = 5
 _LONG_WEIGHT = 0.8
 _AT_LIMIT = 0.99
 _LEAST_SCALE = 1e-3
 _MEMORY_ROWS = (3.0, 60.0)
-_LARGEST = 1e100
 
 
 class NormalNumbers(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -52,7 +53,7 @@ class NormalNumbers(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
             raise ValueError("the features of a normal differ in number, or point outside of it")
         numbers = (*self.center, *self.scale, *self.mean, *self.middle, *self.offset, *self.gain, self.stretch)
         inner = [value for row in self.precision for value in row]
-        if not np.all(np.abs([*numbers, *inner]) <= _LARGEST) or min(*self.scale, *self.gain, self.stretch) <= 0.0:
+        if not np.all(np.abs([*numbers, *inner]) <= LARGEST) or min(*self.scale, *self.gain, self.stretch) <= 0.0:
             raise ValueError("a number of a normal is not finite or out of range")
         if min(self.precision[k][k] for k in range(width)) <= 0.0:
             raise ValueError("the precision of a normal is not positive")
@@ -71,28 +72,35 @@ class Normal:
         self.rates = np.array([FAST] * width + [LONG] * len(numbers.long))
         self.owner = np.array([*range(width), *range(width), *numbers.long], dtype=np.intp)
         """Which channel each feature belongs to."""
-        self._center, self._scale = np.array(numbers.center), np.array(numbers.scale)
-        self._long = list(numbers.long)
+        self.place = np.array([*range(width), *numbers.long], dtype=np.intp)
+        """Which channel each level belongs to."""
+        self._center, self._scale = np.array(numbers.center)[self.place], np.array(numbers.scale)[self.place]
         self._offset, self._gain = np.array(numbers.offset), np.array(numbers.gain)
         self._fit = _Fit(np.array(numbers.mean), np.array(numbers.precision), numbers.stretch, np.array(numbers.middle))
 
     def standardise(self, rows: Floats) -> Floats:
         """Raw rows (n x channels, NaN: unknown) as deviations in spreads, the channels with a long average twice."""
-        z = np.clip((rows - self._center) / self._scale, -FARTHEST, FARTHEST)
-        return np.concatenate([z, z[:, self._long]], axis=1)
+        z = rows.take(self.place, axis=1)
+        z -= self._center
+        z /= self._scale
+        np.maximum(z, -FARTHEST, out=z)
+        return np.minimum(z, FARTHEST, out=z)
 
     def features(self, levels: Floats, unknown: NDArray[np.bool_] | None = None) -> Floats:
         """Levels (n x rates) as features; those of channels that are `unknown` (n x channels) now are NaN."""
-        features = np.asarray((self._fit.apply(levels) - self._offset) * self._gain)
+        features = self._fit.apply(levels)
+        features -= self._offset
+        features *= self._gain
         if unknown is not None:
             features[unknown[:, self.owner]] = np.nan
         return features
 
-    def value_at(self, channel: int, feature: float) -> float:
-        """The raw value at which the level of a channel has this feature."""
-        numbers = self.numbers
-        level = numbers.mean[channel] + numbers.offset[channel] + feature / numbers.gain[channel]
-        return numbers.center[channel] + numbers.scale[channel] * level
+    def range_of(self, feature: int, level: float, deviation: float) -> tuple[float, float, float]:
+        """In the channel's unit: its `level`, and between what it may lie by this feature, which deviates so much."""
+        channel = int(self.owner[feature])
+        center, scale = float(self._center[channel]), float(self._scale[channel])
+        low, high = (level - (deviation + side) / float(self._gain[feature]) for side in (1.0, -1.0))
+        return center + scale * level, center + scale * low, center + scale * high
 
 
 class _Fit:
@@ -110,12 +118,19 @@ class _Fit:
         residual counts less. No BLAS, so that a row gives the same to the last bit in a block of any size.
         """
         width = len(self.mean)
-        deviations = levels[:, :width] - self.mean
+        features = np.empty((len(levels), 2 * width + len(self.middle)))
+        deviations, residuals = features[:, :width], features[:, width : 2 * width]
+        np.subtract(levels[:, :width], self.mean, out=deviations)
         pulled = (deviations[:, :, None] * self.precision).sum(axis=1)
-        residuals = pulled / self._own
+        np.divide(pulled, self._own, out=residuals)
         reach = (deviations * pulled).sum(axis=1)[:, None] - residuals * pulled
-        residuals /= np.sqrt(1.0 + self.stretch * np.maximum(reach, 0.0))
-        return np.concatenate([deviations, residuals, levels[:, width:] - self.middle], axis=1)
+        np.maximum(reach, 0.0, out=reach)
+        reach *= self.stretch
+        reach += 1.0
+        residuals /= np.sqrt(reach, out=reach)
+        if len(self.middle):
+            np.subtract(levels[:, width:], self.middle, out=features[:, 2 * width :])
+        return features
 
 
 def _fit(levels: Floats, width: int) -> _Fit:

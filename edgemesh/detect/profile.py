@@ -3,49 +3,26 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
-from typing import Annotated
+from collections.abc import Sequence
 
 import msgspec
 import numpy as np
-from msgspec import Meta
 from numpy.typing import NDArray
 
 from edgemesh.detect.blend import blend
 from edgemesh.detect.forest import Forest, Trees, train, widen
 from edgemesh.detect.kinds import Kind
+from edgemesh.detect.model_settings import LEAST_TRAIN_ROWS, ProfileSettings
 from edgemesh.detect.normal import Normal, NormalNumbers, fit_normal
 from edgemesh.detect.slow import Slow, SlowNumbers, fit_slow
 from edgemesh.detect.smoothing import Levels
 from edgemesh.detect.warmup import calm_start, usable_columns, without_wild
-from edgemesh.model.settings import Settings
 
 Floats = NDArray[np.float64]
-LEAST_TRAIN_ROWS = 100
 IN_DOUBT = 0.7
 """The forest is asked from this chart value on; below it, a row is near its baseline whatever the forest says."""
 _WIDENED_SHARE = 25
 _AT_LIMIT = 0.99
-
-
-class ProfileSettings(Settings, frozen=True, kw_only=True):
-    """How a machine is learnt and scored.
-
-    `train_rows`: length of the warm-up; `trim`: leave out what came before its last level step (not for a machine that
-    changes its load). `kinds`: patterns of metric names and what they measure, before units and names are asked.
-    `forest_weight`: part of the forest in the score, 0 (chart alone) to 1 (forest alone); `margin`: how far beyond the
-    99 % quantile of the warm-up its limit lies. `widen`: factors of the scaled copies that it learns as background.
-    """
-
-    train_rows: Annotated[int, Meta(ge=LEAST_TRAIN_ROWS, le=20_000)] = 400
-    trim: bool = True
-    kinds: Mapping[str, Kind] = {}
-    forest_weight: Annotated[float, Meta(ge=0.0, le=1.0)] = 0.15
-    trees: Annotated[int, Meta(ge=1, le=1000)] = 100
-    subsample: Annotated[int, Meta(ge=8, le=4096)] = 256
-    margin: Annotated[float, Meta(gt=0.0, le=100.0)] = 1.2
-    widen: tuple[Annotated[float, Meta(gt=1.0, le=1000.0)], ...] = (2.0, 4.0, 8.0, 16.0)
-    seed: Annotated[int, Meta(ge=0, lt=2**32)] = 0
 
 
 class ForestPart(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from edgemesh.detect.derived_settings import Derived
 from edgemesh.detect.rule_settings import ChannelRule, RangeRule, Rule, SilentRule, StuckRule
-from edgemesh.detect.settings import DetectSettings, ForestSettings
+from edgemesh.detect.settings import DetectSettings, ModelSettings
 from edgemesh.detect.signals import source_name, split_source
 from edgemesh.model.agents import Asset
 
@@ -45,16 +45,21 @@ class Rulebook:
         self._silent = [rule for rule in rules if isinstance(rule, SilentRule)]
         self._plans: dict[tuple[str, tuple[str, ...]], list[Plan]] = {}
         self._silent_of: dict[str, list[SilentRule]] = {}
-        forest = settings.forest
-        fits = forest is not None and fnmatchcase(asset.asset_class, forest.asset_class)
-        self.forest: ForestSettings | None = forest if fits else None
+        self.model: ModelSettings | None = next(
+            (
+                model
+                for model in settings.model
+                if fnmatchcase(asset.asset_class, model.asset_class) and fnmatchcase(asset.id, model.asset)
+            ),
+            None,
+        )
         self.derived: list[Derived] = [
             channel
             for channel in settings.derived
             if fnmatchcase(asset.asset_class, channel.asset_class) and fnmatchcase(asset.id, channel.asset)
         ]
         gates = [rule.gate for rule in rules if not isinstance(rule, SilentRule)]
-        gates += [self.forest.gate] if self.forest else []
+        gates += [self.model.gate] if self.model else []
         self.gates: list[str] = list(dict.fromkeys(gate for gate in gates if gate))
 
     def plans(self, device: str, metrics: tuple[str, ...]) -> list[Plan]:
@@ -84,13 +89,13 @@ class Rulebook:
         return self._silent_of[device]
 
     def learns(self, metric: str) -> bool:
-        """Whether the forest learns this metric."""
-        forest = self.forest
+        """Whether the model learns from this metric."""
+        model = self.model
         return (
-            forest is not None
-            and metric != forest.gate
-            and any(fnmatchcase(metric, pattern) for pattern in forest.metrics)
-            and not any(fnmatchcase(metric, pattern) for pattern in forest.exclude)
+            model is not None
+            and metric != model.gate
+            and any(fnmatchcase(metric, pattern) for pattern in model.metrics)
+            and not any(fnmatchcase(metric, pattern) for pattern in model.exclude)
         )
 
     def knows(self, source: str) -> bool:

@@ -8,55 +8,42 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Annotated
 
 import msgspec
 import numpy as np
-from msgspec import Meta
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
-from edgemesh.detect.forest import Forest, Trees, train
-from edgemesh.detect.judgement import NOT_YET, Judgement
-from edgemesh.model.settings import Settings
+from edgemesh.detect.forest import Forest, train
+from edgemesh.detect.judgement import NOT_YET, Blame, Judgement
+from edgemesh.detect.model_settings import FIRST_ROWS, MEMORY_ROWS, SeriesSettings
 
 Floats = NDArray[np.float64]
-MEMORY_ROWS = 6400
-FIRST_ROWS = 100
 REFIT_ROWS = 250
 REACH_ROWS = 96
 """Rows that the features of a row look back."""
 _TAIL_WEIGHT = 0.025
 _TAIL_CAP = 5.0
 _LEAST_SPREAD = 1e-3
+_USUAL_ROWS = 1000
 _FARTHEST = 1e30
 
 
-class SeriesSettings(Settings, frozen=True, kw_only=True):
-    """`limit`: the strangeness from which a row is flagged: 0.73 in the middle of where little depends on it.
-
-    `cooldown_rows`: a row only counts if it is stranger than all of so many before. Rows before `train_rows` are never
-    flagged. `trees`, `subsample`, `seed`: of the forest; with 100 trees the limit is crossed by chance now and then.
-    """
-
-    train_rows: Annotated[int, Meta(ge=FIRST_ROWS, le=MEMORY_ROWS)] = FIRST_ROWS
-    limit: Annotated[float, Meta(gt=0.0, le=2.0)] = 0.73
-    cooldown_rows: Annotated[int, Meta(ge=1, le=100_000)] = 300
-    trees: Annotated[int, Meta(ge=1, le=1000)] = 250
-    subsample: Annotated[int, Meta(ge=8, le=4096)] = 256
-    seed: Annotated[int, Meta(ge=0, lt=2**32)] = 0
+KEPT_ROWS = MEMORY_ROWS + REACH_ROWS + REFIT_ROWS
+"""As many of the newest values as the last refit was made from, and those since."""
 
 
 class SeriesState(msgspec.Struct, omit_defaults=True):
-    """A series in motion: rows `seen`, its newest `values`, and `peaks`, (row, strangeness) of those in the cooldown
-    that nothing later exceeded. `spread` of the first rows; `trees` as grown at the last refit.
+    """A series in motion: rows `seen`, the newest `values` of `known` ones, and `peaks`, (row, strangeness) of those in
+    the cooldown that nothing later exceeded. `spread` of the first rows; `grown`: values known at the last refit.
     """
 
     seen: int = 0
+    known: int = 0
     values: list[float] = []
     peaks: list[tuple[int, float]] = []
     spread: float = 0.0
-    trees: Trees | None = None
+    grown: int = 0
 
 
 class SeriesScorer:
@@ -76,13 +63,27 @@ class SeriesScorer:
     """
 
     def __init__(self, channel: str, settings: SeriesSettings | None = None, state: SeriesState | None = None) -> None:
-        """`state`: to go on from a snapshot; ValueError when its trees can't be walked."""
+        """Go on from a state, if one is given. The forest is the same again: it is grown anew from the same values."""
         self.channel, self.settings = channel, settings or SeriesSettings()
         self._state = state or SeriesState()
-        self._forest = Forest(self._state.trees) if self._state.trees is not None else None
+        self._forest: Forest | None = None
+        if self._state.grown > self._state.known or len(self._state.values) > self._state.known:
+            raise ValueError("the series has more values than it has known")
+
+    @property
+    def values(self) -> list[float]:
+        """The newest values."""
+        return self._state.values
+
+    @property
+    def known(self) -> int:
+        """How many values there have been."""
+        return self._state.known
 
     def take(self, rows: Sequence[Sequence[float | None]]) -> list[Judgement]:
         """Judge the next rows of one entry each; an unknown one counts as the last known value."""
+        if self._state.grown and self._forest is None:
+            self._grow()
         judged = []
         place = 0
         while place < len(rows):
@@ -94,10 +95,17 @@ class SeriesScorer:
                 self._refit()
         return judged
 
-    def snapshot(self) -> SeriesState:
-        """What is needed to go on from here."""
+    def snapshot(self, *, values: bool = True) -> SeriesState:
+        """What is needed to go on from here; without `values` those of the property of that name belong to it."""
         state = self._state
-        return msgspec.structs.replace(state, values=state.values[:], peaks=state.peaks[:])
+        return msgspec.structs.replace(state, values=state.values[:] if values else [], peaks=state.peaks[:])
+
+    def twin(self, state: SeriesState) -> SeriesScorer:
+        """Another one that goes on from a snapshot of this one."""
+        twin = SeriesScorer(self.channel, self.settings, state)
+        if state.grown == self._state.grown:
+            twin._forest = self._forest
+        return twin
 
     def _take_part(self, entries: Sequence[float | None]) -> list[Judgement]:
         state = self._state
@@ -111,13 +119,14 @@ class SeriesScorer:
         values = [value for value in known if value is not None]
         past = len(state.values)
         state.values += values
+        state.known += len(values)
         strange = self._strangeness(np.array(state.values), past) if self._forest is not None else [0.0] * len(values)
-        judged = [NOT_YET] * unknown + [self._decide(value) for value in strange]
-        del state.values[: -MEMORY_ROWS - REACH_ROWS]
+        judged = [NOT_YET] * unknown + [self._decide(each, past + place) for place, each in enumerate(strange)]
         state.seen += unknown
+        del state.values[:-KEPT_ROWS]
         return judged
 
-    def _decide(self, strange: float) -> Judgement:
+    def _decide(self, strange: float, place: int) -> Judgement:
         state, settings = self._state, self.settings
         peaks = state.peaks
         state.seen += 1
@@ -130,7 +139,12 @@ class SeriesScorer:
         if self._forest is None or not kept or state.seen <= settings.train_rows:
             return NOT_YET
         score = strange / settings.limit
-        return Judgement(score, score >= 1.0, ((self.channel, round(score, 3)),) if score >= 1.0 else ())
+        if score < 1.0:
+            return Judgement(score, flag=False)
+        past = state.values[max(0, place - _USUAL_ROWS) : place]
+        low, high = np.quantile(past, (0.01, 0.99)).tolist()
+        blame = Blame(self.channel, round(score, 3), 0, state.values[place], low, high)
+        return Judgement(score, flag=True, blame=(blame,), since=1)
 
     def _strangeness(self, values: Floats, first: int) -> list[float]:
         assert self._forest is not None
@@ -140,15 +154,18 @@ class SeriesScorer:
         return strange
 
     def _refit(self) -> None:
+        if self._state.values:
+            self._state.grown = self._state.known
+            self._grow()
+
+    def _grow(self) -> None:
+        """Grow the forest on the values that were known at the last refit."""
         state, settings = self._state, self.settings
-        if not state.values:
-            return
-        values = np.array(state.values)
+        values = np.array(state.values[: len(state.values) - (state.known - state.grown)])
         state.spread = state.spread or float(values.std())
         first = max(0, len(values) - MEMORY_ROWS)
         features = _features(values, first, state.spread)
         self._forest = train(features, trees=settings.trees, subsample=settings.subsample, seed=settings.seed)
-        state.trees = self._forest.trees
 
 
 def _features(values: Floats, first: int, spread: float) -> Floats:

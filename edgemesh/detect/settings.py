@@ -1,4 +1,5 @@
-"""The `[detection]` section of the configuration: rules in any mix, templates of rules, and one forest.
+"""The `[detection]` section of the configuration: rules in any mix, templates of rules, and models that learn what is
+normal.
 
 [[detection.rule]]
 kind = "limit"
@@ -7,16 +8,20 @@ metric = "flow"
 below = 78.0
 hold = "60s"
 gate = "running"
+
+[[detection.model]]
+asset_class = "pump"
+exclude = ["running"]
+gate = "running"
+machine = { train_rows = 1800 }
 """
 
 from __future__ import annotations
 
-from typing import Annotated
-
 import msgspec
-from msgspec import Meta
 
 from edgemesh.detect.derived_settings import Derived
+from edgemesh.detect.model_settings import ScoreSettings
 from edgemesh.detect.rule_settings import (
     DeviationRule,
     Glob,
@@ -35,8 +40,8 @@ from edgemesh.model.settings import Seconds, Settings
 __all__ = [
     "DetectSettings",
     "DeviationRule",
-    "ForestSettings",
     "LimitRule",
+    "ModelSettings",
     "RangeRule",
     "RateRule",
     "Rule",
@@ -44,40 +49,21 @@ __all__ = [
     "StuckRule",
 ]
 
-Fraction = Annotated[float, Meta(gt=0.0, le=1.0)]
 
+class ModelSettings(ScoreSettings, frozen=True, kw_only=True):
+    """A model per asset, learnt from its own first rows; of several the first that fits the asset counts.
 
-class ForestSettings(Settings, frozen=True, kw_only=True):
-    """One model per asset, learnt from its first `train_rows` rows: an isolation forest blended with a chart.
-
-    `metrics` and `exclude` are patterns; slow thermal sensors belong into `exclude`. `smooth`: weight of the newest row
-    (EWMA). `sigma`: limit of the chart, in spreads of the smoothed value. `contamination`: share of the warm-up that
-    the forest may call strange, `margin`: how far beyond that its limit lies. `forest_weight`: part of the forest in
-    the blend, 0..1. `follow_rows`: time constant of the baseline while calm. A blend above 1 for `hold_rows` raises,
-    below `clear_ratio` for `clear_rows` clears. `widen`: factors of the scaled copies that the forest learns as
-    background. `gate`: only rows with this metric non-zero for `gate_for` are learnt and scored.
+    `metrics` and `exclude` are patterns of what it learns from. `gate`: only rows with this metric non-zero for
+    `gate_for` are learnt and scored. `method` and what it does are those of the scoring engine.
     """
 
     asset_class: Glob = "*"
+    asset: Glob = "*"
     metrics: tuple[Glob, ...] = ("*",)
     exclude: tuple[Glob, ...] = ()
     gate: Name = ""
     gate_for: Seconds = Seconds(30.0)
-    train_rows: Annotated[int, Meta(ge=50, le=20_000)] = 400
-    trees: Annotated[int, Meta(ge=1, le=1000)] = 100
-    subsample: Annotated[int, Meta(ge=8, le=4096)] = 256
-    contamination: Annotated[float, Meta(gt=0.0, lt=0.5)] = 0.01
-    margin: Annotated[float, Meta(gt=0.0, le=100.0)] = 1.6
-    sigma: Annotated[float, Meta(gt=0.0, le=100.0)] = 4.0
-    forest_weight: Annotated[float, Meta(ge=0.0, le=1.0)] = 0.25
-    smooth: Fraction = 0.2
-    follow_rows: Annotated[float, Meta(ge=1.0)] = 200.0
-    hold_rows: Annotated[int, Meta(ge=1, le=10_000)] = 3
-    clear_rows: Annotated[int, Meta(ge=1, le=10_000)] = 15
-    clear_ratio: Fraction = 0.75
-    widen: tuple[Annotated[float, Meta(gt=1.0, le=1000.0)], ...] = (2.0, 4.0, 8.0, 16.0)
     severity: Severity = Severity.WARNING
-    seed: Annotated[int, Meta(ge=0, lt=2**32)] = 0
 
 
 class DetectSettings(Settings, frozen=True, kw_only=True):
@@ -90,7 +76,7 @@ class DetectSettings(Settings, frozen=True, kw_only=True):
     rule: tuple[Rule, ...] = ()
     derived: tuple[Derived, ...] = ()
     template: tuple[TemplateUse, ...] = ()
-    forest: ForestSettings | None = None
+    model: tuple[ModelSettings, ...] = ()
 
     def __post_init__(self) -> None:
         for use in self.template:

@@ -59,5 +59,5 @@ def amount(value: float, unit: str, step: float | None = None) -> str:
     return number(value, step) if unit == "1" else f"{number(value, step)} {unit}"
 
 
-FOREST = "forest"
-FOREST_SOURCE = source_name(FOREST, "", "")
+MODEL = "model"
+MODEL_SOURCE = source_name(MODEL, "", "")

@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 _NOTHING = 1e-300
 _WHOLE = 1.0 - 1e-12
+_LEAST = 1e-6
+_FAINT = 0.6
 
 
 class LevelsState(msgspec.Struct, omit_defaults=True):
@@ -19,10 +21,10 @@ class LevelsState(msgspec.Struct, omit_defaults=True):
 
 
 class Levels:
-    """Bias-corrected EWMAs of several columns. A column without a value (NaN) keeps its level.
+    """Bias-corrected EWMAs of several columns. A column without a value (NaN) keeps its level; the past loses weight.
 
     >>> Levels(np.array([0.5])).run(np.array([[1.0], [np.nan], [3.0]])).round(3).ravel().tolist()
-    [1.0, 1.0, 2.333]
+    [1.0, 1.0, 2.6]
 
     Source: Roberts, Technometrics 1959; the correction of the bias as in Kingma and Ba, ICLR 2015.
     """
@@ -36,30 +38,49 @@ class Levels:
         if not len(self._mean) == len(self._weight) == len(rates):
             raise ValueError("the averages have another width than their rates")
         self._settled = False
+        self.faint: NDArray[np.bool_] | None = None
+        """Which levels of the last run rest on little: after a hole, of a few rows only. None: none of them."""
         self._settle()
 
-    def run(self, rows: Floats) -> Floats:
-        """Take rows (n x columns) and return the level of each column after each of them; 0 before any value."""
+    def run(self, rows: Floats, *, holes: bool = True) -> Floats:
+        """Take rows (n x columns) and return the level of each column after each of them; 0 before any value.
+
+        `holes`: whether there may be entries that are unknown.
+        """
+        if not self._settled or (holes and np.isnan(rows).any()):
+            return self._run_with_holes(rows)
+        self.faint = None
         levels = np.empty_like(rows)
-        holes: list[bool] = np.asarray(np.isnan(rows).any(axis=1)).tolist()
-        for i, row in enumerate(rows):
+        mean, rates = self._mean, self.rates
+        step = np.empty_like(mean)
+        for row, level in zip(rows, levels, strict=True):
+            np.subtract(row, mean, step)
+            np.multiply(rates, step, step)
+            mean = np.add(mean, step, level)
+        self._mean = mean.copy()
+        return levels
+
+    def _run_with_holes(self, rows: Floats) -> Floats:
+        levels, weights = np.empty_like(rows), np.empty_like(rows)
+        holes = np.isnan(rows)
+        known = np.where(holes, 0.0, rows)
+        pierced: list[bool] = np.asarray(holes.any(axis=1)).tolist()
+        for i, row in enumerate(known):
             rates = self.rates
-            if holes[i]:
-                hole = np.isnan(row)
-                rates, row = np.where(hole, 0.0, rates), np.where(hole, self._mean, row)
+            if pierced[i]:
+                rates = np.where(holes[i] & (self._weight < _LEAST), 0.0, rates)
             self._mean += rates * (row - self._mean)
-            levels[i] = self._mean
-            if not self._settled:
-                self._weight += rates * (1.0 - self._weight)
-                levels[i] /= np.maximum(self._weight, _NOTHING)
-                self._settle()
+            self._weight += rates * (~holes[i] - self._weight)
+            self._weight[self._weight >= _WHOLE] = 1.0
+            levels[i], weights[i] = self._mean, self._weight
+        self.faint = weights < _FAINT
+        self._settle()
+        levels /= np.maximum(weights, _NOTHING)
         return levels
 
     def _settle(self) -> None:
-        """Take the whole past for known once next to nothing of it is not: divisions cost time."""
-        self._settled = bool((self._weight >= _WHOLE).all())
-        if self._settled:
-            self._weight[:] = 1.0
+        """Note whether the whole past of all columns counts as known: then there is nothing to divide by."""
+        self._settled = bool((self._weight == 1.0).all())
 
     def snapshot(self) -> LevelsState:
         """What is needed to go on from here."""

@@ -18,7 +18,7 @@ from edgemesh.detect.memory import LearnerState
 from edgemesh.detect.rulebook import Rulebook
 from edgemesh.detect.scan import Memories, scan_rules
 from edgemesh.detect.settings import DetectSettings
-from edgemesh.detect.signals import FOREST, FOREST_SOURCE, Signal, source_name, split_source
+from edgemesh.detect.signals import MODEL, MODEL_SOURCE, Signal, source_name, split_source
 from edgemesh.detect.silence import METRIC, NEVER, due_ns, find_returned, find_silent, note_heard
 from edgemesh.detect.stuck import StuckState
 from edgemesh.detect.trace import Trace
@@ -41,7 +41,7 @@ class Moment:
 
 
 class WatchState(msgspec.Struct, omit_defaults=True):
-    """All that a watch remembers, but for warm-up and model. Sources and channels are named as in `signals`.
+    """All that a watch remembers, but for warm-up, model and what moves in it; names are as in `signals`.
 
     `unsaid` are the ids of open alerts that late samples have raised: nobody was told of them yet, see `late`.
     """
@@ -78,6 +78,8 @@ class Watch:
         self.state = WatchState(gateway=gateway)
         self.learner = self._make_learner()
         self.due_ns = NEVER
+        self._layouts: set[tuple[str, tuple[str, ...]]] = set()
+        self._ignored: set[tuple[str, str]] = set()
 
     @property
     def newest_ns(self) -> int:
@@ -158,23 +160,23 @@ class Watch:
             source_name(label, METRIC, name) for name, device in state.devices.items() for label in device.silent
         ]
         if self.learner is not None and state.learner.switch.firing:
-            firing.append(FOREST_SOURCE)
+            firing.append(MODEL_SOURCE)
         self._set_due()
         return state.book.keep_only(firing, moment.now_ns)
 
-    def restore(self, state: WatchState, chunks: Sequence[bytes], model: bytes | None) -> None:
+    def restore(self, state: WatchState, parts: Mapping[str, bytes]) -> None:
         """Go on from what was saved; a warm-up or model that does not fit is counted and begun anew."""
         self.state = state
         self.learner = self._make_learner()
         if self.learner is not None:
             try:
-                self.learner.restore(chunks, model, len(state.window.channels))
+                self.learner.restore(parts, state.window.channels)
             except ValueError:
                 self.stats["models_refused"] += 1
-                state.learner, state.window = LearnerState(), Window()
+                state.learner, state.window = LearnerState(switch=state.learner.switch), Window()
                 self.learner = learner = self._make_learner()
                 if learner is not None:
-                    learner.model_dirty, learner.dirty_chunks = True, set(range(len(chunks)))
+                    learner.begin_anew(list(parts))
         self._set_due()
 
     def twin(self, state: WatchState) -> Watch:
@@ -186,22 +188,25 @@ class Watch:
 
     def learnt_parts(self) -> dict[str, bytes | None]:
         """Parts of warm-up and model that changed since the last call; None: gone."""
-        learner = self.learner
-        if learner is None:
-            return {}
-        parts = {f"warmup/{k}": learner.chunk(k) for k in sorted(learner.dirty_chunks)}
-        if learner.model_dirty:
-            parts["model"] = learner.model.content if learner.model else None
-        learner.dirty_chunks.clear()
-        learner.model_dirty = False
-        return parts
+        return self.learner.parts() if self.learner is not None else {}
+
+    def capture(self) -> WatchState:
+        """The state with all that moves in it, for a fork."""
+        if self.learner is not None:
+            self.learner.capture()
+        return self.state
+
+    def jump(self) -> None:
+        """Go on at a later time: what the model only suspects is forgotten."""
+        if self.learner is not None:
+            self.learner.skip()
 
     def _make_learner(self) -> Learner | None:
-        if self.rulebook.forest is None:
+        if self.rulebook.model is None:
             return None
         from edgemesh.detect.learner import Learner  # numpy only where something is learnt
 
-        return Learner(self.asset.id, self.rulebook.forest, self.state.learner, self.stats)
+        return Learner(self.rulebook.model, self.state.learner, self.stats)
 
     def _read(self, batch: Batch, clock_ns: int, late: bool) -> Columns | None:
         device = self.state.devices.setdefault(batch.device, DeviceState())
@@ -229,22 +234,34 @@ class Watch:
 
     def _feed(self, learner: Learner, columns: Sequence[Columns], tracks: Mapping[str, GateTrack]) -> list[Signal]:
         """Assemble the rows that the learner's gate lets through and hand them over."""
-        window, forest = self.state.window, learner.settings
-        window.open = learner.model is None
-        if window.admit(columns, self.rulebook.learns):
-            learner.widen_warmup(len(window.channels))
+        window, settings = self.state.window, learner.settings
+        window.open = not learner.learnt
+        window.admit(columns, self.rulebook.learns)
+        if not window.open:
+            self._count_ignored(columns)
         instants, rows = window.assemble(columns)
         for place in self._stuck_places():
             for row in rows:
                 row[place] = None
-        track = tracks.get(forest.gate)
+        track = tracks.get(settings.gate)
         if track is not None:
-            gate_ns = int(forest.gate_for * 10**9)
+            gate_ns = int(settings.gate_for * 10**9)
             kept = [i for i, at in enumerate(instants) if track.is_open(at, gate_ns)]
             instants, rows = [instants[i] for i in kept], [rows[i] for i in kept]
         entry = self.state.book.entries.get(AlertKind.MACHINE)
-        calm = entry is None or entry.sources == [FOREST_SOURCE]
+        calm = entry is None or entry.sources == [MODEL_SOURCE]
         return learner.feed(instants, rows, window.channels, calm=calm)
+
+    def _count_ignored(self, columns: Sequence[Columns]) -> None:
+        """Count, once each, channels that have come after the warm-up: the model goes on without them."""
+        for part in columns:
+            layout = (part.device, part.metrics)
+            if layout not in self._layouts:
+                self._layouts.add(layout)
+                known = {(device, metric) for device, metric, _ in self.state.window.channels}
+                news = {(part.device, metric) for metric in part.metrics if self.rulebook.learns(metric)} - known
+                self.stats["channels_ignored"] += len(news - self._ignored)
+                self._ignored |= news
 
     def _stuck_places(self) -> list[int]:
         """Which entries of a row stand still now and are not to be believed."""
@@ -261,9 +278,9 @@ class Watch:
             device = state.devices.setdefault(evidence.device, DeviceState(heard_clock_ns=moment.clock_ns))
             device.silent = list(dict.fromkeys([*device.silent, evidence.rule]))
             return source
-        if evidence.rule == FOREST:
+        if evidence.rule == MODEL:
             state.learner.switch.firing = self.learner is not None
-            return FOREST_SOURCE if self.learner is not None else None
+            return MODEL_SOURCE if self.learner is not None else None
         if not self.rulebook.knows(source):
             return None
         if self.rulebook.switched(source):

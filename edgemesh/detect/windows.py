@@ -10,6 +10,8 @@ from edgemesh.detect.columns import Columns
 
 MAX_COLUMNS = 256
 _ENOUGH = 8
+_PATIENCE = 3
+_SPARE_ROWS = 5
 
 Channel = tuple[str, str, str]  # device, metric, unit
 
@@ -18,13 +20,18 @@ class Window(msgspec.Struct, omit_defaults=True):
     """The latest value of each channel of an asset; `channels` says what the entries of a row are.
 
     A row is made at each sample of the leading device: the first one heard, until another has brought eight samples and
-    twice as many. While `open` new channels and new leaders are taken in.
+    twice as many. While `open` new channels and new leaders are taken in. `rows` have been made; the latest value of a
+    channel is of row `fresh[k]`, and unknown once that is further back than three times the longest pause (`pauses`, in
+    rows) that was seen while open, and five rows.
     """
 
     channels: list[Channel] = []
     latest: list[float | None] = []
     lead: str = ""
     samples: dict[str, int] = {}
+    rows: int = 0
+    fresh: list[int] = []
+    pauses: list[int] = []
     open: bool = True
 
     def admit(self, columns: Sequence[Columns], wanted: Callable[[str], bool]) -> bool:
@@ -41,6 +48,8 @@ class Window(msgspec.Struct, omit_defaults=True):
         news = list(dict.fromkeys(news))[: MAX_COLUMNS - len(self.channels)]
         self.channels += news
         self.latest += [None] * len(news)
+        self.fresh += [self.rows] * (len(self.channels) - len(self.fresh))
+        self.pauses += [1] * (len(self.channels) - len(self.pauses))
         return bool(news)
 
     def assemble(self, columns: Sequence[Columns]) -> tuple[list[int], list[list[float | None]]]:
@@ -67,7 +76,10 @@ class Window(msgspec.Struct, omit_defaults=True):
         if any(device != part.device or metric not in column_of for device, metric, _ in self.channels):
             return None
         rows = [list(row) for row in zip(*[column_of[metric] for _, metric, _ in self.channels], strict=True)]
-        self.latest = list(rows[-1]) if rows else self.latest
+        if rows:
+            self.latest = list(rows[-1])
+            self.rows += len(rows)
+            self.fresh = [self.rows] * len(self.channels)
         return rows
 
     def _merge(self, columns: Sequence[Columns]) -> tuple[list[int], list[list[float | None]]]:
@@ -92,11 +104,26 @@ class Window(msgspec.Struct, omit_defaults=True):
             for place, column in moves[order]:
                 value = column[i]
                 if value is not None and value == value:
-                    self.latest[place] = value
+                    self._note(place, value)
             if leads:
+                self.rows += 1
                 instants.append(at)
-                rows.append(self.latest.copy())
+                rows.append(self._row())
         return instants, rows
+
+    def _note(self, place: int, value: float) -> None:
+        """Take a value in; of what is to come while closed the pauses so far tell what is usual."""
+        if self.open:
+            self.pauses[place] = max(self.pauses[place], self.rows - self.fresh[place])
+        self.latest[place], self.fresh[place] = value, self.rows
+
+    def _row(self) -> list[float | None]:
+        """The latest values, but for those that are too old."""
+        now = self.rows - 1 - _SPARE_ROWS
+        return [
+            value if now <= fresh + _PATIENCE * pause else None
+            for value, fresh, pause in zip(self.latest, self.fresh, self.pauses, strict=True)
+        ]
 
     def _choose_lead(self, columns: Sequence[Columns]) -> None:
         if not self.open:

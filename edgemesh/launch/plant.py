@@ -181,7 +181,7 @@ def _system_clock(site: SiteSettings, file: str) -> Callable[[], SystemClock]:
 
 def need_for_detection(settings: PlantSettings) -> None:
     """Raise ModuleNotFoundError now, rather than in the middle of the work when a model is learnt."""
-    for module in ("numpy", "sklearn") if settings.detection.forest else ():
+    for module in ("numpy", "sklearn") if settings.detection.model else ():
         if importlib.util.find_spec(module) is None:
             raise ModuleNotFoundError(f"No module named {module!r}", name=module)
 

@@ -11,7 +11,8 @@ import msgspec
 
 from edgemesh.configuration.reader import convert, read_toml
 from edgemesh.detect.judgement import Judgement
-from edgemesh.detect.scoring import AutoScorer, ScoreSettings
+from edgemesh.detect.model_settings import ScoreSettings
+from edgemesh.detect.scoring import AutoScorer
 from edgemesh.drivers.instants import reader_of
 from edgemesh.drivers.replay.cells import number_of
 from edgemesh.drivers.replay.layout import Layout
@@ -59,7 +60,8 @@ def score(options: ScoreOptions) -> Iterator[Judgement]:
     settings = read_score_settings(options)
     recording = open_recording(options.source, ReplaySettings(path=str(options.source)))
     layout = recording.layout
-    scorer = AutoScorer(layout.metrics, settings, units=layout.units)
+    channels = [("", metric, unit) for metric, unit in zip(layout.metrics, layout.units, strict=True)]
+    scorer = AutoScorer(channels, settings)
     rows = _rows(recording, layout)
     while block := list(islice(rows, _ROWS_AT_ONCE)):
         yield from scorer.take([at_ns for at_ns, _ in block], [values for _, values in block])

@@ -167,7 +167,7 @@ def test_a_port_in_use_is_status_2(here: Path) -> None:
 )
 def test_a_missing_extra_is_named(here: Path, module: str, arguments: list[str], extra: str) -> None:
     """Where a module of an extra is not installed, the line says what to install."""
-    (here / "detector.toml").write_text('[site]\nid = "s"\n[detector]\n[registry]\n[detection.forest]\n')
+    (here / "detector.toml").write_text('[site]\nid = "s"\n[detector]\n[registry]\n[[detection.model]]\n')
     result = without(module, *arguments, cwd=here)
     assert result.returncode == 2, result.stderr
     assert f"pip install 'edgemesh[{extra}]'" in result.stderr

@@ -94,7 +94,7 @@ def test_nothing_is_lost(replayed: tuple[dict[str, Any], str, Path], tmp_path: P
 
 
 def test_a_labelled_fault_is_found_and_dispatched(replayed: tuple[dict[str, Any], str, Path]) -> None:
-    """The forest learns on the first 400 rows, sees the fault within seconds, and an order comes of it."""
+    """The model learns on the first 400 rows, sees the fault within seconds, and an order comes of it."""
     skab, plain = replayed[0]["files"]
     assert (skab["file"], skab["rows"], skab["bad"], skab["faults"], skab["detected"]) == ("1.csv", 700, 0, 1, 1)
     assert 0 <= skab["detected_after_s"] < 30

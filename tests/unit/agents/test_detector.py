@@ -13,7 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgemesh.agents.detector import DetectorCore
-from edgemesh.detect.settings import DetectSettings, ForestSettings, LimitRule, SilentRule, StuckRule
+from edgemesh.detect.model_settings import ProfileSettings
+from edgemesh.detect.settings import DetectSettings, LimitRule, ModelSettings, SilentRule, StuckRule
 from edgemesh.model.agents import Asset
 from edgemesh.model.alerts import Alert, AlertKind, AlertState, Severity
 from edgemesh.model.packs import Alerts, Readings
@@ -21,14 +22,14 @@ from edgemesh.model.samples import Batch, Quality
 from edgemesh.model.settings import Seconds
 
 S = 10**9
-FOREST = ForestSettings(train_rows=60, trees=10, subsample=32, exclude=("running",), hold_rows=2, clear_rows=3)
+MODEL = ModelSettings(exclude=("running",), machine=ProfileSettings(train_rows=100, trees=10, subsample=32))
 RULES = (
     LimitRule(name="flow low", metric="flow", below=78.0, clear=80.0, hold=Seconds(2), clear_hold=Seconds(2)),
     LimitRule(name="flow very low", metric="flow", below=50.0, clear=55.0, severity=Severity.CRITICAL),
     SilentRule(name="silent", after=Seconds(10)),
     StuckRule(name="stuck", samples=10),
 )
-SETTINGS = DetectSettings(rule=RULES, forest=FOREST)
+SETTINGS = DetectSettings(rule=RULES, model=(MODEL,))
 LIMITS = DetectSettings(rule=RULES)
 ASSETS = {"P-1": Asset(id="P-1", asset_class="pump")}
 
@@ -181,10 +182,10 @@ def test_a_stuck_sensor_is_no_broken_machine() -> None:
     assert [alert.state for alert in plant.alerts] == [AlertState.FIRING, AlertState.CLEARED]
 
 
-def test_the_forest_does_not_believe_a_stuck_sensor() -> None:
+def test_the_model_does_not_believe_a_stuck_sensor() -> None:
     """What it took for a broken machine is over once the sensor is known to be stuck, at whatever value."""
-    plant = Plant(make_core(DetectSettings(rule=RULES[3:], forest=FOREST)))
-    plant.feed(*noise(100), *[85.0] * 50)
+    plant = Plant(make_core(DetectSettings(rule=RULES[3:], model=(MODEL,))))
+    plant.feed(*noise(130), *[85.0] * 100)
     assert [(alert.kind, alert.state) for alert in plant.alerts] == [
         (AlertKind.MACHINE, AlertState.FIRING),
         (AlertKind.SENSOR, AlertState.FIRING),
@@ -195,26 +196,26 @@ def test_the_forest_does_not_believe_a_stuck_sensor() -> None:
 @pytest.mark.parametrize(("rows", "alarms"), [(4000, 0), (20, 1)])
 def test_the_baseline_follows_slow_change_only(rows: int, alarms: int) -> None:
     """A drift of twelve spreads over 4,000 rows is the seasons; the same in 20 rows is a fault."""
-    core = make_core(DetectSettings(forest=ForestSettings(trees=20)))
+    core = make_core(DetectSettings(model=(ModelSettings(machine=ProfileSettings(trees=20)),)))
     drift = [value + 2.0 * min(1.0, max(0, i - 400) / rows) for i, value in enumerate(noise(4400, seed=9))]
     alerts = core.handle(pack(1, range(4400), drift))
     assert len(alerts) == alarms
 
 
-def test_the_forest_learns_and_tells_which_sensor_and_by_how_much() -> None:
+def test_the_model_learns_and_tells_which_sensor_and_by_how_much() -> None:
     """After the warm-up a fall that no rule knows is one alert with the model's version, cleared when it is over."""
-    core = make_core(DetectSettings(forest=FOREST))
-    alerts = core.handle(pack(1, range(100), noise(100)))
-    alerts += core.handle(pack(2, range(100, 130), noise(30, 80.0, seed=2)))
-    alerts += core.handle(pack(3, range(130, 200), noise(70, seed=3)))
+    core = make_core(DetectSettings(model=(MODEL,)))
+    alerts = core.handle(pack(1, range(150), noise(150)))
+    alerts += core.handle(pack(2, range(150, 190), noise(40, 80.0, seed=2)))
+    alerts += core.handle(pack(3, range(190, 290), noise(100, seed=3)))
     raised, cleared = alerts
     assert (raised.kind, raised.state, cleared.state) == (AlertKind.MACHINE, AlertState.FIRING, AlertState.CLEARED)
-    assert 100 * S <= raised.raised_at_ns <= 105 * S
+    assert 150 * S <= raised.onset_at_ns <= raised.raised_at_ns <= 155 * S
     assert cleared.cleared_at_ns is not None
-    assert 130 * S <= cleared.cleared_at_ns <= 160 * S
-    assert raised.model.startswith("forest-1@")
+    assert 220 * S <= cleared.cleared_at_ns <= 260 * S
+    assert raised.model.startswith("profile-1@")
     evidence = raised.evidence[0]
-    assert (evidence.rule, evidence.metric, evidence.device) == ("forest", "flow", "pump7")
+    assert (evidence.rule, evidence.metric, evidence.device) == ("model", "flow", "pump7")
     low, high = (float(text) for text in evidence.normal.removesuffix(" m3/h").split(" to "))
     assert low < 90.0 < high
     assert evidence.value is not None
@@ -231,8 +232,31 @@ def test_nothing_is_learnt_while_a_rule_says_that_it_is_broken() -> None:
     core.handle(pack(2, range(30, 130), noise(100, 60.0)))
     assert core.stats["trained"] == 0
     core.handle(pack(3, range(130, 140), noise(10, seed=5)))
-    core.handle(pack(4, range(140, 170), noise(30, seed=6)))
+    core.handle(pack(4, range(140, 200), noise(60, seed=6)))
     assert core.stats["trained"] == 1
+
+
+def test_channels_that_come_after_the_warm_up_are_counted() -> None:
+    """The model goes on without them, each is counted once; a gate that is closed lets no row through."""
+    gated = msgspec.structs.replace(MODEL, gate="running", gate_for=Seconds(0))
+    core = make_core(DetectSettings(model=(gated,)))
+
+    def row(seq: int, running: float, *, more: bool = False) -> Readings:
+        metrics = ("flow", "running", "pressure", "speed")[: 4 if more else 2]
+        values = ((noise(1, seed=seq)[0],), (running,), (float(seq),), (1.0,))[: len(metrics)]
+        units = ("1",) * len(metrics)
+        batch = Batch(device="d", asset="P-1", metrics=metrics, units=units, at_ns=(seq * S,), values=values)
+        return Readings(agent="gw", epoch="e1", seq=seq, lowest=1, at_ns=0, records=(batch,))
+
+    for seq in range(1, 201):
+        core.handle(row(seq, float(seq > 120)))
+    assert core.stats["trained"] == 0
+    for seq in range(201, 241):
+        core.handle(row(seq, 1.0, more=seq > 230))
+    assert (core.stats["trained"], core.stats["channels_ignored"]) == (1, 2)
+    judged = core.stats["rows"]
+    core.handle(row(241, 0.0))
+    assert core.stats["rows"] == judged
 
 
 def test_rules_work_during_the_warm_up() -> None:
@@ -275,31 +299,32 @@ def test_what_is_saved_is_small_and_only_what_changed() -> None:
     assert set(parts) == {"asset/P-1/state", "asset/P-1/warmup/0", "log/gw", "clock"}
     assert parts["asset/P-1/warmup/0"] == np.array(noise(30), dtype="<f8").tobytes()
     assert core.save() == {}
-    core.handle(pack(2, range(30, 80), noise(50, seed=2)))
+    core.handle(pack(2, range(30, 130), noise(100, seed=2)))
     parts = core.save()
     assert parts["asset/P-1/warmup/0"] is None
     assert parts["asset/P-1/model"] is not None
-    state = parts["asset/P-1/state"]
-    assert state is not None
-    assert len(state) < 2000
-    core.handle(pack(3, range(80, 90), noise(10, seed=3)))
-    assert set(core.save()) == {"asset/P-1/state", "log/gw", "clock"}
+    core.handle(pack(3, range(130, 140), noise(10, seed=3)))
+    parts = core.save()
+    own = {key.removeprefix("asset/P-1/"): len(content or b"") for key, content in parts.items() if "P-1" in key}
+    assert {key.partition("/")[0] for key in own} == {"state", "moving", "tail"}
+    assert len(own) <= 4
+    assert sum(own.values()) < 3000
 
 
 def test_a_damaged_model_is_begun_anew() -> None:
     """A model that can't be believed is counted and learnt again; rules and alerts go on."""
     parts: dict[str, bytes] = {}
     core = make_core(SETTINGS)
-    core.handle(pack(1, range(80), noise(80)))
+    core.handle(pack(1, range(150), noise(150)))
     save_into(parts, core)
     parts["asset/P-1/model"] = parts["asset/P-1/model"].replace(b'"v":1', b'"v":7')
     again = restored(parts, SETTINGS)
     assert again.stats["models_refused"] == 1
     again.tick(S)
     save_into(parts, again)
-    assert "asset/P-1/model" not in parts
+    assert {key for key in parts if key.startswith("asset/P-1/")} == {"asset/P-1/state"}
     assert restored(parts, SETTINGS).stats["models_refused"] == 0
-    again.handle(pack(2, range(80, 150), noise(70, seed=2)))
+    again.handle(pack(2, range(150, 300), noise(150, seed=2)))
     assert again.stats["trained"] == 1
     assert again.stats["models_refused"] == 1
     parts["asset/P-1/state"] = b"{"
@@ -334,19 +359,19 @@ def test_alerts_go_on_at_another_detector() -> None:
     assert (cleared.id, cleared.version, cleared.state) == (alerts[0].id, 2, AlertState.CLEARED)
 
 
-def test_silent_and_forest_alerts_go_on_too() -> None:
-    """An adopted silence ends with three samples; an adopted forest alert once the new forest finds nothing."""
+def test_silent_and_model_alerts_go_on_too() -> None:
+    """An adopted silence ends with three samples; an adopted alert of a model once the new model finds nothing."""
     plant = Plant(make_core(SETTINGS))
     plant.feed(90.0)
     (silent,) = plant.wait(20)
-    core = make_core(DetectSettings(forest=FOREST))
-    core.handle(pack(1, range(100), noise(100)))
-    (strange,) = core.handle(pack(2, range(100, 130), noise(30, 80.0, seed=2)))
+    core = make_core(DetectSettings(model=(MODEL,)))
+    core.handle(pack(1, range(150), noise(150)))
+    (strange,) = core.handle(pack(2, range(150, 180), noise(30, 80.0, seed=2)))
     new = Plant(make_core(SETTINGS))
     new.core.adopt("gw", [silent, strange])
     assert new.wait(1) == []
     assert [alert.id for alert in new.feed(*noise(4))] == [silent.id]
-    (cleared,) = [alert for alert in new.feed(*noise(100, seed=8)) if alert.kind is AlertKind.MACHINE]
+    (cleared,) = [alert for alert in new.feed(*noise(130, seed=8)) if alert.kind is AlertKind.MACHINE]
     assert (cleared.id, cleared.version, cleared.state) == (strange.id, 2, AlertState.CLEARED)
 
 
@@ -367,18 +392,20 @@ def test_a_released_gateway_is_forgotten() -> None:
 @pytest.mark.parametrize("value", [1e308, -1e308, 5e-324, math.nan, math.inf, -math.inf, None])
 def test_any_value_is_survived(value: float | None) -> None:
     """Extremes, and what the wire would never let through, raise no exception in warm-up, scoring or rules."""
-    core = make_core(SETTINGS)
-    core.handle(pack(1, range(40), [*noise(39), value]))
-    core.handle(pack(2, range(40, 100), [*noise(59), value]))
-    core.handle(pack(3, range(100, 110), [value] * 10))
-    core.save()
+    for each in (SETTINGS, DetectSettings(model=(MODEL,))):
+        core = make_core(each)
+        core.handle(pack(1, range(40), [*noise(39), value]))
+        core.handle(pack(2, range(40, 130), [*noise(89), value]))
+        core.handle(pack(3, range(130, 140), [value] * 10))
+        core.save()
+    assert core.stats["trained"] == 1
 
 
 SAMPLES = st.lists(st.sampled_from([90.1, 90.2, 89.9, 90.4, 79.0, 70.0, 45.0, None]), min_size=1, max_size=12)
 STEP = st.one_of(
     st.tuples(st.just("tick"), st.integers(1, 12)),
     st.tuples(st.just("pack"), SAMPLES, st.sampled_from(["pump7", "motor7"]), st.integers(-3, 2)),
-    st.tuples(st.just("calm"), st.integers(20, 40)),
+    st.tuples(st.just("calm"), st.integers(40, 70)),
 )
 STEPS = st.lists(STEP, max_size=10)
 

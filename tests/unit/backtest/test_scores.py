@@ -11,11 +11,10 @@ import pytest
 from edgemesh.backtest.run import BacktestOptions, backtest
 from tests.unit.backtest.small_data import BEGIN_NS, SECOND_NS, write_config, write_csv
 
-FOREST = """
-[detection.forest]
-train_rows = 100
-trees = 5
-hold_rows = 2
+MODEL = """
+[[detection.model]]
+method = "machine"
+machine = { train_rows = 100, trees = 5 }
 """
 
 
@@ -25,7 +24,7 @@ def test_scores_are_told_and_change_nothing(tmp_path: Path) -> None:
     chance = random.Random(3)
     values = [88.0 + chance.gauss(0, 0.2) + (4.0 if 250 <= second < 280 else 0.0) for second in range(400)]
     config = write_config(tmp_path / "site.toml")
-    config.write_text(config.read_text() + FOREST)
+    config.write_text(config.read_text() + MODEL)
     options = BacktestOptions(config=config, data=write_csv(tmp_path / "pump-1.csv", values))
     deaf, nothing = backtest(options)
     heard, (traces,) = backtest(msgspec.structs.replace(options, traced=True))

@@ -88,7 +88,7 @@ RULE = '[[detection.rule]]\nkind = "limit"\nmetric = "flow"\nbelow = 1.0\n'
         (RULE + 'holt = "1s"', "detection.rule[0].holt", "hold"),
         (RULE + RULE + "claer = 2.0", "detection.rule[1].claer", "clear"),
         ('[[detection.rule]]\nkind = "silent"\naftr = "1s"', "detection.rule[0].aftr", "after"),
-        ("[detection.forest]\ntrian_rows = 100", "detection.forest.trian_rows", "train_rows"),
+        ("[[detection.model]]\nmachine = { trian_rows = 100 }", "detection.model[0].machine.trian_rows", "train_rows"),
         ('[dispatch]\nanswer_in = "1s"', "dispatch.answer_in", "answer_within"),
         ('[[dispatch.triage]]\ntitle = "x"\nskills = {}\nkinds = "machine"', "dispatch.triage[0].kinds", "kind"),
         (GATEWAY + 'topik = "x"', "gateway[0].driver[0].topik", "topic"),

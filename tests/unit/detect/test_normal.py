@@ -49,16 +49,17 @@ def test_pressure_has_a_long_memory() -> None:
     assert normal.owner.tolist() == [0, 1, 2, 0, 1, 2, 1]
 
 
-def test_one_wild_sample_moves_little() -> None:
-    """A single absurd value is cut off; a lasting one is far beyond the limit."""
+def test_an_absurd_value_is_forgotten_in_time() -> None:
+    """However absurd, a value is cut off and forgotten in time; a lasting one is far beyond the limit."""
     normal, _, levels = fit_normal(ROWS, KINDS)
-    rows = np.tile(np.median(ROWS, axis=0), (60, 1))
-    rows[20, 0] = 65535.0
-    rows[40:, 2] = 65535.0
+    rows = np.tile(np.median(ROWS, axis=0), (100, 1))
+    rows[10, 0] = 65535.0
+    rows[70:, 2] = 65535.0
     z = normal.standardise(rows)
     assert np.abs(z).max() <= FARTHEST
-    strange = np.abs(normal.features(levels.run(z))[:, 0])
-    assert strange[20] > 1.0 > strange[35]
+    strange = np.abs(normal.features(levels.run(z)))
+    assert strange[12, 0] > 1.0 > strange[60, 0]
+    assert (strange[72:, 2] > 1.0).all()
 
 
 def test_unknown_channels_have_unknown_features() -> None:
@@ -82,11 +83,19 @@ def test_the_size_of_blocks_plays_no_part(width: int) -> None:
 
 
 def test_a_feature_can_be_told_as_a_value() -> None:
-    """The level at the limit, in the channel's own unit, gives a feature of 1."""
+    """The ends of a channel's range, in its own unit, are where its level gives a feature of -1 and 1."""
     normal, _, _ = fit_normal(ROWS, KINDS)
-    value = normal.value_at(0, 1.0)
-    row = np.array([[value, *np.median(ROWS, axis=0)[1:]]])
-    assert normal.features(Levels(normal.rates).run(normal.standardise(row)))[0, 0] == pytest.approx(1.0)
+    middle = np.median(ROWS, axis=0)
+
+    def judge(value: float) -> tuple[float, float]:
+        levels = Levels(normal.rates).run(normal.standardise(np.array([[value, *middle[1:]]])))
+        return float(levels[0, 0]), float(normal.features(levels)[0, 0])
+
+    level, deviation = judge(middle[0] + 0.1)
+    value, low, high = normal.range_of(0, level, deviation)
+    assert value == pytest.approx(middle[0] + 0.1)
+    assert low < value < high
+    assert [judge(end)[1] for end in (low, high)] == [pytest.approx(-1.0), pytest.approx(1.0)]
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from edgemesh.detect.kinds import Kind
-from edgemesh.detect.profile import IN_DOUBT, Learnt, Profile, ProfileSettings, learn_profile
+from edgemesh.detect.model_settings import ProfileSettings
+from edgemesh.detect.profile import IN_DOUBT, Learnt, Profile, learn_profile
 
 CHANCE = np.random.default_rng(8)
 ROWS = CHANCE.normal(size=(400, 4)) * [0.5, 2.0, 0.01, 0.2] + [90.0, 20.0, 1.3, 55.0]

@@ -160,7 +160,7 @@ def test_a_checkpoint_at_any_sample_changes_nothing(values: list[float | None], 
         if i == cut:
             state = msgspec.json.decode(msgspec.json.encode(first.state), type=WatchState)
             first = watch()
-            first.restore(state, [], None)
+            first.restore(state, {})
         found += first.take([batch([value], i)], Moment(clock_ns=i * S, now_ns=i * S))
     assert found == expected
 

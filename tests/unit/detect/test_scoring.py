@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import msgspec
 import numpy as np
 import pytest
@@ -10,8 +12,9 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from edgemesh.detect.judgement import Judgement
-from edgemesh.detect.profile import ProfileSettings
-from edgemesh.detect.scoring import AutoScorer, MachineScorer, MachineState, ScoreSettings
+from edgemesh.detect.machine import MachineScorer, MachineState
+from edgemesh.detect.model_settings import ProfileSettings, ScoreSettings
+from edgemesh.detect.scoring import AutoScorer
 from edgemesh.detect.series import SeriesScorer
 
 Floats = NDArray[np.float64]
@@ -30,6 +33,7 @@ def machine(seed: int, rows: int = 500) -> Floats:
 TABLE = machine(1)
 TABLE[350:420, 3] += 1.0
 ROWS = TABLE.tolist()
+V = [("", "v", "1"), ("", "w", "1")]
 
 
 def judge(rows: list[list[float]], settings: ProfileSettings = SETTINGS) -> list[Judgement]:
@@ -76,7 +80,11 @@ def test_no_row_knows_what_comes_after_it(cut: int, seed: int) -> None:
 def test_the_order_of_channels_plays_no_part(order: list[int]) -> None:
     """A machine with its sensors in another order is judged the same, to the last bit."""
     scorer = MachineScorer([NAMES[k] for k in order], SETTINGS)
-    assert scorer.take(TABLE[:, order].tolist()) == judge(ROWS)
+    judged = scorer.take(TABLE[:, order].tolist())
+    assert [each._replace(blame=()) for each in judged] == [each._replace(blame=()) for each in judge(ROWS)]
+    named = [[(part.name, part.score, part.value) for part in each.blame] for each in judged]
+    assert named == [[(part.name, part.score, part.value) for part in each.blame] for each in judge(ROWS)]
+    assert all(NAMES[order[part.channel]] == part.name for each in judged for part in each.blame)
 
 
 @given(
@@ -101,6 +109,18 @@ def test_sensors_that_come_and_go_raise_nothing(seed: int) -> None:
     judged = judge(table.tolist(), CHART)
     assert np.isfinite([each.score for each in judged]).all()
     assert sum(each.flag for each in judged) <= 100
+
+
+@given(st.integers(0, 10_000), st.floats(-1e9, 1e9))
+@settings(max_examples=15, deadline=None)
+def test_a_single_wild_value_never_starts_an_episode(seed: int, value: float) -> None:
+    """Whatever it is, and wherever: only from the second one in a row on it counts."""
+    chance, table = np.random.default_rng(seed), machine(2, 700)
+    for row in (230 + 45 * k for k in range(10)):
+        table[row, chance.integers(5)] = value
+    assert not any(each.flag for each in judge(table.tolist(), CHART))
+    table[600:603, 0] = 1e9
+    assert any(each.flag for each in judge(table.tolist(), CHART))
 
 
 def test_rows_that_hold_nothing_are_judged_without_a_fuss() -> None:
@@ -150,22 +170,35 @@ def test_a_person_can_say_that_all_is_well() -> None:
 
 def test_the_shape_of_the_data_chooses() -> None:
     """One metric each five minutes is a series; each second, or several metrics, a machine. A setting overrules it."""
-    minutes = [i * 300 * 10**9 for i in range(20)]
-    seconds = [i * 10**9 for i in range(20)]
-    one, two = [[1.0]] * 20, [[1.0, 2.0]] * 20
+    minutes, seconds = [i * 300 * 10**9 for i in range(101)], [i * 10**9 for i in range(101)]
 
-    def chosen(channels: tuple[str, ...], at_ns: list[int], rows: list[list[float]], method: str = "auto") -> type:
-        scorer = AutoScorer(channels, ScoreSettings(method=method))
-        assert len(scorer.take(at_ns, rows)) == 20
+    def chosen(width: int, at_ns: list[int], method: Literal["auto", "machine"] = "auto") -> type:
+        scorer = AutoScorer(V[:width], ScoreSettings(method=method))
+        assert len(scorer.take(at_ns, [[1.0, 2.0][:width]] * 101)) == 101
         return type(scorer.scorer)
 
-    assert chosen(("v",), minutes, one) is SeriesScorer
-    assert chosen(("v",), seconds, one) is MachineScorer
-    assert chosen(("v", "w"), minutes, two) is MachineScorer
-    assert chosen(("v",), minutes, one, "machine") is MachineScorer
+    assert chosen(1, minutes) is SeriesScorer
+    assert chosen(1, seconds) is MachineScorer
+    assert chosen(2, minutes) is MachineScorer
+    assert chosen(1, minutes, "machine") is MachineScorer
+
+
+@pytest.mark.parametrize("first", [50, 150])
+def test_channels_may_join_until_something_is_learnt(first: int) -> None:
+    """Of what came before nothing is known; enough of them afterwards, and they are learnt, too. Then it is closed."""
+    settings = ScoreSettings(machine=ProfileSettings(train_rows=600, forest_weight=0.0))
+    scorer, at_ns = AutoScorer(V[:1], settings), [i * 10**9 for i in range(700)]
+    scorer.take(at_ns[:first], [[value] for value in TABLE[:first, 0].tolist()])
+    scorer.widen(V)
+    scorer.take(at_ns, [[*row[:2]] for row in machine(4, 700 - first).tolist()])
+    assert isinstance(scorer.scorer, MachineScorer)
+    assert scorer.scorer.profile is not None
+    assert len(scorer.scorer.profile.file.fast) == 1 + (first == 50)
+    with pytest.raises(ValueError, match="no more channels"):
+        scorer.widen([*V, ("", "x", "1")])
 
 
 def test_a_short_file_is_judged_too() -> None:
     """Fewer rows than the choice needs: one judgement each."""
-    scorer = AutoScorer(("v",))
+    scorer = AutoScorer(V[:1])
     assert [each.flag for each in scorer.take([0, 10**9], [[1.0], [2.0]])] == [False, False]

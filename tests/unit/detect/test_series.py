@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgemesh.detect.judgement import Judgement
-from edgemesh.detect.series import MEMORY_ROWS, SeriesScorer, SeriesSettings, SeriesState
+from edgemesh.detect.model_settings import MEMORY_ROWS, SeriesSettings
+from edgemesh.detect.series import KEPT_ROWS, SeriesScorer, SeriesState
 
 SETTINGS = SeriesSettings(trees=10)
 CHANCE = np.random.default_rng(9)
@@ -93,5 +94,5 @@ def test_memory_is_bounded() -> None:
     scorer = SeriesScorer("v", SeriesSettings(trees=2, subsample=16))
     scorer.take([[float(i % 13)] for i in range(MEMORY_ROWS + 1000)])
     state = scorer.snapshot()
-    assert len(state.values) <= MEMORY_ROWS + 100
+    assert len(state.values) <= KEPT_ROWS
     assert len(state.peaks) <= 301

@@ -7,6 +7,7 @@ import tomllib
 import msgspec
 import pytest
 
+from edgemesh.detect.kinds import Kind
 from edgemesh.detect.settings import DetectSettings, LimitRule, SilentRule, StuckRule
 from edgemesh.model.alerts import Severity
 from edgemesh.model.settings import decode_amount
@@ -31,9 +32,17 @@ after = "30s"
 kind = "stuck"
 metric = "vibration_*"
 
-[forest]
+[[model]]
 asset_class = "pump"
-exclude = ["*temperature"]
+exclude = ["running"]
+gate = "running"
+machine = { train_rows = 1800, kinds = { "load_*" = "electrical" }, forest_weight = 0.0, seed = 3 }
+
+[[model]]
+method = "series"
+
+[model.series]
+limit = 0.7
 """
 
 
@@ -41,7 +50,7 @@ def load(text: str) -> DetectSettings:
     return msgspec.convert(tomllib.loads(text), DetectSettings, dec_hook=decode_amount)
 
 
-def test_the_three_kinds_of_rules_and_a_forest_load() -> None:
+def test_the_three_kinds_of_rules_and_models_load() -> None:
     """A configuration reads as it is written, with units, and defaults that make sense."""
     settings = load(SAMPLE)
     limit, silent, stuck = settings.rule
@@ -51,8 +60,10 @@ def test_the_three_kinds_of_rules_and_a_forest_load() -> None:
     assert (limit.hold, limit.clear_hold, limit.severity) == (60.0, 120.0, Severity.CRITICAL)
     assert limit.clear_level == pytest.approx(85.8)
     assert (silent.after, stuck.samples) == (30.0, 60)
-    assert settings.forest is not None
-    assert settings.forest.exclude == ("*temperature",)
+    pump, rest = settings.model
+    assert (pump.method, pump.exclude, pump.gate, pump.machine.train_rows) == ("auto", ("running",), "running", 1800)
+    assert pump.machine.kinds == {"load_*": Kind.ELECTRICAL}
+    assert (rest.asset_class, rest.method, rest.series.limit) == ("*", "series", 0.7)
 
 
 @pytest.mark.parametrize(

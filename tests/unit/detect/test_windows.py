@@ -50,3 +50,23 @@ def test_columns_are_chosen_and_fixed() -> None:
     later = [part("d", [2], x=[2.0], z=[3.0])]
     assert not window.admit(later, everything)
     assert window.assemble(later) == ([2], [[2.0]])
+
+
+def test_a_channel_that_went_away_is_unknown() -> None:
+    """What has not come for far longer than it ever paused is no value any more; slow channels are waited for."""
+    window, every = Window(), range(1, 202)
+    window.admit([part("a", [1], x=[0.0]), part("slow", [1], y=[0.0]), part("b", [1], z=[0.0])], everything)
+
+    def known(at_s: range, *, b: bool) -> list[list[bool]]:
+        slow = [at for at in at_s if at % 10 == 0]
+        parts = [part("a", [*at_s], x=[1.0] * len(at_s)), part("slow", slow, y=[2.0] * len(slow))]
+        rows = window.assemble([*parts, part("b", [*at_s], z=[3.0] * len(at_s))] if b else parts)[1]
+        return [[value is not None for value in row] for row in rows]
+
+    assert known(every, b=True)[-1] == [True, True, True]
+    window.open = False
+    gone = known(range(202, 301), b=False)
+    assert all(row[:2] == [True, True] for row in gone)
+    assert [row[2] for row in gone].index(False) in range(5, 12)
+    assert not gone[-1][2]
+    assert known(range(301, 303), b=True) == [[True] * 3] * 2
