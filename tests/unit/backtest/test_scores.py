@@ -36,7 +36,7 @@ def test_scores_are_told_and_change_nothing(tmp_path: Path) -> None:
     assert buckets[0].at_ns == BEGIN_NS + 100 * SECOND_NS
     assert len(buckets) == 300
     assert max(bucket.high for bucket in buckets if bucket.at_ns >= begin_ns) > 1.0
-    assert heard.report.alerts[0].model.startswith("forest-1@")
+    assert heard.report.alerts[0].model.startswith("profile-1@")
     raised_ns, width_ns = heard.report.alerts[0].raised_at_ns, traces.scores["pump-1"].width_ns
     (there,) = [bucket for bucket in buckets if bucket.at_ns <= raised_ns < bucket.at_ns + width_ns]
     assert there.high > 1.0
