@@ -99,6 +99,7 @@ class DetectorCore:
             self.stats["packs_repeated"] += 1
             return []
         moment = self._moment(f"{gateway}/{pack.epoch}/{pack.seq}")
+        missed = self._handover.misses(pack)
         alerts = [alert for retimed in pack.retimed for alert in self._put_right(gateway, retimed, place)]
         alerts += self._prepare(pack, place, cursor, moment)
         is_late = place is Place.OLD or (pack.seq < pack.live and not self._handover.rehearses(gateway))
@@ -111,7 +112,31 @@ class DetectorCore:
             alerts += self._lanes.close(gateway, cursor.holes)
         if cursor.hush_until_ns and pack.seq + 1 == pack.live:
             alerts += self._speak(gateway)
-        return self._counted([] if self._handover.rehearses(gateway) else alerts)
+        return self._counted(
+            self._rehearse(pack, alerts, missed=missed) if self._handover.rehearses(gateway) else alerts
+        )
+
+    def _rehearse(self, pack: Readings, alerts: Sequence[Alert], *, missed: bool) -> list[Alert]:
+        """What may be said in a rehearsal: what was over within rows that the owner before has `missed`.
+
+        What stood at the end of them is what it has found in its first younger row. What it may have said already has
+        the same id.
+        """
+        seam = self._handover.seam(pack, missed=missed)
+        said = []
+        for alert in alerts:
+            watch = self._watches.get(alert.asset)
+            unsaid = watch.state.unsaid if watch else []
+            over = alert.state is AlertState.CLEARED
+            if missed and not over and alert.version == 1:
+                unsaid.append(alert.id)
+            unseen = missed or (alert.id in unsaid and alert.at_ns <= seam.get(alert.asset, -1))
+            if over and unseen and not self._handover.knows(alert):
+                said.append(msgspec.structs.replace(alert, past=True))
+            if over and alert.id in unsaid:
+                unsaid.remove(alert.id)
+        self._handover.pass_seam(pack.agent, seam)
+        return said
 
     def _prepare(self, pack: Readings, place: Place, cursor: Position, moment: Moment) -> list[Alert]:
         """What ends before a pack is handled: holes that nothing will fill, a rehearsal."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import msgspec
 
@@ -21,7 +21,9 @@ class _Rehearsal(msgspec.Struct):
     """What another detector has decided already: packs of `epoch` up to `through`, and those `ahead`, come again, only
     to warm up.
 
-    `alerts` are those it left open. After `until_ns` of watched time the rehearsal ends, whatever has come.
+    `alerts` are those it left open; `in_hole` the assets that were last heard of in a pack that it has missed; `seen`
+    alerts of ours that began in one, and stood in younger ones: it has found the same under another id. After
+    `until_ns` of watched time the rehearsal ends, whatever has come.
     """
 
     epoch: str
@@ -29,12 +31,19 @@ class _Rehearsal(msgspec.Struct):
     alerts: list[Alert]
     until_ns: int
     ahead: tuple[Span, ...] = ()
+    in_hole: list[str] = []
+    seen: list[str] = []
 
     def covers(self, pack: Readings) -> bool:
         """Whether the owner before has taken this pack in: by its mark, or because one of its alerts is younger."""
         oldest = min((batch.at_ns[0] for batch in pack.records), default=0)
         younger = any(oldest <= alert.at_ns for alert in self.alerts)
         return younger or (pack.epoch == self.epoch and Cursor(self.epoch, self.through, self.ahead).has(pack.seq))
+
+    def misses(self, pack: Readings) -> bool:
+        """Whether the owner before lacked this pack, and had younger ones: it lies in a hole of its log."""
+        missing = not Cursor(self.epoch, self.through, self.ahead).has(pack.seq)
+        return missing and pack.epoch == self.epoch and any(first > pack.seq for first, _ in self.ahead)
 
 
 class Handover:
@@ -66,9 +75,47 @@ class Handover:
         self._dirty.add(gateway)
 
     def end_before(self, pack: Readings, moment: Moment) -> list[Alert]:
-        """End the rehearsal if this pack is the first that the owner before has not taken in; see `end`."""
+        """End the rehearsal if this pack is behind all that the owner before has taken in; see `end`."""
         rehearsal = self._rehearsals.get(pack.agent)
-        return self.end(pack.agent, moment) if rehearsal and not rehearsal.covers(pack) else []
+        ends = rehearsal is not None and not rehearsal.misses(pack) and not rehearsal.covers(pack)
+        return self.end(pack.agent, moment) if ends else []
+
+    def misses(self, pack: Readings) -> bool:
+        """Whether we rehearse, and the owner before has taken in younger packs than this, but not this one."""
+        rehearsal = self._rehearsals.get(pack.agent)
+        return rehearsal is not None and rehearsal.misses(pack)
+
+    def seam(self, pack: Readings, *, missed: bool) -> dict[str, int]:
+        """The assets of which this pack holds the first samples behind a hole, with their times; see `misses`."""
+        rehearsal = self._rehearsals.get(pack.agent)
+        if rehearsal is None or not rehearsal.ahead:
+            return {}
+        assets = {batch.asset for batch in pack.records}
+        behind = {} if missed else dict.fromkeys(assets.intersection(rehearsal.in_hole), -1)
+        for batch in pack.records:
+            if batch.asset in behind:
+                behind[batch.asset] = max(behind[batch.asset], batch.at_ns[0])
+        kept = assets.union(rehearsal.in_hole) if missed else set(rehearsal.in_hole) - assets
+        rehearsal.in_hole = sorted(kept)
+        self._dirty.add(pack.agent)
+        return behind
+
+    def pass_seam(self, gateway: str, assets: Iterable[str]) -> None:
+        """The first samples behind a hole of these assets were taken: the owner before has found what stands in them."""
+        rehearsal = self._rehearsals.get(gateway)
+        for asset in assets if rehearsal else ():
+            watch = self._watches.get(asset)
+            if watch is not None and rehearsal is not None:
+                rehearsal.seen += watch.state.unsaid
+                watch.state.unsaid = []
+                self._watches.touch(watch)
+
+    def knows(self, alert: Alert) -> bool:
+        """Whether we rehearse, and the owner before has left this alert open or has said what it is about."""
+        rehearsal = self._rehearsals.get(alert.gateway)
+        if rehearsal is None:
+            return False
+        return alert.id in rehearsal.seen or any(known.id == alert.id for known in rehearsal.alerts)
 
     def end_overdue(self, moment: Moment) -> list[Alert]:
         """End what has taken too long; see `end`."""
@@ -94,6 +141,7 @@ class Handover:
             taken.add((alert.asset, alert.kind))
         self._adopt(gateway, gone, moment)
         for watch in self._watches.of(gateway):
+            watch.state.unsaid = []
             news += [alert for alert in watch.state.book.alerts if (watch.asset.id, alert.kind) not in known]
             self._watches.touch(watch)
         return news

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
-from hypothesis import example, given, settings
+import msgspec
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from edgemesh.agents.detector import DetectorCore
@@ -14,6 +15,7 @@ from edgemesh.model.alerts import Alert, AlertState
 from edgemesh.model.packs import Readings
 from edgemesh.model.samples import Batch
 from edgemesh.model.settings import Seconds
+from tests.unit.agents.test_lanes import Step, arrivals, excursion, hidden, in_order
 
 S = 10**9
 CALM = (0.0,) * 8
@@ -37,6 +39,13 @@ def play(core: DetectorCore, levels: Sequence[float], first: int, last: int, *, 
         alerts += core.tick(max(seq, now) * S)
         alerts += core.handle(pack(seq, levels[seq - 1]))
     return alerts
+
+
+def play_lanes(core: DetectorCore, levels: Sequence[float], steps: Sequence[Step]) -> Iterator[list[Alert]]:
+    """Handle the rows as they come; a tenth of a second passes between two of them."""
+    for number, (seq, live) in enumerate(steps):
+        row = msgspec.structs.replace(pack(seq, levels[seq - 1]), live=live)
+        yield core.tick(1_000 * S + number * S // 10) + core.handle(row)
 
 
 def standing(alerts: Sequence[Alert]) -> dict[str, Alert]:
@@ -104,6 +113,50 @@ def test_each_excursion_is_one_alert(case: Case) -> None:
     assert {name: alert.state for name, alert in together.items()} == {
         name: alert.state for name, alert in alone.items()
     }
+    assert all(alert.state is AlertState.CLEARED for alert in together.values())
+
+
+@st.composite
+def holed_hand_overs(draw: st.DrawFn) -> tuple[tuple[float, ...], list[Step], int]:
+    levels = (*draw(st.lists(st.sampled_from([0.0, 0.0, 1.0]), min_size=4, max_size=30)), *CALM)
+    steps = draw(arrivals(len(levels)))
+    return levels, steps, draw(st.integers(1, len(steps)))
+
+
+def mark_of(steps: Sequence[Step]) -> Cursor:
+    """How far a reader is that has taken these rows."""
+    at = Cursor("e1", 0)
+    for seq, _ in steps:
+        at = at.add(seq)
+    return at
+
+
+def holes(steps: Sequence[Step]) -> int:
+    """How often a live row came before older ones."""
+    tops = [max((seq for seq, _ in steps[:place]), default=0) for place in range(len(steps))]
+    return sum(seq > top + 1 for (seq, _), top in zip(steps, tops, strict=True))
+
+
+@settings(max_examples=600, deadline=None, suppress_health_check=[HealthCheck.filter_too_much])
+@given(holed_hand_overs().filter(lambda case: holes(case[1]) <= 1 and not hidden(case[0], case[1])))
+@example(((0.0, 1.0, 1.0, 1.0, *CALM), [Step(1, 0), Step(4, 4), *in_order(12)[4:]], 2))
+@example(((0.0, 1.0, 0.0, 0.0, *CALM), [Step(1, 0), Step(4, 4), *in_order(12)[4:]], 2))
+def test_a_log_with_holes_changes_hands(case: tuple[tuple[float, ...], list[Step], int]) -> None:
+    """The first owner has taken live rows before older ones; whoever comes says what is in the holes, and no more."""
+    levels, steps, taken = case
+    old, new = make_core(), make_core()
+    before = [alert for alerts in play_lanes(old, levels, steps[:taken]) for alert in alerts]
+    mark = mark_of(steps[:taken])
+    new.adopt("gw", open_alerts(before), mark)
+    after = play(new, levels, 1, len(levels), now=1_000)
+    for alert in old.release("gw"):
+        after += new.meet(alert)
+    after += play(new, (*levels, *CALM), len(levels) + 1, len(levels) + len(CALM), now=1_000)
+    together = standing(before + after)
+    alone = standing(play(make_core(), levels, 1, len(levels)))
+    assert sorted(excursion(levels, alert) for alert in together.values()) == sorted(
+        alert.onset_at_ns // S for alert in alone.values()
+    )
     assert all(alert.state is AlertState.CLEARED for alert in together.values())
 
 
