@@ -101,7 +101,7 @@ class Handover:
         return behind
 
     def pass_seam(self, gateway: str, assets: Iterable[str]) -> None:
-        """The first samples behind a hole of these assets were taken: the owner before has found what stands in them."""
+        """The first samples behind a hole of these assets were taken: the owner before has found what stands there."""
         rehearsal = self._rehearsals.get(gateway)
         for asset in assets if rehearsal else ():
             watch = self._watches.get(asset)
