@@ -128,14 +128,16 @@ class DetectorCore:
             watch = self._watches.get(alert.asset)
             unsaid = watch.state.unsaid if watch else []
             over = alert.state is AlertState.CLEARED
-            if missed and not over and alert.version == 1:
-                unsaid.append(alert.id)
             unseen = missed or (alert.id in unsaid and alert.at_ns <= seam.get(alert.asset, -1))
             if over and unseen and not self._handover.knows(alert):
                 said.append(msgspec.structs.replace(alert, past=True))
             if over and alert.id in unsaid:
                 unsaid.remove(alert.id)
         self._handover.pass_seam(pack.agent, seam)
+        for asset in {batch.asset for batch in pack.records} if missed else ():
+            watch = self._watches.make(asset, pack.agent)
+            stand = [alert.id for alert in watch.state.book.alerts if not self._handover.knows(alert)]
+            watch.state.unsaid += [each for each in stand if each not in watch.state.unsaid]
         return said
 
     def _prepare(self, pack: Readings, place: Place, cursor: Position, moment: Moment) -> list[Alert]:

@@ -210,7 +210,7 @@ class Link:
         self.why = self.why or why
         self._loop.remove_reader(self._descriptor)
         self._loop.remove_writer(self._descriptor)
-        self._sock.close()
+        self._sock.release()
         self.ended.set()
         self._idle.set()
         if not self.answer.done():

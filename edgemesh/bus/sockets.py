@@ -95,7 +95,11 @@ class BufferedSocket:
         return True
 
     def close(self) -> None:
-        """Close; what was not flushed is lost. May be called again."""
+        """Use it no more; what was not flushed is lost. The descriptor stays the loop's to let go of: see `release`."""
+        self.closed = True
+
+    def release(self) -> None:
+        """Close the descriptor, once no event loop watches it any more. May be called again."""
         self.closed = True
         self._sock.close()
 
