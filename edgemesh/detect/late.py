@@ -130,6 +130,7 @@ def join(fork: Fork, onto: WatchState, site: str) -> list[Alert]:
     """
     said: list[Alert] = []
     _inherit(fork, onto)
+    _drop_past(fork, onto, site)
     _carry_on(fork, onto)
     for past in fork.over:
         said += _end(fork, onto, past, site)
@@ -195,6 +196,22 @@ def _inherit(fork: Fork, onto: WatchState) -> None:
     for source, stuck in fork.state.stuck.items():
         if _began(fork, source) == _NEVER:
             onto.stuck[source] = msgspec.structs.replace(stuck)
+
+
+def _drop_past(fork: Fork, onto: WatchState, site: str) -> None:
+    """What stood, unsaid, where both began, and was over and said among the late samples, stands no more."""
+    for kind, entry in list(onto.book.entries.items()):
+        if entry.alert.id not in onto.unsaid or entry.alert.id not in fork.state.book.closed_ids:
+            continue
+        onto.unsaid.remove(entry.alert.id)
+        newer = [source for source in entry.sources if _began(fork, source) != _NEVER]
+        sources = [source for source in newer if _stands(fork, onto, kind, source)]
+        for source in newer:
+            _set(onto, kind, source, firing=source in sources)
+        del onto.book.entries[kind]
+        if sources:
+            onto.book.entries[kind] = OpenAlert(renewed(entry.alert, _began(fork, sources[0]), site), sources)
+            onto.unsaid.append(onto.book.entries[kind].alert.id)
 
 
 def _carry_on(fork: Fork, onto: WatchState) -> None:
