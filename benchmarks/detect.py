@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from sklearn.ensemble import IsolationForest
 
 from edgemesh.agents.detector import DetectorCore
-from edgemesh.detect.forest import Forest, flatten
+from edgemesh.detect.forest import Forest, flatten, train
 from edgemesh.detect.machine import MachineScorer
 from edgemesh.detect.model_settings import ProfileSettings
 from edgemesh.detect.settings import DetectSettings, LimitRule, ModelSettings
@@ -104,6 +104,33 @@ def _cost(score: Score, block: Table) -> float:
     return best_us(lambda: score(block), 30, len(block))
 
 
+def many_assets(assets: int = 32, features: int = 17) -> tuple[float, float]:
+    """Microseconds per row of one row for each asset: each asset's forest asked for itself, and all in one walk."""
+    chance = np.random.default_rng(3)
+    made = [train(chance.normal(size=(400, features)), trees=100, subsample=256, seed=k) for k in range(assets)]
+    rows = chance.normal(size=(assets, features))
+    base = np.cumsum([0, *(len(forest.trees.child) for forest in made)])[:-1]
+    feature = np.concatenate([np.array(forest.trees.feature) for forest in made])
+    child = np.concatenate([np.array(forest.trees.child) + first for forest, first in zip(made, base, strict=True)])
+    length = np.concatenate([np.array(forest.trees.length) for forest in made])
+    threshold = np.concatenate([np.array(forest.trees.threshold) for forest in made])
+    threshold[child == np.arange(len(child))] = np.inf
+    roots = np.stack([np.array(forest.trees.roots) + first for forest, first in zip(made, base, strict=True)])
+    start = (np.arange(assets) * features)[:, None]
+
+    def together() -> Table:
+        flat, node = rows.astype(np.float32).astype(np.float64).ravel(), roots
+        for _ in range(8):  # the depth of trees of 256 rows
+            node = child.take(node) + (flat.take(feature.take(node) + start) > threshold.take(node))
+        return np.asarray(length.take(node).sum(axis=1))
+
+    def alone() -> list[float]:
+        return [float(forest.score(row)[0]) for forest, row in zip(made, np.split(rows, assets), strict=True)]
+
+    assert np.argsort(together()).tolist() == np.argsort(alone())[::-1].tolist()
+    return best_us(alone, 30, assets), best_us(together, 30, assets)
+
+
 def engine(rows_at_once: int, rows: int = 2048, rounds: int = 5) -> tuple[float, float]:
     """Microseconds per row of 8 channels that are judged, and milliseconds of CPU to learn."""
     table = np.random.default_rng(2).normal(size=(400 + rows, CHANNELS)).tolist()
@@ -146,6 +173,10 @@ def detector(rows_at_once: int, rows: int = 4096) -> float:
 def main() -> int:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     forests()
+    alone, together = many_assets()
+    print(
+        f"one row of each of 32 assets, us per row of forest: each asset alone {alone:.1f}, in one walk {together:.1f}"
+    )
     (one, learn_ms), (many, _) = engine(1), engine(64)
     print(f"scoring engine, us per row: one at a time {one:.1f}, 64 at a time {many:.1f}; learning {learn_ms:.0f} ms")
     print(f"detector core, us per row: one at a time {detector(1):.1f}, 64 at a time {detector(64):.1f}")

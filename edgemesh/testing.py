@@ -6,10 +6,13 @@ check_core(lambda: DetectorCore("d", "site", settings, {}), [pack, 11 * SECOND_N
 
 from __future__ import annotations
 
+import math
+import random
 from collections.abc import Callable, Mapping, Sequence
 
 from edgemesh.agents.clock import ClockState, Turn
 from edgemesh.agents.core import Core, Input
+from edgemesh.detect.judgement import Judgement, Scorer
 from edgemesh.model.agents import Card, Presence, Role
 from edgemesh.model.alerts import Alert, AlertKind, AlertState, Evidence, Severity
 from edgemesh.model.ids import derive_id
@@ -223,3 +226,67 @@ def _records(
             core = make_core()
             core.load(parts)
     return found
+
+
+def check_detector(
+    make_scorer: Callable[[Sequence[str]], Scorer],
+    reopen: Callable[[Scorer, Sequence[str]], Scorer],
+    *,
+    channels: Sequence[str] = ("a", "b", "c"),
+    fault_rows: int = 40,
+    seed: int = 1,
+) -> float:
+    """Hold a scorer to the contract of `edgemesh.detect.judgement.Scorer`; return its AUC on a simulated fault.
+
+    `reopen` makes another one from nothing but what is saved of the first. 600 rows are calm, then one channel leaves
+    by eight spreads for `fault_rows` rows of 200. AssertionError says which sentence of the contract was broken.
+    """
+    rows = _machine_rows(len(channels), fault_rows, seed)
+    judged = _judge(make_scorer(channels), rows, len(rows))
+    assert _judge(make_scorer(channels), rows, len(rows)) == judged, "the same rows were judged otherwise"
+    assert _judge(make_scorer(channels), rows, 7) == judged, "how many rows come at once played a part"
+    cut = 600 + fault_rows // 2
+    assert _judge(make_scorer(channels), rows[:cut], cut) == judged[:cut], "a row knew what came after it"
+    first = make_scorer(channels)
+    begun = list(first.take(rows[:cut]))
+    assert begun + list(reopen(first, channels).take(rows[cut:])) == judged, (
+        "a restart from what was saved played a part"
+    )
+    turned = _judge(make_scorer(channels[::-1]), [row[::-1] for row in rows], len(rows))
+    assert [(each.score, each.flag) for each in turned] == [(each.score, each.flag) for each in judged], (
+        "the order of the channels played a part"
+    )
+    holes = [
+        [None if (i + k) % 9 == 0 or i % 50 == 0 else value for k, value in enumerate(row)]
+        for i, row in enumerate(rows)
+    ]
+    pierced = _judge(make_scorer(channels), holes, 11)
+    assert len(pierced) == len(rows), "with values missing there was not one judgement for each row"
+    assert all(math.isfinite(each.score) for each in (*judged, *pierced)), "a score was no number"
+    auc = _auc(
+        [each.score for each in judged[600 : 600 + fault_rows]], [each.score for each in judged[600 + fault_rows :]]
+    )
+    assert auc > 0.6, f"the fault was told from calm rows by chance only, AUC {auc:.2f}"
+    return auc
+
+
+def _machine_rows(width: int, fault_rows: int, seed: int) -> list[list[float | None]]:
+    """800 rows of channels that follow one load, the last channel 8 spreads off from row 600 on."""
+    chance = random.Random(seed)
+    rows: list[list[float | None]] = []
+    for i in range(800):
+        load = chance.gauss(0.0, 1.0)
+        row = [10.0 + (k + 1) * (load + chance.gauss(0.0, 0.5)) for k in range(width)]
+        row[-1] += 8.0 * width if 600 <= i < 600 + fault_rows else 0.0
+        rows.append(list(row))
+    return rows
+
+
+def _judge(scorer: Scorer, rows: Sequence[Sequence[float | None]], at_once: int) -> list[Judgement]:
+    return [each for start in range(0, len(rows), at_once) for each in scorer.take(rows[start : start + at_once])]
+
+
+def _auc(faulty: Sequence[float], calm: Sequence[float]) -> float:
+    """How often a faulty row has the higher score of a pair; ties count half."""
+    pairs = [(bad > good) + 0.5 * (bad == good) for bad in faulty for good in calm]
+    return sum(pairs) / len(pairs)

@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 Strange = Callable[[Floats], Floats]
 """Deviations (n x features, 1 at the limit) to one number per row, 1 at the limit; high is strange."""
+StrangeRow = Callable[[list[float], float], float]
+"""The same for one row and the largest size of its deviations."""
 
 BLOCK_ROWS = 16
 """The baseline moves after so many rows, so that the rows between can be scored at once."""
@@ -90,6 +92,11 @@ class Pace(msgspec.Struct, frozen=True, kw_only=True):
     trust_memory: float = 200.0
     alike: float = 0.4
 
+    @property
+    def kept_rows(self) -> int:
+        """How many of the newest rows are needed: those of the plateau, and of the block that moves the baseline."""
+        return max(self.plateau_from, BLOCK_ROWS)
+
     def scaled(self, factor: float) -> Pace:
         """The same for ticks that last 1 / `factor` as long: everything that lasts takes `factor` times as many.
 
@@ -140,6 +147,8 @@ class EpisodeState(msgspec.Struct, omit_defaults=True):
 
 
 _SPARE_ROWS = 16 * BLOCK_ROWS
+_AHEAD_ROWS = 8 * BLOCK_ROWS
+"""So many rows at most are scored before it is decided about them; those after a change of plan are scored again."""
 
 
 class Verdicts(NamedTuple):
@@ -151,6 +160,15 @@ class Verdicts(NamedTuple):
     flags: list[bool]
     deviations: Floats
     since: list[int]
+
+
+class RowVerdict(NamedTuple):
+    """`Verdicts` of a single row."""
+
+    score: float
+    flag: bool
+    deviations: list[float]
+    since: int
 
 
 _VECTORS = ("baseline", "onset_baseline", "former", "direction", "fault")
@@ -168,9 +186,12 @@ class Episodes:
     Sources: Page 1954 (cumulative sum); alarm states after ISA-18.2; the two-event scheme is our own.
     """
 
-    def __init__(self, strange: Strange, recent: Floats, pace: Pace | None = None) -> None:
+    def __init__(
+        self, strange: Strange, recent: Floats, pace: Pace | None = None, strange_row: StrangeRow | None = None
+    ) -> None:
         """Begin calm after a warm-up whose newest features were `recent` (n x features)."""
         self.pace, self._strange = pace or Pace(), strange
+        self._strange_row = strange_row or (lambda deviations, _: float(strange(np.array([deviations]))[0]))
         width = recent.shape[1]
         self._state = EpisodeState()
         self._baseline, self._onset_baseline = np.zeros(width), np.zeros(width)
@@ -178,12 +199,13 @@ class Episodes:
         self._former: Floats | None = None
         self._fault: Floats | None = None
         self._past, self._end = np.empty((0, 0)), 0
-        self._keep(recent[-self.pace.plateau_from :])
+        self._floats: tuple[Floats | None, Floats | None, list[float], list[float] | None] = (None, None, [], None)
+        self._keep(recent[-self.pace.kept_rows :])
 
     @property
     def recent(self) -> Floats:
         """The features of the newest rows, as many as are needed."""
-        return self._past[max(0, self._end - self.pace.plateau_from) : self._end]
+        return self._past[max(0, self._end - self.pace.kept_rows) : self._end]
 
     @property
     def phase(self) -> Phase:
@@ -204,18 +226,46 @@ class Episodes:
         holes = bool(np.isnan(features).any())
         place = 0
         while place < rows:
-            part = features[place : min(rows, place + BLOCK_ROWS - self._state.block_rows)]
-            if holes:
-                part = np.where(np.isnan(part), self._baseline, part)
-            nearest = self._nearest(part)
+            first = self._append(features[place : place + _AHEAD_ROWS])
+            blocks = self._foresee(first, min(rows - place, _AHEAD_ROWS), holes)
+            nearest = np.concatenate([self._nearest(block, baseline) for block, baseline in blocks])
             strange = self._strange(nearest)
-            first = self._append(part)
-            taken = self._walk(first, strange.tolist(), calm, place, flags, since)
+            expected: list[float] = strange.tolist()
+            taken, former = 0, self._former
+            for block, baseline in blocks:
+                if taken and (self._former is not former or not np.array_equal(self._baseline, baseline)):
+                    break
+                part = expected[taken : taken + len(block)]
+                walked = self._walk(first + taken, part, calm, place + taken, flags, since)
+                taken += walked
+                if walked < len(block):
+                    break
             self._end = first + taken
             stop = place + taken
             scores[place:stop], deviations[place:stop] = strange[:taken], nearest[:taken]
             place = stop
         return Verdicts(scores, flags, deviations, since)
+
+    def judge_row(self, features: list[float], unsettled: float) -> RowVerdict:
+        """What `judge` says of one row in which all is known, to the last bit."""
+        if self._floats[0] is not self._baseline or self._floats[1] is not self._former:
+            former = None if self._former is None else self._former.tolist()
+            self._floats = (self._baseline, self._former, self._baseline.tolist(), former)
+        _, _, near, other = self._floats
+        deviations = [value - normal for value, normal in zip(features, near, strict=True)]
+        chart = max(map(abs, deviations))
+        if other is not None:
+            others = [value - normal for value, normal in zip(features, other, strict=True)]
+            if (smaller := max(map(abs, others))) < chart:
+                deviations, chart = others, smaller
+        strange = self._strange_row(deviations, chart)
+        if self._end == len(self._past):
+            self._keep(self.recent)
+        self._past[self._end] = features
+        self._end += 1
+        flags, since = [False], [0]
+        self._walk(self._end - 1, [strange], [unsettled], 0, flags, since)
+        return RowVerdict(strange, flags[0], deviations, since[0])
 
     def skip(self) -> None:
         """Rows are missing: what is only suspected is forgotten; an episode goes on."""
@@ -256,7 +306,7 @@ class Episodes:
     def _keep(self, recent: Floats) -> None:
         """Begin the memory of past rows with these."""
         self._end = len(recent)
-        self._past = np.empty((self.pace.plateau_from + _SPARE_ROWS, recent.shape[1]))
+        self._past = np.empty((self.pace.kept_rows + _SPARE_ROWS, recent.shape[1]))
         self._past[: self._end] = recent
 
     def _append(self, part: Floats) -> int:
@@ -266,9 +316,34 @@ class Episodes:
         self._past[self._end : self._end + len(part)] = part
         return self._end
 
-    def _nearest(self, features: Floats) -> Floats:
+    def _foresee(self, first: int, rows: int, holes: bool) -> list[tuple[Floats, Floats]]:
+        """The past rows from `first` on as blocks with the baseline of each, if no episode begins or ends in them.
+
+        With `holes`, what is unknown in them is put at the baseline.
+        """
+        state = self._state
+        baseline, age, since, room = self._baseline, state.age, state.since, BLOCK_ROWS - state.block_rows
+        blocks = []
+        at = first
+        while at < first + rows:
+            block = self._past[at : min(at + room, first + rows)]
+            if holes:
+                np.copyto(block, baseline, where=np.isnan(block))
+            blocks.append((block, baseline))
+            at, age, since = at + len(block), age + len(block), since + len(block)
+            if state.phase is Phase.CALM and at < first + rows:
+                baseline = self._moved(baseline, at - 1, min(BLOCK_ROWS, since), age)
+            room = BLOCK_ROWS
+        return blocks
+
+    def _moved(self, baseline: Floats, at: int, rows: int, age: int) -> Floats:
+        """A baseline of this age after so many calm rows, the last of which is `at`."""
+        pulls = (self._past[at - rows + 1 : at + 1] - baseline).sum(axis=0)
+        return np.asarray(baseline + pulls / min(self.pace.follow, self.pace.young + age - BLOCK_ROWS))
+
+    def _nearest(self, features: Floats, baseline: Floats) -> Floats:
         """Deviations from the baseline, or from the former normal where that is nearer."""
-        deviations = features - self._baseline
+        deviations = features - baseline
         if self._former is None:
             return np.asarray(deviations)
         others = features - self._former
@@ -320,14 +395,13 @@ class Episodes:
 
     def _follow(self, at: int) -> None:
         """At the end of a block: move the baseline towards its calm rows, the last of which is `at`."""
-        state, pace = self._state, self.pace
+        state = self._state
         if state.block_rows < BLOCK_ROWS:
             return
         rows = min(BLOCK_ROWS, state.since) if state.phase is Phase.CALM else 0
         state.block_rows = 0
         if rows:
-            pulls = (self._past[at - rows + 1 : at + 1] - self._baseline).sum(axis=0)
-            self._baseline = self._baseline + pulls / min(pace.follow, pace.young + state.age - BLOCK_ROWS)
+            self._baseline = self._moved(self._baseline, at, rows, state.age)
 
     def _sense(self, at: int, x: float, unsettled: float) -> Fact | None:
         phase = self._state.phase
@@ -423,7 +497,7 @@ class Episodes:
         return float(now @ self._direction), float(np.sqrt(now @ now))
 
     def _distance(self, level: Floats) -> float:
-        return float(self._strange(self._nearest(level[None]))[0])
+        return float(self._strange(self._nearest(level[None], self._baseline))[0])
 
     def _mean(self, at: int, rows: int) -> Floats:
         return np.asarray(self._past[max(0, at - rows + 1) : at + 1].mean(axis=0))

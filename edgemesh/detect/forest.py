@@ -65,14 +65,17 @@ class Forest:
 
         It is the negative of scikit-learn's `score_samples`, to the last bits.
         """
-        values = rows.astype(np.float32)  # as the trees were grown
-        width = values.shape[1]
-        flat = values.ravel()
-        start = (np.arange(len(values)) * width)[:, None]
-        node = np.broadcast_to(self._roots, (len(values), len(self._roots)))
+        count, width = rows.shape
+        flat = rows.astype(np.float32).astype(np.float64).ravel()  # as the trees were grown; then no cast at each step
+        start = (np.arange(count) * width)[:, None]
+        node = self._roots[None] if count == 1 else np.broadcast_to(self._roots, (count, len(self._roots)))
         for _ in range(self._depth):
-            seen = flat.take(self._feature.take(node) + start)
-            node = self._child.take(node) + (seen > self._threshold.take(node))
+            place = self._feature.take(node)
+            if count > 1:
+                place += start
+            right = flat.take(place) > self._threshold.take(node)
+            node = self._child.take(node)
+            node += right
         return np.asarray(np.exp2(-self._scale * self._length.take(node).sum(axis=1)))
 
 

@@ -183,7 +183,7 @@ class Learner:
     def _tail(self) -> Tail:
         scorer = self.scoring.scorer
         if isinstance(scorer, MachineScorer):
-            return Tail(scorer.pace.plateau_from, _TAIL_ROWS)
+            return Tail(scorer.pace.kept_rows, _TAIL_ROWS)
         return Tail(KEPT_ROWS, CHUNK_ROWS)
 
     def _moving_parts(self) -> dict[str, bytes]:
@@ -206,7 +206,7 @@ class Learner:
         if self.state.method == "machine":
             self.scoring.scorer = machine = self.scoring.make_machine()
             state = msgspec.msgpack.decode(moving, type=MachineState)
-            kept, width = min(state.seen, machine.pace.plateau_from), len(state.episode.baseline)
+            kept, width = min(state.seen, machine.pace.kept_rows), len(state.episode.baseline)
             state.episode.recent = self._tail().join(tails, state.seen, kept, width).tolist()
             machine.restore(state, parts.get("model", b""))
             self._saved_rows = state.seen

@@ -14,6 +14,7 @@ from edgemesh.detect.kinds import Kind, find_kind
 from edgemesh.detect.model_settings import ProfileSettings
 from edgemesh.detect.normal import LARGEST
 from edgemesh.detect.profile import Learnt, Profile, learn_profile
+from edgemesh.detect.rowwise import FEW_ROWS, MOST_CHANNELS
 from edgemesh.detect.slow import Slow, SlowState
 from edgemesh.detect.smoothing import Levels, LevelsState
 
@@ -92,6 +93,15 @@ class MachineScorer:
         """Judge the next rows; those of the warm-up are never strange. ValueError when a row has another width."""
         if not rows:
             return []
+        if self._running is not None and len(rows) <= FEW_ROWS and len(self.channels) <= MOST_CHANNELS:
+            return [judgement for row in rows for judgement in self._take_row(self._running, row)]
+        return self._take_table(rows)
+
+    def _take_row(self, running: _Running, row: Sequence[float | None]) -> Sequence[Judgement]:
+        judgement = running.judge_row(row) if len(row) == len(self.channels) else None
+        return (judgement,) if judgement is not None else self._take_table([row])
+
+    def _take_table(self, rows: Sequence[Sequence[float | None]]) -> list[Judgement]:
         table = np.array(rows, dtype=np.float64).reshape(len(rows), -1)  # None becomes NaN
         if table.shape[1] != len(self.channels):
             raise ValueError(f"a row has {table.shape[1]} entries, there are {len(self.channels)} channels")
@@ -174,17 +184,19 @@ class _Running:
         self._fast = np.array([order[k] for k in file.fast], dtype=np.intp)
         self._slow = np.array([order[k] for k in file.slow], dtype=np.intp)
         self._names = [file.channels[k] for k in file.fast]
-        self._owner = profile.normal.owner
+        self._owner: list[int] = profile.normal.owner.tolist()
+        self._fast_places: list[int] = self._fast.tolist()
+        self._slow_places: list[int] = self._slow.tolist()
 
     @classmethod
     def begun(cls, learnt: Learnt, pace: Pace, order: Sequence[int]) -> _Running:
-        episodes = Episodes(learnt.profile.strange, learnt.features, pace)
+        episodes = Episodes(learnt.profile.strange, learnt.features, pace, learnt.profile.strange_row)
         return cls(learnt.profile, learnt.levels, learnt.slow, episodes, order, len(episodes.recent))
 
     @classmethod
     def restored(cls, profile: Profile, state: MachineState, pace: Pace, order: Sequence[int]) -> _Running:
         normal = profile.normal
-        episodes = Episodes(profile.strange, np.zeros((1, len(normal.owner))), pace)
+        episodes = Episodes(profile.strange, np.zeros((1, len(normal.owner))), pace, profile.strange_row)
         episodes.restore(state.episode)
         levels, slow = Levels(normal.rates, state.levels), Slow(profile.file.slowness, state.slow)
         running = cls(profile, levels, slow, episodes, order, state.seen)
@@ -226,6 +238,25 @@ class _Running:
                 judged[row] = judged[row]._replace(blame=blame)
         return judged
 
+    def judge_row(self, row: Sequence[float | None]) -> Judgement | None:
+        """What `judge` says of one row; None when that has to be asked: something is unknown, wild or unsettled."""
+        if self.wild or not self.levels.settled:
+            return None
+        fast = _known(row, self._fast_places)
+        slow = _known(row, self._slow_places)
+        if fast is None or slow is None or (slow and not self.slow.settled):
+            return None
+        normal = self.profile.row_normal
+        z = normal.standardise(fast)
+        if max(map(abs, z)) > WILD:
+            return None
+        levels = self.levels.step(z)
+        unsettled = self.slow.step(slow) if slow else 0.0
+        score, flag, deviations, since = self.episodes.judge_row(normal.features(levels), unsettled)
+        self.seen += 1
+        blame = self._parts(levels, deviations) if flag or score > 1.0 else ()
+        return Judgement(score, flag, blame, since)
+
     def snapshot(self, *, recent: bool) -> MachineState:
         return MachineState(
             levels=self.levels.snapshot(),
@@ -248,24 +279,35 @@ class _Running:
 
     def _blame(self, levels: Floats, deviations: Floats) -> list[tuple[Blame, ...]]:
         """The channels of each row by their strongest feature; only those at least half as strong as the first."""
-        width = len(self._names)
-        strength = np.abs(deviations)
-        return [self._parts(*row, width) for row in zip(levels, deviations, strength, strict=True)]
+        return [self._parts(*row) for row in zip(levels.tolist(), deviations.tolist(), strict=True)]
 
-    def _parts(self, levels: Floats, deviations: Floats, strength: Floats, width: int) -> tuple[Blame, ...]:
+    def _parts(self, levels: list[float], deviations: list[float]) -> tuple[Blame, ...]:
+        width = len(self._names)
         parts: dict[int, Blame] = {}
-        ranked = np.argsort(-strength, kind="stable").tolist()
-        least = 0.5 * float(strength[ranked[0]])
+        strength = [abs(deviation) for deviation in deviations]
+        ranked = sorted(range(len(strength)), key=lambda feature: -strength[feature])
+        least = 0.5 * strength[ranked[0]]
         for feature in ranked:
-            channel = int(self._owner[feature])
+            channel = self._owner[feature]
             if strength[feature] < least or len(parts) == _MOST_BLAMED:
                 break
             if channel not in parts:
-                level = float(levels[feature if feature < width else feature - width])
-                value, low, high = self.profile.normal.range_of(feature, level, float(deviations[feature]))
-                score = round(float(strength[feature]), 3)
-                parts[channel] = Blame(self._names[channel], score, int(self._fast[channel]), value, low, high)
+                level = levels[feature if feature < width else feature - width]
+                value, low, high = self.profile.normal.range_of(feature, level, deviations[feature])
+                score = round(strength[feature], 3)
+                parts[channel] = Blame(self._names[channel], score, self._fast_places[channel], value, low, high)
         return tuple(parts.values())
+
+
+def _known(row: Sequence[float | None], places: Sequence[int]) -> list[float] | None:
+    """The values at these places; None when one of them is unknown or not to be believed."""
+    found = []
+    for place in places:
+        value = row[place]
+        if value is None or not -LARGEST <= value <= LARGEST:
+            return None
+        found.append(value)
+    return found
 
 
 _NO_BLAME: list[tuple[Blame, ...]] = [()]

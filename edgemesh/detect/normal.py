@@ -97,9 +97,9 @@ class Normal:
 
     def range_of(self, feature: int, level: float, deviation: float) -> tuple[float, float, float]:
         """In the channel's unit: its `level`, and between what it may lie by this feature, which deviates so much."""
-        channel = int(self.owner[feature])
-        center, scale = float(self._center[channel]), float(self._scale[channel])
-        low, high = (level - (deviation + side) / float(self._gain[feature]) for side in (1.0, -1.0))
+        numbers, channel = self.numbers, int(self.owner[feature])
+        center, scale = numbers.center[channel], numbers.scale[channel]
+        low, high = (level - (deviation + side) / numbers.gain[feature] for side in (1.0, -1.0))
         return center + scale * level, center + scale * low, center + scale * high
 
 
@@ -123,7 +123,8 @@ class _Fit:
         np.subtract(levels[:, :width], self.mean, out=deviations)
         pulled = (deviations[:, :, None] * self.precision).sum(axis=1)
         np.divide(pulled, self._own, out=residuals)
-        reach = (deviations * pulled).sum(axis=1)[:, None] - residuals * pulled
+        outside = np.add.accumulate(deviations * pulled, axis=1)[:, -1:]  # one after the other, as `RowNormal` adds
+        reach = outside - residuals * pulled
         np.maximum(reach, 0.0, out=reach)
         reach *= self.stretch
         reach += 1.0

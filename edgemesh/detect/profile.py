@@ -14,6 +14,7 @@ from edgemesh.detect.forest import Forest, Trees, train, widen
 from edgemesh.detect.kinds import Kind
 from edgemesh.detect.model_settings import LEAST_TRAIN_ROWS, ProfileSettings
 from edgemesh.detect.normal import Normal, NormalNumbers, fit_normal
+from edgemesh.detect.rowwise import RowNormal
 from edgemesh.detect.slow import Slow, SlowNumbers, fit_slow
 from edgemesh.detect.smoothing import Levels
 from edgemesh.detect.warmup import calm_start, usable_columns, without_wild
@@ -68,6 +69,7 @@ class Profile:
         self.content = content
         self.file = msgspec.json.decode(content, type=ProfileFile)
         self.normal = Normal(self.file.normal)
+        self.row_normal = RowNormal(self.file.normal)
         self.forest = Forest(self.file.forest.trees) if self.file.forest else None
         self.version = f"profile-1@{hashlib.sha256(content).hexdigest()[:8]}"
 
@@ -89,6 +91,13 @@ class Profile:
                 chart[asked] = self._blend(part, self.forest, deviations[asked], chart[asked])
                 return chart
         return self._blend(part, self.forest, deviations, chart)
+
+    def strange_row(self, deviations: Sequence[float], chart: float) -> float:
+        """What `strange` says of one row, whose largest deviation is `chart`."""
+        part = self.file.forest
+        if part is None or self.forest is None or (part.weight < 1.0 and chart < IN_DOUBT):
+            return chart
+        return float(self._blend(part, self.forest, np.array([deviations]), np.array([chart]))[0])
 
     @staticmethod
     def _blend(part: ForestPart, forest: Forest, deviations: Floats, chart: Floats) -> Floats:

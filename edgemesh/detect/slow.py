@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
@@ -53,6 +55,7 @@ class Slow:
         self._origin, self._limit = np.array(numbers.origin), np.array(numbers.limit)
         self._levels = Levels(np.full(width, _SMOOTH), state.levels if state else None)
         self._recent = np.array(state.recent) if state and state.recent else np.empty((0, width))
+        self._rows: list[list[float]] | None = None  # the same, while rows come one at a time
         if self._recent.shape[1:] != (width,):
             raise ValueError("the recent levels have another width than their limits")
 
@@ -61,16 +64,44 @@ class Slow:
         if not len(self._origin):
             return np.zeros(len(rows))
         near = np.clip(rows - self._origin, -_FARTHEST * self._limit, _FARTHEST * self._limit)
-        levels = np.concatenate([self._recent, self._levels.run(near)])
+        levels = np.concatenate([self._gathered(), self._levels.run(near)])
         ages = np.arange(len(self._recent), len(levels))
         moved = np.abs(levels[ages] - levels[np.maximum(ages - _LAG_ROWS, 0)])
         moved[ages < _LAG_ROWS] = 0.0
         self._recent = levels[-_LAG_ROWS:]
         return np.asarray((moved / self._limit).max(axis=1))
 
+    @property
+    def settled(self) -> bool:
+        """Whether rows may be taken one at a time."""
+        return self._levels.settled
+
+    def step(self, row: Sequence[float]) -> float:
+        """What `unsettled` makes of one row in which all is known, in plain floats; only once it is `settled`."""
+        if self._rows is None:
+            self._rows = self._recent.tolist()
+        near = [
+            min(max(value - origin, -_FARTHEST * limit), _FARTHEST * limit)
+            for value, origin, limit in zip(row, self.numbers.origin, self.numbers.limit, strict=True)
+        ]
+        rows: list[list[float]] = self._rows
+        levels = self._levels.step(near)
+        rows.append(levels)
+        if len(rows) <= _LAG_ROWS:
+            return 0.0
+        past = rows.pop(0)
+        limits = self.numbers.limit
+        return max([abs(level - before) / limit for level, before, limit in zip(levels, past, limits, strict=True)])
+
+    def _gathered(self) -> Floats:
+        """The recent levels, those of single rows included."""
+        if self._rows is not None:
+            self._recent, self._rows = np.array(self._rows), None
+        return self._recent
+
     def snapshot(self) -> SlowState:
         """What is needed to go on from here."""
-        return SlowState(levels=self._levels.snapshot(), recent=self._recent.tolist())
+        return SlowState(levels=self._levels.snapshot(), recent=self._gathered().tolist())
 
 
 def fit_slow(rows: Floats) -> Slow:

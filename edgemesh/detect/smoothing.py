@@ -38,6 +38,8 @@ class Levels:
         if not len(self._mean) == len(self._weight) == len(rates):
             raise ValueError("the averages have another width than their rates")
         self._settled = False
+        self._floats: list[float] | None = None  # the means, while rows come one at a time
+        self._rates: list[float] = rates.tolist()
         self.faint: NDArray[np.bool_] | None = None
         """Which levels of the last run rest on little: after a hole, of a few rows only. None: none of them."""
         self._settle()
@@ -47,6 +49,7 @@ class Levels:
 
         `holes`: whether there may be entries that are unknown.
         """
+        self._gather()
         if not self._settled or (holes and np.isnan(rows).any()):
             return self._run_with_holes(rows)
         self.faint = None
@@ -59,6 +62,23 @@ class Levels:
             mean = np.add(mean, step, level)
         self._mean = mean.copy()
         return levels
+
+    @property
+    def settled(self) -> bool:
+        """Whether the whole past of all columns counts as known."""
+        return self._settled
+
+    def step(self, row: list[float]) -> list[float]:
+        """What `run` makes of one row without holes, in plain floats, to the last bit; only once it is `settled`."""
+        means = self._mean.tolist() if self._floats is None else self._floats
+        means = [mean + rate * (value - mean) for mean, rate, value in zip(means, self._rates, row, strict=True)]
+        self._floats, self.faint = means, None
+        return means
+
+    def _gather(self) -> None:
+        """Go on with the columns where single rows have left off."""
+        if self._floats is not None:
+            self._mean, self._floats = np.array(self._floats), None
 
     def _run_with_holes(self, rows: Floats) -> Floats:
         levels, weights = np.empty_like(rows), np.empty_like(rows)
@@ -84,4 +104,5 @@ class Levels:
 
     def snapshot(self) -> LevelsState:
         """What is needed to go on from here."""
+        self._gather()
         return LevelsState(mean=self._mean.tolist(), weight=self._weight.tolist())
