@@ -55,7 +55,7 @@ SHORT_S = 0.005
 LONG_S = 0.05
 SHORT_STEPS = 20
 """After so many steps in a row that were not long, and short on the whole, steps run on the event loop: it saves two
-changes of thread. A long one (a model that learns), or a mean above SHORT_S (a slow disk), sends the next ones back to
+changes of thread. A long one, or a mean above SHORT_S (a slow disk), sends the next ones back to
 the worker thread; a mean tells a slow disk from a machine on which others had the core for a moment."""
 RETURN_S = 2.0
 """After a broker is back its clients come back within this; until then their silence says nothing."""
