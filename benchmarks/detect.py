@@ -188,7 +188,9 @@ def main() -> int:
     (one, learn_ms), (many, _) = engine(1), engine(64)
     print(f"scoring engine, us per row: one at a time {one:.1f}, 64 at a time {many:.1f}; learning {learn_ms:.0f} ms")
     inside, off, elsewhere = together()
-    print(f"a step in which ten warm-ups are complete, ms: {inside:.0f} when it learns, {off:.1f} when that is put off,")
+    print(
+        f"a step in which ten warm-ups are complete, ms: {inside:.0f} when it learns, {off:.1f} when that is put off,"
+    )
     print(f"  and {elsewhere:.0f} elsewhere")
     print(f"detector core, us per row: one at a time {detector(1):.1f}, 64 at a time {detector(64):.1f}")
     return 0
