@@ -258,6 +258,11 @@ class DetectorCore:
             return []
         return self._counted(self._handover.meet(alert, moment))
 
+    def model(self, asset: str, *, version: int, now_ns: int) -> bytes | None:
+        """The file of the asset's model, under this version, made now; None while there is none."""
+        watch = self._watches.get(asset)
+        return None if watch is None or watch.learner is None else watch.learner.model(asset, version, now_ns)
+
     @property
     def learns(self) -> bool:
         """Whether machines are learnt in our steps: that in which a warm-up is complete takes long."""

@@ -50,6 +50,10 @@ class School:
         self._lock = threading.Lock()
         self._closed = False
 
+    def alive(self) -> bool:
+        """Whether its process runs."""
+        return self._process is not None
+
     def ask(self, lesson: Lesson) -> None:
         """Have it learnt; what is due already is not learnt twice. Returns at once."""
         name = (lesson.asset, lesson.key)

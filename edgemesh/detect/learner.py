@@ -12,12 +12,15 @@ from edgemesh.detect.decision import Seen
 from edgemesh.detect.judgement import NOT_YET, Blame, Judgement
 from edgemesh.detect.lessons import Nothing, decode_result, encode_lesson, learn_encoded
 from edgemesh.detect.machine import MachineScorer, MachineState
-from edgemesh.detect.memory import Kept, LearnerState, Waiting
+from edgemesh.detect.memory import About, Kept, LearnerState, Waiting
+from edgemesh.detect.models import check_fit, describe_channels, make_model, read_model
+from edgemesh.detect.profile import Profile
 from edgemesh.detect.scoring import AutoScorer
 from edgemesh.detect.series import KEPT_ROWS, SeriesScorer, SeriesState
 from edgemesh.detect.settings import ModelSettings
 from edgemesh.detect.signals import MODEL, MODEL_SOURCE, Signal, amount, number
 from edgemesh.detect.tail import Tail
+from edgemesh.detect.versions import Versions
 from edgemesh.detect.windows import Channel
 from edgemesh.model.alerts import AlertKind, Evidence
 from edgemesh.model.samples import Retimed
@@ -47,6 +50,7 @@ class Learner:
         self.settings, self.state, self.stats, self.puts_off = settings, state, stats, puts_off
         self.scoring = AutoScorer((), settings, puts_off=puts_off)
         self.waiting = Waiting()
+        self.versions = Versions()
         self._asked = ""  # the key of the lesson that somebody learns
         self.observer: Observer | None = None
         self._dirty_chunks: set[int] = set()
@@ -121,6 +125,55 @@ class Learner:
         self._learn(content)
         return self._go_on()
 
+    def model(self, name: str, version: int = 0, now_ns: int = 0) -> bytes | None:
+        """The model it judges by as a file; None: there is none, or it is a series, whose forest is grown anew.
+
+        `version`, and when it was made, where they are not its own.
+        """
+        scorer = self.scoring.scorer
+        if not isinstance(scorer, MachineScorer) or scorer.profile is None:
+            return None
+        described = describe_channels(scorer.profile, self.scoring.channels, self.settings.machine.kinds)
+        about = self.state.about
+        made_ns = now_ns or about.learnt_at_ns
+        about = msgspec.structs.replace(about, version=version or about.version, learnt_at_ns=made_ns)
+        return make_model(name, scorer.profile, described, about)
+
+    def use_model(self, content: bytes, *, back: bool = False) -> bool:
+        """Judge by the model in a file from the next row on; False: it does so already.
+
+        `back`: it may be older than the present one, which is kept (`versions`). An alert that stands goes on, and
+        ends after calm rows of the new model. ValueError: the model is not sound, too old, or of something else;
+        nothing has changed then.
+        """
+        file, profile = read_model(content)
+        scorer, about = self.scoring.scorer, self.state.about
+        if isinstance(scorer, SeriesScorer) or self.settings.method == "series":
+            raise ValueError("a slow series is judged by its own past, and takes no model")
+        present = scorer.profile if isinstance(scorer, MachineScorer) else None
+        if present is not None and (about.version, present.content) == (file.version, profile.content):
+            return False
+        if not back and file.version <= about.version:
+            raise ValueError(f"version {file.version} is not newer than version {about.version}, which is in use")
+        check_fit(file, self.scoring.channels)
+        machine = self.scoring.make_machine()
+        machine.begin(Profile(profile.content, file.version))
+        if (former := self.model(file.name)) is not None:
+            self.versions.keep(about.version, former)
+        self.versions.forget(file.version)
+        self._begin(machine, file.about)
+        return True
+
+    def _begin(self, machine: MachineScorer, about: About) -> None:
+        """Have this scorer judge, and forget warm-up and all that the one before has moved."""
+        state = self.state
+        self._dirty_chunks.update(range(_chunks(max(state.warm_rows, len(self.scoring.warmup)))))
+        self.scoring.scorer, self.scoring.held, self.scoring.instants = machine, [], []
+        state.method, state.warm_rows, state.instants, state.about = "machine", 0, [], about
+        state.flagged, state.switch.spent = False, 0
+        self._asked, self._saved_rows = "", 0
+        self._model_dirty = self._moved = True
+
     def put_right(self, retimed: Retimed) -> None:
         """The gateway's clock is known now: so are the times of rows that wait."""
         self.state.switch.put_right(retimed)
@@ -161,10 +214,10 @@ class Learner:
         """The parts that changed since the last call; None: gone.
 
         `warmup/K`: rows 64 K to 64 K + 63 as raw float64. Later `model` once, `moving`, and `tail/K`, the newest rows.
-        `kept/K`: rows that wait.
+        `kept/K`: rows that wait; `former/V`: files of former models.
         """
         rows = self.scoring.warmup
-        parts: dict[str, bytes | None] = dict.fromkeys(self._gone) | self.waiting.parts()
+        parts: dict[str, bytes | None] = dict.fromkeys(self._gone) | self.waiting.parts() | self.versions.parts()
         for k in sorted(self._dirty_chunks):
             part = rows[CHUNK_ROWS * k : CHUNK_ROWS * (k + 1)]
             parts[f"warmup/{k}"] = np.array(part, dtype="<f8").tobytes() if part else None
@@ -184,6 +237,7 @@ class Learner:
         state = self.state
         self.scoring = AutoScorer(channels, self.settings, puts_off=self.puts_off)
         self.waiting.restore(parts)
+        self.versions.restore(parts)
         if "moving" in parts:
             self._restore_moving(parts, parts["moving"])
             return
@@ -211,8 +265,11 @@ class Learner:
         taken, self._moved = len(judged), True
         warm = 0
         if not was_learnt:
-            self._note_warmup(refused)
             warm = next((row for row, each in enumerate(judged) if each is not NOT_YET), len(judged))
+            about = self.state.about
+            about.begin_ns = about.begin_ns or kept.instants[0]
+            about.end_ns = kept.instants[warm - 1] if warm else about.end_ns
+            self._note_warmup(refused)
         self.stats["rows"] += taken - warm
         signals = []
         for at_ns, judgement in zip(kept.instants[warm:taken], judged[warm:], strict=True):
@@ -268,6 +325,10 @@ class Learner:
             self.stats["trained"] += 1
             self._model_dirty = isinstance(scorer, MachineScorer)
             self._saved_rows = 0
+            if isinstance(scorer, MachineScorer) and (learnt := scorer.learnt) is not None:
+                about = state.about
+                about.version, about.learnt_at_ns, about.libraries = 1, about.end_ns, learnt.libraries
+                about.rows, scorer.learnt = scorer.settings.train_rows - learnt.start, None
 
     def _tail(self) -> Tail:
         scorer = self.scoring.scorer
@@ -297,7 +358,7 @@ class Learner:
             state = msgspec.msgpack.decode(moving, type=MachineState)
             kept, width = min(state.seen, machine.pace.plateau_from), len(state.episode.baseline)
             state.episode.recent = self._tail().join(tails, state.seen, kept, width).tolist()
-            machine.restore(state, parts.get("model", b""))
+            machine.restore(state, parts.get("model", b""), self.state.about.version or 1)
             self._saved_rows = state.seen
             return
         series = msgspec.msgpack.decode(moving, type=SeriesState)

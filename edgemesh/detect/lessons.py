@@ -27,6 +27,7 @@ class MachineLearnt(msgspec.Struct, frozen=True, kw_only=True, tag="machine"):
     slow: SlowState
     features: bytes
     start: int
+    libraries: dict[str, str]
 
     def learnt(self) -> Learnt:
         """What it stands for. ValueError: it is not sound."""
@@ -36,7 +37,14 @@ class MachineLearnt(msgspec.Struct, frozen=True, kw_only=True, tag="machine"):
             raise ValueError("the features of the warm-up are missing or not finite")
         levels = Levels(profile.normal.rates, self.levels)
         slow = Slow(profile.file.slowness, self.slow)
-        return Learnt(profile=profile, levels=levels, slow=slow, features=features, start=self.start)
+        return Learnt(
+            profile=profile,
+            levels=levels,
+            slow=slow,
+            features=features,
+            start=self.start,
+            libraries=self.libraries,
+        )
 
 
 class SeriesLearnt(msgspec.Struct, frozen=True, kw_only=True, tag="series"):
@@ -72,6 +80,7 @@ class MachineLesson(msgspec.Struct, frozen=True, kw_only=True, tag="machine"):
             slow=learnt.slow.snapshot(),
             features=np.ascontiguousarray(learnt.features, dtype="<f8").tobytes(),
             start=learnt.start,
+            libraries=learnt.libraries,
         )
 
 

@@ -80,6 +80,8 @@ class MachineScorer:
         """How many times a whole warm-up held nothing to learn from."""
         self.warmup: list[list[float]] = []
         """Its rows so far, entries in the order that the caller gave; empty once they were learnt from."""
+        self.learnt: Learnt | None = None
+        """What it has learnt itself last."""
         self._running: _Running | None = None
 
     @property
@@ -136,8 +138,15 @@ class MachineScorer:
             return
         if learnt.profile.file.channels != self.channels:
             raise ValueError("the profile is of other channels")
-        self.warmup, self.profile = [], learnt.profile
+        self.warmup, self.profile, self.learnt = [], learnt.profile, learnt
         self._running = _Running.begun(learnt, self.pace, self._order)
+
+    def begin(self, profile: Profile) -> None:
+        """Go on with a profile that was learnt elsewhere, calm and at its baseline. ValueError: of other channels."""
+        if profile.file.channels != self.channels:
+            raise ValueError("the profile is of other channels")
+        self.warmup, self.profile = [], profile
+        self._running = _Running.at_rest(profile, self.pace, self._order)
 
     def skip(self) -> None:
         """Rows are missing: what is only suspected is forgotten; an episode goes on."""
@@ -160,14 +169,17 @@ class MachineScorer:
             return MachineState(warmup=[row[:] for row in self.warmup])
         return self._running.snapshot(recent=recent)
 
-    def restore(self, state: MachineState, content: bytes | None) -> None:
-        """Go on from a snapshot. Raise ValueError when state and profile do not fit together, or the channels."""
+    def restore(self, state: MachineState, content: bytes | None, number: int = 1) -> None:
+        """Go on from a snapshot. Raise ValueError when state and profile do not fit together, or the channels.
+
+        `number`: the version of the profile.
+        """
         if content is None:
             if any(len(row) != len(self.channels) for row in state.warmup):
                 raise ValueError("the warm-up has another width than there are channels")
             self.warmup, self._running, self.profile = [row[:] for row in state.warmup], None, None
             return
-        self._go_on(Profile(content), state)
+        self._go_on(Profile(content, number), state)
 
     def twin(self, state: MachineState) -> MachineScorer:
         """Another one with the same profile that goes on from a snapshot of this one."""
@@ -203,6 +215,12 @@ class _Running:
     def begun(cls, learnt: Learnt, pace: Pace, order: Sequence[int]) -> _Running:
         episodes = Episodes(learnt.profile.strange, learnt.features, pace)
         return cls(learnt.profile, learnt.levels, learnt.slow, episodes, order, len(episodes.recent))
+
+    @classmethod
+    def at_rest(cls, profile: Profile, pace: Pace, order: Sequence[int]) -> _Running:
+        normal = profile.normal
+        episodes = Episodes(profile.strange, np.zeros((pace.plateau_from, len(normal.owner))), pace)
+        return cls(profile, Levels(normal.rates), Slow(profile.file.slowness), episodes, order, pace.plateau_from)
 
     @classmethod
     def restored(cls, profile: Profile, state: MachineState, pace: Pace, order: Sequence[int]) -> _Running:

@@ -11,11 +11,22 @@ from edgemesh.detect.decision import Switch
 from edgemesh.model.samples import Retimed
 
 
+class About(msgspec.Struct, omit_defaults=True):
+    """How a model came about: `version` (0: none yet), from how many rows, of when, made by which libraries."""
+
+    version: int = 0
+    rows: int = 0
+    begin_ns: int = 0
+    end_ns: int = 0
+    learnt_at_ns: int = 0
+    libraries: dict[str, str] = {}
+
+
 class LearnerState(msgspec.Struct, omit_defaults=True):
     """`warm_rows` of a warm-up are there, with the first `instants` while the `method` is open; or the model moves.
 
     `switch` is what its alert does; `flagged`: the last row was in an episode. `moving` is a whole snapshot of what
-    moves: only in the fork of a watch, which has no parts of its own.
+    moves: only in the fork of a watch, which has no parts of its own. `about`: how its model came about.
     """
 
     method: str = ""
@@ -24,6 +35,7 @@ class LearnerState(msgspec.Struct, omit_defaults=True):
     switch: Switch = msgspec.field(default_factory=Switch)
     flagged: bool = False
     moving: bytes = b""
+    about: About = msgspec.field(default_factory=About)
 
 
 class Kept(msgspec.Struct, omit_defaults=True):

@@ -139,7 +139,7 @@ def test_a_result_of_another_kind_counts_as_none() -> None:
     assert learner.stats["models_refused"] == 1
     feed(learner, TABLE[100:125], MACHINE, 100)
     key, content = learner.lesson() or ("", b"")
-    broken = msgspec.structs.replace(decode_result(learn_encoded(content)), features=b"\xff" * 48)  # type: ignore[type-var]
+    broken = msgspec.structs.replace(decode_result(learn_encoded(content)), features=b"\xff" * 48)
     learner.learn(key, msgspec.msgpack.encode(broken))
     assert learner.stats["models_refused"] == 2
 
