@@ -3,7 +3,8 @@
 100 trees of 256 rows, 8 channels, one thread; the best of several rounds. First the flattened forest beside others that
 do the same and are installed (scikit-learn always; onnxruntime with skl2onnx, treelite, and river's half-space trees).
 Then the scoring engine (features, chart, forest where it is asked, episodes), one row at a time and 64 at a time; the
-whole detector, packs of one asset through its core with one limit rule; and what learning costs, once per asset.
+whole detector, packs of one asset through its core with one limit rule; what learning costs, once per asset; and the
+step of a detector in which ten assets complete their warm-up at once.
 """
 
 from __future__ import annotations
@@ -20,8 +21,10 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.ensemble import IsolationForest
 
+from edgemesh.agents.core import Taught
 from edgemesh.agents.detector import DetectorCore
 from edgemesh.detect.forest import Forest, flatten, train
+from edgemesh.detect.lessons import learn_encoded
 from edgemesh.detect.machine import MachineScorer
 from edgemesh.detect.model_settings import ProfileSettings
 from edgemesh.detect.settings import DetectSettings, LimitRule, ModelSettings
@@ -170,15 +173,56 @@ def detector(rows_at_once: int, rows: int = 4096) -> float:
     return 1e6 * (time.process_time() - begin) / rows
 
 
+def together(assets: int = 10) -> tuple[float, float, float]:
+    """CPU milliseconds of the step in which so many warm-ups are complete: learning in it, putting it off; and the
+    milliseconds that learning them elsewhere takes then.
+    """
+    spans = []
+    for puts_off in (False, True):
+        settings = DetectSettings(model=(ModelSettings(),))
+        core = DetectorCore("detector", "bench", settings, {}, puts_off=puts_off)
+        table = np.random.default_rng(3).normal(size=(410, CHANNELS))
+        core.handle(_pack(1, table, 0, 399, assets))
+        begin = time.process_time()
+        core.handle(_pack(2, table, 399, 410, assets))
+        core.save()
+        lessons = core.lessons()
+        spans.append(1000.0 * (time.process_time() - begin))
+    begin = time.process_time()
+    for lesson in lessons:
+        core.handle(Taught(lesson.asset, lesson.key, learn_encoded(lesson.content)))
+    return spans[0], spans[1], 1000.0 * (time.process_time() - begin)
+
+
+def _pack(seq: int, table: Table, start: int, stop: int, assets: int) -> Readings:
+    batches = tuple(
+        Batch(
+            device=f"d{k}",
+            asset=f"a{k}",
+            metrics=tuple(f"m{k}" for k in range(CHANNELS)),
+            units=("1",) * CHANNELS,
+            at_ns=tuple(i * 10**9 for i in range(start, stop)),
+            values=tuple(tuple(column) for column in table[start:stop].T.tolist()),
+        )
+        for k in range(assets)
+    )
+    return Readings(agent="gw", epoch="0", seq=seq, lowest=1, at_ns=0, records=batches)
+
+
 def main() -> int:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     forests()
-    alone, together = many_assets()
+    alone, in_one_walk = many_assets()
     print(
-        f"one row of each of 32 assets, us per row of forest: each asset alone {alone:.1f}, in one walk {together:.1f}"
+        f"one row of each of 32 assets, us per row of forest: each asset alone {alone:.1f}, in one walk {in_one_walk:.1f}"
     )
     (one, learn_ms), (many, _) = engine(1), engine(64)
     print(f"scoring engine, us per row: one at a time {one:.1f}, 64 at a time {many:.1f}; learning {learn_ms:.0f} ms")
+    inside, off, elsewhere = together()
+    print(
+        f"a step in which ten warm-ups are complete, ms: {inside:.0f} when it learns, {off:.1f} when that is put off,"
+    )
+    print(f"  and {elsewhere:.0f} elsewhere")
     print(f"detector core, us per row: one at a time {detector(1):.1f}, 64 at a time {detector(64):.1f}")
     return 0
 

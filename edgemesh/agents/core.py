@@ -17,13 +17,31 @@ from edgemesh.model.samples import Record, Sample
 
 
 @dataclass(frozen=True, slots=True)
+class Lesson:
+    """What is to be learnt for an asset: `content` is a lesson of `detect.lessons`, encoded, `key` what names it."""
+
+    asset: str
+    key: str
+    content: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class Samples:
     """What drivers put in since the last step, in order."""
 
     records: tuple[Sample, ...]
 
 
-Input = Pack | Answers | Cards | Samples
+@dataclass(frozen=True, slots=True)
+class Taught:
+    """What was learnt from a lesson of this key for an asset (`detect.lessons`, encoded); empty: nothing could be."""
+
+    asset: str
+    key: str
+    content: bytes
+
+
+Input = Pack | Answers | Cards | Samples | Taught
 
 
 class Core(Protocol):
@@ -111,9 +129,17 @@ class RehearsingCore(Core, Protocol):
 
 @runtime_checkable
 class LearningCore(Core, Protocol):
-    """A core that may have to learn in the middle of a step, which takes as long as it takes."""
+    """A core that has something to learn, which takes long: it does so in its steps, or has others do it."""
 
     @property
     def learns(self) -> bool:
-        """Whether a step may take long: then it does not run where others wait for it."""
+        """Whether it learns in its steps: then they do not run where others wait for them."""
+        ...
+
+    def lessons(self) -> Sequence[Lesson]:
+        """What others are to learn: what has become due since the last call, or all that is due since `load`.
+
+        The core goes on when the result comes in as `Taught`; until then it keeps what it can't judge. A result that
+        nothing waits for any more is ignored.
+        """
         ...

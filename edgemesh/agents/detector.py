@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import msgspec
 
-from edgemesh.agents.core import Input
+from edgemesh.agents.core import Input, Lesson, Taught
 from edgemesh.agents.handover import Handover
 from edgemesh.agents.lanes import Lanes
 from edgemesh.agents.position import Place, Position
@@ -66,15 +67,26 @@ class DetectorCore:
     """Watches every asset of the gateways whose logs it is given; see `edgemesh.agents.core.Core` for the verbs.
 
     Assets not in `assets` are watched as what an `Asset` is by default. `stats` are counters; they start at 0.
+    `puts_off`: it does not learn in its steps, but has others do it (`lessons`); left out, a recording gives the same
+    alerts whoever plays it.
     """
 
-    def __init__(self, agent: str, site: str, settings: DetectSettings, assets: Mapping[str, Asset]) -> None:
+    def __init__(
+        self,
+        agent: str,
+        site: str,
+        settings: DetectSettings,
+        assets: Mapping[str, Asset],
+        *,
+        puts_off: bool = False,
+    ) -> None:
         self.agent, self.site, self.settings, self.assets = agent, site, settings, assets
+        self._puts_off = puts_off
         self.stats: dict[str, float] = dict.fromkeys(_COUNTERS, 0.0)
         self._clock, self._clock_saved_ns = _Clock(), 0
         self._cursors: dict[str, Position] = {}
         self._hushed: set[str] = set()
-        self._watches = Watches(site, settings, assets, self.stats)
+        self._watches = Watches(site, settings, assets, self.stats, puts_off=puts_off)
         self._handover = Handover(self._watches)
         self._lanes = Lanes(self._watches)
         self._health = Health(site)
@@ -87,10 +99,12 @@ class DetectorCore:
         self._watches.observer = observer
 
     def handle(self, pack: Input) -> list[Alert]:
-        """Take readings, or cards of our gateways, in; see `Core.handle`. Training, once per asset, takes 0.2 s."""
+        """Take readings, cards of our gateways, or what was learnt, in; see `Core.handle`."""
         if isinstance(pack, Cards):
             moment = self._moment("")
             return self._counted([alert for card in pack.records for alert in self._health.see(card, moment)])
+        if isinstance(pack, Taught):
+            return self._learn(pack)
         if not isinstance(pack, Readings):
             return []
         gateway, cursor = pack.agent, self._cursors.setdefault(pack.agent, Position())
@@ -102,7 +116,9 @@ class DetectorCore:
         missed = self._handover.misses(pack)
         alerts = [alert for retimed in pack.retimed for alert in self._put_right(gateway, retimed, place)]
         alerts += self._prepare(pack, place, cursor, moment)
-        is_late = place is Place.OLD or (pack.seq < pack.live and not self._handover.rehearses(gateway))
+        rehearses = self._handover.rehearses(gateway)
+        is_late = place is Place.OLD or (pack.seq < pack.live and not rehearses)
+        moment = replace(moment, hushed=is_late or rehearses)
         if cursor.hush_until_ns and not is_late:
             alerts += self._speak(gateway)
         for asset, batches in self._sorted(pack, is_late).items():
@@ -269,10 +285,19 @@ class DetectorCore:
             return []
         return self._counted(self._handover.meet(alert, moment))
 
+    def model(self, asset: str, *, version: int, now_ns: int) -> bytes | None:
+        """The file of the asset's model, under this version, made now; None while there is none."""
+        watch = self._watches.get(asset)
+        return None if watch is None or watch.learner is None else watch.learner.model(asset, version, now_ns)
+
     @property
     def learns(self) -> bool:
-        """Whether machines are learnt: the step in which a warm-up is complete takes long. See `LearningCore`."""
-        return bool(self.settings.model)
+        """Whether machines are learnt in our steps: that in which a warm-up is complete takes long."""
+        return bool(self.settings.model) and not self._puts_off
+
+    def lessons(self) -> list[Lesson]:
+        """What others are to learn; see `LearningCore`."""
+        return self._watches.lessons()
 
     def rehearses(self, gateway: str) -> bool:
         """Whether we learn in silence from what another detector has taken in; see `RehearsingCore`."""
@@ -290,6 +315,22 @@ class DetectorCore:
             self._dirty_cursors.discard(gateway)
             self._gone.add(f"log/{gateway}")
         return left
+
+    def _learn(self, taught: Taught) -> list[Alert]:
+        """Go on with what was learnt: judge what has waited for it, each row as if it came now."""
+        watch = self._watches.get(taught.asset)
+        if watch is None:
+            return []
+        gateway, alerts = watch.state.gateway, []
+        for moment, found in watch.learn(taught.key, taught.content, self._moment("")):
+            if moment.hushed and found:
+                found = late.hush(watch.state, found)
+                if gateway in self._cursors:
+                    self._hush(gateway)
+                    self._dirty_cursors.add(gateway)
+            alerts += found
+        self._watches.touch(watch)
+        return self._counted([] if self._handover.rehearses(gateway) else alerts)
 
     def _moment(self, origin: str) -> Moment:
         return Moment(self._clock.now_ns, self._clock.watched_ns, origin)

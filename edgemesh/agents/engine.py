@@ -14,7 +14,7 @@ from typing import TypeVar
 
 from edgemesh.agents.clock import Clock
 from edgemesh.agents.core import Core, Input, LearningCore, OwnerCore, RehearsingCore, Samples, TimedCore
-from edgemesh.agents.items import ClockSet, Given, Heard, Item, Met, Noticed, Offered, Outcome, Spoiled, Taken
+from edgemesh.agents.items import ClockSet, Given, Heard, Item, Learnt, Met, Noticed, Offered, Outcome, Spoiled, Taken
 from edgemesh.agents.patience import MAX_TRIES, Patience, Poisoned
 from edgemesh.agents.timeline import PART, Timeline
 from edgemesh.agents.unread import Fate, Unread
@@ -146,7 +146,7 @@ class Engine:
 
     @property
     def may_take_long(self) -> bool:
-        """Whether the next step may have to learn something."""
+        """Whether the core learns in its steps."""
         return self._learning is not None and self._learning.learns
 
     @property
@@ -246,7 +246,7 @@ class Engine:
         self._ticked_ns = self._mute_until_ns = 0
         self._tick(step, item.at_ns)
 
-    def _take_in(self, step: _Step, item: Heard | Noticed | Spoiled | Given | Taken | Met) -> None:
+    def _take_in(self, step: _Step, item: Heard | Noticed | Spoiled | Given | Taken | Met | Learnt) -> None:
         if isinstance(item, Heard):
             step.outcome.settles.append(item.settle)
             try:
@@ -257,6 +257,8 @@ class Engine:
                 )
         elif isinstance(item, Noticed):
             step.write(self._handle(step, item, item.cards))
+        elif isinstance(item, Learnt):
+            step.write(self._handle(step, item, item.taught))
         elif isinstance(item, Spoiled):
             step.spoiled.append(item.quarantined)
             step.outcome.settles += [item.settle] if item.settle else []
@@ -382,6 +384,8 @@ class Engine:
                 self._write(transaction, step, parts)
             self.stats.commits += 1
         self._count(step, records)
+        if self._learning is not None:
+            step.outcome.lessons += self._learning.lessons()
         if step.turned:
             step.outcome.present = self.present()
         if records or step.left:
@@ -438,6 +442,8 @@ def _given_up(at_ns: int, item: Item | None) -> Quarantined:
         payload = codec.encode_records(item.cards.records)
     elif isinstance(item, Given | Taken):
         payload = item.gateway.encode()
+    elif isinstance(item, Learnt):
+        payload = item.taught.asset.encode()
     elif isinstance(item, Offered):
         payload = repr(item.samples[:10]).encode(errors="replace")
     problem = f"failed {MAX_TRIES} times, see the log"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+from edgemesh.agents.core import Lesson, Taught
 from edgemesh.log.journal import Cursor, Row
 from edgemesh.log.quarantine import Quarantined
 from edgemesh.model.alerts import Alert
@@ -90,7 +91,14 @@ class ClockSet(Arrival):
     number: int = 0
 
 
-Item = ClockSet | Met | Heard | Offered | Noticed | Spoiled | Given | Taken
+@dataclass(slots=True, eq=False)
+class Learnt(Arrival):
+    """What was learnt from a lesson that the core has given out."""
+
+    taught: Taught
+
+
+Item = ClockSet | Met | Heard | Offered | Noticed | Spoiled | Given | Taken | Learnt
 
 
 @dataclass(slots=True)
@@ -98,7 +106,7 @@ class Outcome:
     """What the runtime has to do after a step: everything here is on the disk already.
 
     `rows` are new in the outbox; `marks` are cursors that moved, `asks` logs that must come again; `present` says what
-    retained topics (below the site) hold now, None: emptied; `settles` are to be called.
+    retained topics (below the site) hold now, None: emptied; `settles` are to be called, `lessons` to be learnt.
     """
 
     rows: list[Row] = field(default_factory=list)
@@ -106,6 +114,7 @@ class Outcome:
     asks: dict[str, Cursor | None] = field(default_factory=dict)
     present: dict[str, bytes | None] = field(default_factory=dict)
     settles: list[Settle] = field(default_factory=list)
+    lessons: list[Lesson] = field(default_factory=list)
 
     def add(self, later: Outcome) -> None:
         """Take over what a later step asks for."""
@@ -114,3 +123,4 @@ class Outcome:
         self.asks |= later.asks
         self.present |= later.present
         self.settles += later.settles
+        self.lessons += later.lessons

@@ -18,13 +18,15 @@ from functools import partial
 from typing import TypeVar
 
 from edgemesh.agents.card import HEARTBEAT_S, make_card
+from edgemesh.agents.core import Lesson, Taught
 from edgemesh.agents.engine import Engine
 from edgemesh.agents.feed import Feed
-from edgemesh.agents.items import ClockSet, Given, Heard, Item, Met, Noticed, Outcome, Settle, Spoiled, Taken
+from edgemesh.agents.items import ClockSet, Given, Heard, Item, Learnt, Met, Noticed, Outcome, Settle, Spoiled, Taken
 from edgemesh.agents.namesakes import Namesakes
 from edgemesh.agents.presence import PresenceTracker
 from edgemesh.agents.reader import Reader
 from edgemesh.agents.roles import ROLES
+from edgemesh.agents.school import School
 from edgemesh.agents.storage import Storage
 from edgemesh.bus.contract import Bus, Message
 from edgemesh.errors import LogDamaged, LogError, LogFull, Rejected
@@ -53,7 +55,7 @@ SHORT_S = 0.005
 LONG_S = 0.05
 SHORT_STEPS = 20
 """After so many steps in a row that were not long, and short on the whole, steps run on the event loop: it saves two
-changes of thread. A long one (a model that learns), or a mean above SHORT_S (a slow disk), sends the next ones back to
+changes of thread. A long one, or a mean above SHORT_S (a slow disk), sends the next ones back to
 the worker thread; a mean tells a slow disk from a machine on which others had the core for a moment."""
 RETURN_S = 2.0
 """After a broker is back its clients come back within this; until then their silence says nothing."""
@@ -111,6 +113,8 @@ class Runtime:
         self._namesakes = Namesakes()
         self._group = group or role.value
         self.reader = Reader(bus, topics, engine.journal.cursors(), group=self._group, traits=self._traits)
+        self._school = School(self.name, self._taught)
+        self._loop: asyncio.AbstractEventLoop | None = None
         self.feed: Feed | None = None
         if self._traits.writes:
             self.feed = Feed(
@@ -121,6 +125,7 @@ class Runtime:
 
     async def start(self) -> None:
         """Subscribe, connect and begin; returns without waiting for a broker."""
+        self._loop = asyncio.get_running_loop()
         if self._clock.doubt:
             logger.warning("%s: the clock can't be right yet; its times are not believed until it is", self.name)
         if opening := self.engine.opening():
@@ -139,6 +144,7 @@ class Runtime:
         """Commit what has come, say good-bye and close; returns when nothing of the agent runs any more."""
         self._stopping = True
         self._wake.set()
+        await asyncio.to_thread(self._school.close)
         if self._tasks:
             await asyncio.wait(self._tasks[:1], timeout=2.0)
         for task in self._tasks:
@@ -184,6 +190,13 @@ class Runtime:
         item.at_ns = self._clock.now_ns()
         self._inbox.append(item)
         self._wake.set()
+
+    def _taught(self, lesson: Lesson, result: bytes) -> None:
+        """Something was learnt; called in the school's thread."""
+        item = Learnt(Taught(lesson.asset, lesson.key, result))
+        with contextlib.suppress(RuntimeError):  # the loop is over, and with it who wanted to know
+            if self._loop is not None:
+                self._loop.call_soon_threadsafe(self.offer, item)
 
     @property
     def waiting(self) -> int:
@@ -471,6 +484,8 @@ class Runtime:
             self.reader.ask(agent, now_s)
         for settle in outcome.settles:
             settle()
+        for lesson in outcome.lessons:
+            self._school.ask(lesson)
 
     def _show(self, present: dict[str, bytes | None]) -> None:
         for tail, payload in present.items():

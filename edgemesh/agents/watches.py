@@ -7,6 +7,7 @@ from functools import partial
 
 import msgspec
 
+from edgemesh.agents.core import Lesson
 from edgemesh.detect.settings import DetectSettings
 from edgemesh.detect.silence import NEVER
 from edgemesh.detect.watch import Moment, Watch, WatchState
@@ -24,9 +25,18 @@ class Watches:
     """
 
     def __init__(
-        self, site: str, settings: DetectSettings, assets: Mapping[str, Asset], stats: dict[str, float]
+        self,
+        site: str,
+        settings: DetectSettings,
+        assets: Mapping[str, Asset],
+        stats: dict[str, float],
+        *,
+        puts_off: bool = False,
     ) -> None:
+        """`puts_off`: what is to be learnt others learn, see `lessons`."""
         self._site, self._settings, self._assets, self._stats = site, settings, assets, stats
+        self._puts_off = puts_off
+        self._eager: set[str] = set()  # assets that may have something to learn
         self._watches: dict[str, Watch] = {}
         self._due_ns = 0  # no watch has anything to say of silence before this; asked too early is no harm
         self._stale: set[str] = set()
@@ -43,7 +53,9 @@ class Watches:
         """The watch of an asset, made if there is none."""
         if asset not in self._watches:
             known = self._assets.get(asset) or Asset(id=asset)
-            self._watches[asset] = watch = Watch(self._site, known, gateway, self._settings, self._stats)
+            self._watches[asset] = watch = Watch(
+                self._site, known, gateway, self._settings, self._stats, puts_off=self._puts_off
+            )
             if self.observer is not None and watch.learner is not None:
                 watch.learner.observer = partial(self.observer, asset)
         return self._watches[asset]
@@ -57,8 +69,10 @@ class Watches:
         return [watch for watch in self._watches.values() if watch.state.gateway == gateway]
 
     def touch(self, watch: Watch) -> None:
-        """The watch has changed: it is to be saved, and may have something to say of silence sooner."""
+        """The watch has changed: it is to be saved, and may have something to say of silence sooner, or to learn."""
         self._dirty.add(watch.asset.id)
+        if watch.wants:
+            self._eager.add(watch.asset.id)
         self._due_ns = min(self._due_ns, watch.due_ns)
 
     def adopt(self, alert: Alert, gateway: str, moment: Moment) -> None:
@@ -102,6 +116,16 @@ class Watches:
         self._due_ns = min((watch.due_ns for watch in self._watches.values()), default=NEVER)
         return found
 
+    def lessons(self) -> list[Lesson]:
+        """What has become due to be learnt since the last call, or since it was loaded."""
+        found = []
+        for asset in sorted(self._eager):
+            learner = self._watches[asset].learner if asset in self._watches else None
+            if learner is not None and (due := learner.lesson()) is not None:
+                found.append(Lesson(asset, *due))
+        self._eager.clear()
+        return found
+
     def save(self) -> dict[str, bytes | None]:
         """Parts that changed: per asset 1 to 2 KB of state, of its model what moves (3 KB), and the model once."""
         parts: dict[str, bytes | None] = dict.fromkeys(self._gone)
@@ -123,6 +147,7 @@ class Watches:
             name.removeprefix(prefix): parts[name] for name in self._saved_keys[asset] if name != f"{prefix}state"
         }
         self.make(asset, state.gateway).restore(state, learnt)
+        self._eager.add(asset)
         self._due_ns = 0
         self._stale.add(asset)
 

@@ -87,6 +87,10 @@ class Chain:
         self._alert([*self._detector.tick(now_ns), *self._detector.handle(pack)], now_ns)
         return batches
 
+    def model(self, asset: str, *, version: int, now_ns: int) -> bytes | None:
+        """The file of the asset's model, under this version, made now; None while there is none."""
+        return self._detector.model(asset, version=version, now_ns=now_ns)
+
     def wait(self, until_ns: int) -> None:
         """Let time pass in which nothing comes, in steps of 1 s, for 10 minutes at most."""
         now_ns = self._clock.now_ns()

@@ -63,9 +63,13 @@ class MachineScorer:
         units: Sequence[str] = (),
         kinds: Sequence[Kind] = (),
         pace: Pace | None = None,
+        puts_off: bool = False,
     ) -> None:
-        """`channels`: names, all different. `kinds`, or else their `units` (UCUM) and names, tell what they measure."""
-        self.settings = settings or ProfileSettings()
+        """`channels`: names, all different. `kinds`, or else their `units` (UCUM) and names, tell what they measure.
+
+        `puts_off`: it takes no more rows while it `wants` to learn, which others do (`material`) and hand in (`use`).
+        """
+        self.settings, self.puts_off = settings or ProfileSettings(), puts_off
         self.pace = pace or (Pace() if self.settings.pace == 1.0 else Pace().scaled(self.settings.pace))
         self._order = sorted(range(len(channels)), key=lambda k: channels[k])
         self.channels = tuple(channels[k] for k in self._order)
@@ -77,6 +81,8 @@ class MachineScorer:
         """How many times a whole warm-up held nothing to learn from."""
         self.warmup: list[list[float]] = []
         """Its rows so far, entries in the order that the caller gave; empty once they were learnt from."""
+        self.learnt: Learnt | None = None
+        """What it has learnt itself last."""
         self._running: _Running | None = None
 
     @property
@@ -90,7 +96,10 @@ class MachineScorer:
         return self._running.seen if self._running else 0
 
     def take(self, rows: Sequence[Sequence[float | None]]) -> list[Judgement]:
-        """Judge the next rows; those of the warm-up are never strange. ValueError when a row has another width."""
+        """Judge the next rows; those of the warm-up are never strange. ValueError when a row has another width.
+
+        Fewer judgements than rows: the rest is to come again once it has learnt.
+        """
         if not rows:
             return []
         if self._running is not None and len(rows) <= FEW_ROWS and len(self.channels) <= MOST_CHANNELS:
@@ -109,12 +118,45 @@ class MachineScorer:
         while len(table):
             if self._running is not None:
                 return judged + self._running.judge(table)
-            warm, table = np.split(table, [self.settings.train_rows - len(self.warmup)])
+            warm, table = np.split(table, [max(0, self.settings.train_rows - len(self.warmup))])
             self.warmup += np.where(np.abs(warm) <= LARGEST, warm, np.nan).tolist()
             judged += [NOT_YET] * len(warm)
-            if len(self.warmup) >= self.settings.train_rows:
-                self._learn()
+            if self.wants:
+                if self.puts_off:
+                    break
+                self.use(learn_profile(self.material, self.channels, self.kinds, self.settings))
         return judged
+
+    @property
+    def wants(self) -> bool:
+        """Whether the warm-up is complete, and nothing was learnt from it yet."""
+        return self._running is None and len(self.warmup) >= self.settings.train_rows
+
+    @property
+    def material(self) -> Floats:
+        """The rows of the warm-up, entries in the order of `channels`."""
+        return np.array(self.warmup)[:, self._order]
+
+    def use(self, learnt: Learnt | None) -> None:
+        """Go on with what was learnt from the warm-up. None: it held nothing; wait for another quarter of new rows.
+
+        ValueError: it is of other channels.
+        """
+        if learnt is None:
+            self.refused += 1
+            self.warmup = self.warmup[max(1, self.settings.train_rows // 4) :]
+            return
+        if learnt.profile.file.channels != self.channels:
+            raise ValueError("the profile is of other channels")
+        self.warmup, self.profile, self.learnt = [], learnt.profile, learnt
+        self._running = _Running.begun(learnt, self.pace, self._order)
+
+    def begin(self, profile: Profile) -> None:
+        """Go on with a profile that was learnt elsewhere, calm and at its baseline. ValueError: of other channels."""
+        if profile.file.channels != self.channels:
+            raise ValueError("the profile is of other channels")
+        self.warmup, self.profile = [], profile
+        self._running = _Running.at_rest(profile, self.pace, self._order)
 
     def skip(self) -> None:
         """Rows are missing: what is only suspected is forgotten; an episode goes on."""
@@ -137,14 +179,17 @@ class MachineScorer:
             return MachineState(warmup=[row[:] for row in self.warmup])
         return self._running.snapshot(recent=recent)
 
-    def restore(self, state: MachineState, content: bytes | None) -> None:
-        """Go on from a snapshot. Raise ValueError when state and profile do not fit together, or the channels."""
+    def restore(self, state: MachineState, content: bytes | None, number: int = 1) -> None:
+        """Go on from a snapshot. Raise ValueError when state and profile do not fit together, or the channels.
+
+        `number`: the version of the profile.
+        """
         if content is None:
             if any(len(row) != len(self.channels) for row in state.warmup):
                 raise ValueError("the warm-up has another width than there are channels")
             self.warmup, self._running, self.profile = [row[:] for row in state.warmup], None, None
             return
-        self._go_on(Profile(content), state)
+        self._go_on(Profile(content, number), state)
 
     def twin(self, state: MachineState) -> MachineScorer:
         """Another one with the same profile that goes on from a snapshot of this one."""
@@ -160,16 +205,6 @@ class MachineScorer:
             raise ValueError("the profile is of other channels")
         self._running = _Running.restored(profile, state, self.pace, self._order)
         self.profile, self.warmup = profile, []
-
-    def _learn(self) -> None:
-        table = np.array(self.warmup)[:, self._order]
-        learnt = learn_profile(table, self.channels, self.kinds, self.settings)
-        if learnt is None:
-            self.refused += 1
-            self.warmup = self.warmup[max(1, self.settings.train_rows // 4) :]
-            return
-        self.warmup, self.profile = [], learnt.profile
-        self._running = _Running.begun(learnt, self.pace, self._order)
 
 
 class _Running:
@@ -192,6 +227,12 @@ class _Running:
     def begun(cls, learnt: Learnt, pace: Pace, order: Sequence[int]) -> _Running:
         episodes = Episodes(learnt.profile.strange, learnt.features, pace, learnt.profile.strange_row)
         return cls(learnt.profile, learnt.levels, learnt.slow, episodes, order, len(episodes.recent))
+
+    @classmethod
+    def at_rest(cls, profile: Profile, pace: Pace, order: Sequence[int]) -> _Running:
+        normal = profile.normal
+        episodes = Episodes(profile.strange, np.zeros((pace.plateau_from, len(normal.owner))), pace)
+        return cls(profile, Levels(normal.rates), Slow(profile.file.slowness), episodes, order, pace.plateau_from)
 
     @classmethod
     def restored(cls, profile: Profile, state: MachineState, pace: Pace, order: Sequence[int]) -> _Running:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import sys
 from collections.abc import Sequence
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+import edgemesh
 from edgemesh.detect.blend import blend
 from edgemesh.detect.forest import Forest, Trees, train, widen
 from edgemesh.detect.kinds import Kind
@@ -62,16 +64,16 @@ class ProfileFile(
 
 
 class Profile:
-    """What is normal for one machine; it scores and decides nothing by itself."""
+    """What is normal for one machine; it scores and decides nothing by itself. `number` is its version."""
 
-    def __init__(self, content: bytes) -> None:
+    def __init__(self, content: bytes, number: int = 1) -> None:
         """Raise ValueError (msgspec's DecodeError among them) when the content is no sound profile."""
         self.content = content
         self.file = msgspec.json.decode(content, type=ProfileFile)
         self.normal = Normal(self.file.normal)
         self.row_normal = RowNormal(self.file.normal)
         self.forest = Forest(self.file.forest.trees) if self.file.forest else None
-        self.version = f"profile-1@{hashlib.sha256(content).hexdigest()[:8]}"
+        self.version = f"profile-{number}@{hashlib.sha256(content).hexdigest()[:8]}"
 
     def strange(self, deviations: Floats) -> Floats:
         """Deviations of features from a baseline as one number per row, 1 at the limit; high is strange.
@@ -106,13 +108,17 @@ class Profile:
 
 
 class Learnt(msgspec.Struct, frozen=True, kw_only=True):
-    """A profile, and everything as it stands after the last row of its warm-up. `start`: first row learnt from."""
+    """A profile, and everything as it stands after the last row of its warm-up. `start`: first row learnt from.
+
+    `libraries`: what it was made with, and their versions.
+    """
 
     profile: Profile
     levels: Levels
     slow: Slow
     features: Floats
     start: int
+    libraries: dict[str, str]
 
 
 def learn_profile(
@@ -142,7 +148,10 @@ def learn_profile(
         forest=_fit_forest(features, settings) if settings.forest_weight > 0.0 else None,
     )
     profile = Profile(msgspec.json.encode(file))
-    return Learnt(profile=profile, levels=levels, slow=slowness, features=features, start=start)
+    made = {"edgemesh": edgemesh.__version__, "numpy": np.__version__}
+    if "sklearn" in sys.modules:
+        made["scikit-learn"] = str(sys.modules["sklearn"].__version__)
+    return Learnt(profile=profile, levels=levels, slow=slowness, features=features, start=start, libraries=made)
 
 
 def _calm_start(rows: Floats) -> int:

@@ -9,8 +9,10 @@ from statistics import median
 import numpy as np
 from numpy.typing import NDArray
 
+from edgemesh.detect.forest import Forest
 from edgemesh.detect.judgement import NOT_YET, Judgement
 from edgemesh.detect.kinds import find_kind
+from edgemesh.detect.lessons import Lesson, MachineLearnt, MachineLesson, Nothing, Result, SeriesLearnt, SeriesLesson
 from edgemesh.detect.machine import MachineScorer
 from edgemesh.detect.model_settings import FIRST_ROWS, ScoreSettings
 from edgemesh.detect.series import SeriesScorer
@@ -33,9 +35,14 @@ class AutoScorer:
     ('SeriesScorer', True, 200)
     """
 
-    def __init__(self, channels: Sequence[Channel] = (), settings: ScoreSettings | None = None) -> None:
-        """`channels`: device (may be empty), metric and unit of each entry of a row."""
-        self.channels, self.settings = tuple(channels), settings or ScoreSettings()
+    def __init__(
+        self, channels: Sequence[Channel] = (), settings: ScoreSettings | None = None, *, puts_off: bool = False
+    ) -> None:
+        """`channels`: device (may be empty), metric and unit of each entry of a row.
+
+        `puts_off`: it takes no more rows while it `wants` to learn, which others do (`lesson`) and hand in (`learn`).
+        """
+        self.channels, self.settings, self.puts_off = tuple(channels), settings or ScoreSettings(), puts_off
         self.instants: list[int] = []
         """Times of the first rows, while the choice is open."""
         self.held: list[list[float]] = []
@@ -52,8 +59,36 @@ class AutoScorer:
         """The rows taken so far that were not learnt from yet."""
         return self.scorer.warmup if isinstance(self.scorer, MachineScorer) else self.held
 
+    @property
+    def wants(self) -> bool:
+        """Whether something is to be learnt before the next row can be judged."""
+        return self.scorer is not None and self.scorer.wants
+
+    def lesson(self) -> Lesson:
+        """What is to be learnt; to be asked only while it `wants`."""
+        scorer = self.scorer
+        assert scorer is not None
+        if isinstance(scorer, MachineScorer):
+            rows = np.ascontiguousarray(scorer.material, dtype="<f8").tobytes()
+            return MachineLesson(channels=scorer.channels, kinds=scorer.kinds, rows=rows, settings=scorer.settings)
+        values, spread = scorer.material
+        return SeriesLesson(values=values.astype("<f8").tobytes(), spread=spread, settings=scorer.settings)
+
+    def learn(self, result: Result) -> None:
+        """Go on with what was learnt from the `lesson`. ValueError: it is not sound, or of something else."""
+        scorer = self.scorer
+        if isinstance(scorer, MachineScorer) and isinstance(result, MachineLearnt | Nothing):
+            scorer.use(result.learnt() if isinstance(result, MachineLearnt) else None)
+        elif isinstance(scorer, SeriesScorer) and isinstance(result, SeriesLearnt | Nothing):
+            scorer.use(Forest(result.trees) if isinstance(result, SeriesLearnt) else None)
+        else:
+            raise ValueError("what was learnt is of another kind of scorer")
+
     def take(self, at_ns: Sequence[int], rows: Sequence[Sequence[float | None]]) -> list[Judgement]:
-        """Judge the next rows. ValueError when a row has another width than there are channels."""
+        """Judge the next rows. ValueError when a row has another width than there are channels.
+
+        Fewer judgements than rows: the rest is to come again once it has learnt.
+        """
         judged: list[Judgement] = []
         if self.scorer is None:
             news = min(len(rows), FIRST_ROWS - len(self.held))
@@ -92,13 +127,13 @@ class AutoScorer:
 
     def make_series(self) -> SeriesScorer:
         """A scorer of the first channel as a series."""
-        return SeriesScorer(self._names()[0], self.settings.series)
+        return SeriesScorer(self._names()[0], self.settings.series, puts_off=self.puts_off)
 
     def make_machine(self) -> MachineScorer:
         """A scorer of all channels as a machine."""
         declared = self.settings.machine.kinds
         kinds = [find_kind(metric, unit, declared) for _, metric, unit in self.channels]
-        return MachineScorer(self._names(), self.settings.machine, kinds=kinds)
+        return MachineScorer(self._names(), self.settings.machine, kinds=kinds, puts_off=self.puts_off)
 
     def _names(self) -> list[str]:
         return [f"{device}/{metric}" if device else metric for device, metric, _ in self.channels]

@@ -62,11 +62,22 @@ class SeriesScorer:
     Sources: Liu, Ting, Zhou 2008 (forest); Ahmad et al., Neurocomputing 2017 (Gaussian tail of a score's history).
     """
 
-    def __init__(self, channel: str, settings: SeriesSettings | None = None, state: SeriesState | None = None) -> None:
-        """Go on from a state, if one is given. The forest is the same again: it is grown anew from the same values."""
-        self.channel, self.settings = channel, settings or SeriesSettings()
+    def __init__(
+        self,
+        channel: str,
+        settings: SeriesSettings | None = None,
+        state: SeriesState | None = None,
+        *,
+        puts_off: bool = False,
+    ) -> None:
+        """Go on from a state, if one is given. The forest is the same again: it is grown anew from the same values.
+
+        `puts_off`: it takes no more rows while it `wants` a forest, which others grow (`material`) and hand in.
+        """
+        self.channel, self.settings, self.puts_off = channel, settings or SeriesSettings(), puts_off
         self._state = state or SeriesState()
         self._forest: Forest | None = None
+        self._former: Forest | None = None
         if self._state.grown > self._state.known or len(self._state.values) > self._state.known:
             raise ValueError("the series has more values than it has known")
 
@@ -80,13 +91,38 @@ class SeriesScorer:
         """How many values there have been."""
         return self._state.known
 
+    @property
+    def wants(self) -> bool:
+        """Whether a forest is due."""
+        return self._state.grown > 0 and self._forest is None
+
+    @property
+    def material(self) -> tuple[Floats, float]:
+        """What a forest that is due is grown from: the values known at the last refit, and the spread of the first."""
+        state = self._state
+        values = np.array(state.values[: len(state.values) - (state.known - state.grown)])
+        return values, state.spread or float(values.std())
+
+    def use(self, forest: Forest | None) -> None:
+        """Take the forest that was due. None: there is none; go on with the one before, or without."""
+        values, spread = self.material
+        if forest is not None and forest.trees.features != len(_features(values[:1], 0, spread)[0]):
+            raise ValueError("the forest has another number of features than a series")
+        self._state.spread = spread
+        self._forest, self._former = forest or self._former, None
+        if self._forest is None:
+            self._state.grown = 0
+
     def take(self, rows: Sequence[Sequence[float | None]]) -> list[Judgement]:
-        """Judge the next rows of one entry each; an unknown one counts as the last known value."""
-        if self._state.grown and self._forest is None:
-            self._grow()
-        judged = []
+        """Judge the next rows of one entry each; an unknown one counts as the last known value.
+
+        Fewer judgements than rows: the rest is to come again once there is the forest that is due.
+        """
+        judged: list[Judgement] = []
         place = 0
-        while place < len(rows):
+        if self.wants and not self.puts_off:
+            self._grow()
+        while place < len(rows) and not self.wants:
             room = REFIT_ROWS - (self._state.seen - FIRST_ROWS) % REFIT_ROWS
             part = rows[place : place + room]
             judged += self._take_part([row[0] for row in part])
@@ -156,16 +192,19 @@ class SeriesScorer:
     def _refit(self) -> None:
         if self._state.values:
             self._state.grown = self._state.known
-            self._grow()
+            self._former, self._forest = self._forest, None
+            if not self.puts_off:
+                self._grow()
 
     def _grow(self) -> None:
-        """Grow the forest on the values that were known at the last refit."""
-        state, settings = self._state, self.settings
-        values = np.array(state.values[: len(state.values) - (state.known - state.grown)])
-        state.spread = state.spread or float(values.std())
-        first = max(0, len(values) - MEMORY_ROWS)
-        features = _features(values, first, state.spread)
-        self._forest = train(features, trees=settings.trees, subsample=settings.subsample, seed=settings.seed)
+        values, spread = self.material
+        self.use(grow(values, spread, self.settings))
+
+
+def grow(values: Floats, spread: float, settings: SeriesSettings) -> Forest:
+    """Grow the forest of a series on its newest values; `spread` is that of its first rows."""
+    features = _features(values, max(0, len(values) - MEMORY_ROWS), spread)
+    return train(features, trees=settings.trees, subsample=settings.subsample, seed=settings.seed)
 
 
 def _features(values: Floats, first: int, spread: float) -> Floats:

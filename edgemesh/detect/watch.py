@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -33,11 +33,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """When and whence something is handled: the receiver's time, its clock of watchful time, the pack's name."""
+    """When and whence something is handled: the receiver's time, its clock of watchful time, the pack's name.
+
+    `hushed`: what comes of it is not said at once.
+    """
 
     now_ns: int = 0
     clock_ns: int = 0
     origin: str = ""
+    hushed: bool = False
 
 
 class WatchState(msgspec.Struct, omit_defaults=True):
@@ -71,9 +75,17 @@ class Watch:
     """
 
     def __init__(
-        self, site: str, asset: Asset, gateway: str, settings: DetectSettings, stats: dict[str, float]
+        self,
+        site: str,
+        asset: Asset,
+        gateway: str,
+        settings: DetectSettings,
+        stats: dict[str, float],
+        *,
+        puts_off: bool = False,
     ) -> None:
-        self.site, self.asset, self.stats = site, asset, stats
+        """`puts_off`: what the learner wants to learn others learn, see `Learner`."""
+        self.site, self.asset, self.stats, self.puts_off = site, asset, stats, puts_off
         self.rulebook = Rulebook(settings, asset)
         self.state = WatchState(gateway=gateway)
         self.learner = self._make_learner()
@@ -107,8 +119,22 @@ class Watch:
             signals, columns = self._scan_rules(columns, tracks)
             alerts += self._apply(signals, moment)
             if self.learner is not None:
-                alerts += self._apply(self._feed(self.learner, columns, tracks), moment)
+                alerts += self._apply(self._feed(self.learner, columns, tracks, moment), moment)
         return alerts
+
+    def learn(self, key: str, content: bytes, moment: Moment) -> list[tuple[Moment, list[Alert]]]:
+        """Go on with what was learnt from the lesson of this key; see `Learner.learn`. Alerts by when they were due."""
+        told = self.learner.learn(key, content) if self.learner is not None else []
+        found = []
+        for kept, signals in told:
+            then = replace(moment, origin=kept.origin, hushed=kept.hushed)
+            found.append((then, self._apply(signals, then)))
+        return found
+
+    @property
+    def wants(self) -> bool:
+        """Whether others are to learn something for the learner."""
+        return self.puts_off and self.learner is not None and self.learner.wants
 
     def look_for_silence(self, moment: Moment) -> list[Alert]:
         """Return the alerts about devices that have been silent for too long now."""
@@ -136,7 +162,10 @@ class Watch:
                 stuck.since_ns = retimed.at(stuck.since_ns)
         for gate in state.gates.values():
             gate.since_ns = None if gate.since_ns is None else retimed.at(gate.since_ns)
-        state.learner.switch.put_right(retimed)
+        if self.learner is not None:
+            self.learner.put_right(retimed)
+        else:
+            state.learner.switch.put_right(retimed)
         return state.book.put_right(retimed)
 
     def adopt(self, alert: Alert, moment: Moment) -> None:
@@ -206,7 +235,7 @@ class Watch:
             return None
         from edgemesh.detect.learner import Learner  # numpy only where something is learnt
 
-        return Learner(self.rulebook.model, self.state.learner, self.stats)
+        return Learner(self.rulebook.model, self.state.learner, self.stats, puts_off=self.puts_off)
 
     def _read(self, batch: Batch, clock_ns: int, late: bool) -> Columns | None:
         device = self.state.devices.setdefault(batch.device, DeviceState())
@@ -232,10 +261,12 @@ class Watch:
         memories = Memories(state.switches, state.traces, state.stuck, state.derived)
         return scan_rules(self.rulebook, memories, columns, tracks, self.asset.id)
 
-    def _feed(self, learner: Learner, columns: Sequence[Columns], tracks: Mapping[str, GateTrack]) -> list[Signal]:
+    def _feed(
+        self, learner: Learner, columns: Sequence[Columns], tracks: Mapping[str, GateTrack], moment: Moment
+    ) -> list[Signal]:
         """Assemble the rows that the learner's gate lets through and hand them over."""
         window, settings = self.state.window, learner.settings
-        window.open = not learner.learnt
+        window.open = not learner.closed
         window.admit(columns, self.rulebook.learns)
         if not window.open:
             self._count_ignored(columns)
@@ -250,7 +281,8 @@ class Watch:
             instants, rows = [instants[i] for i in kept], [rows[i] for i in kept]
         entry = self.state.book.entries.get(AlertKind.MACHINE)
         calm = entry is None or entry.sources == [MODEL_SOURCE]
-        return learner.feed(instants, rows, window.channels, calm=calm)
+        channels, origin, hushed = window.channels, moment.origin, moment.hushed
+        return learner.feed(instants, rows, channels, calm=calm, origin=origin, hushed=hushed)
 
     def _count_ignored(self, columns: Sequence[Columns]) -> None:
         """Count, once each, channels that have come after the warm-up: the model goes on without them."""

@@ -129,6 +129,7 @@ async def build(
 
     `connect` replaces the broker, for a bus in memory. `clock` makes one clock per agent (None: the system's).
     """
+    live = clock is None  # where the data is the clock, a step learns what it needs: the same alerts each time
     clock = clock or _system_clock(configuration.settings.site, str(configuration.file))
     broker: EmbeddedBroker | None = None
     if connect is None:
@@ -137,7 +138,7 @@ async def build(
         connect = _connect_by(addresses, configuration, names)
     plant = Plant(configuration, Topics(configuration.settings.site.id), connect, broker)
     try:
-        for role, name, make_core, sinks in _agents(configuration):
+        for role, name, make_core, sinks in _agents(configuration, puts_off=live):
             if names is None or name in names:
                 if role is Role.DETECTOR:
                     need_for_detection(configuration.settings)
@@ -189,7 +190,7 @@ def need_for_detection(settings: PlantSettings) -> None:
 AgentPlan = tuple[Role, str, Callable[[], Core], Sequence[Sink]]
 
 
-def _agents(configuration: Configuration) -> list[AgentPlan]:
+def _agents(configuration: Configuration, *, puts_off: bool = False) -> list[AgentPlan]:
     settings = configuration.settings
     site, assets = settings.site.id, {each.id: each.asset() for each in settings.asset}
     started = int(time.time())
@@ -198,7 +199,12 @@ def _agents(configuration: Configuration) -> list[AgentPlan]:
         from edgemesh.agents.detector import DetectorCore  # heavy: numpy, and scikit-learn when it learns
 
         plans += [
-            (Role.DETECTOR, name, lambda name=name: DetectorCore(name, site, settings.detection, assets), ())  # type: ignore[misc]
+            (
+                Role.DETECTOR,
+                name,
+                partial(DetectorCore, name, site, settings.detection, assets, puts_off=puts_off),
+                (),
+            )
             for name in settings.detector.agents
         ]
     if settings.scheduler:

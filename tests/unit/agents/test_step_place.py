@@ -8,7 +8,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from edgemesh.agents.core import Input
+from edgemesh.agents.core import Input, Lesson
 from edgemesh.agents.gateway import GatewayCore
 from edgemesh.agents.runtime import LONG_S, SHORT_STEPS, Runtime
 from edgemesh.model.agents import Role
@@ -68,9 +68,12 @@ def test_short_steps_run_on_the_loop_and_a_long_one_sends_them_back(tmp_path: Pa
 
 
 class Learning(Noting):
-    """A core that may have to learn at any step."""
+    """A core that may have to learn at any step, and has nobody do it."""
 
     learns = True
+
+    def lessons(self) -> Sequence[Lesson]:
+        return ()
 
 
 def test_a_core_that_learns_does_it_where_nobody_waits(tmp_path: Path) -> None:

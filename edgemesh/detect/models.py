@@ -1,0 +1,146 @@
+"""Models as files: a profile as plain JSON, and a manifest that says what it is, of what, from when, made by what.
+
+Nothing in a file is believed: its size, its numbers, its trees and its two hashes are checked before it is used. It can
+be read and scored without scikit-learn.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+from edgemesh.detect.kinds import Kind, find_kind
+from edgemesh.detect.memory import About
+from edgemesh.detect.profile import Profile
+from edgemesh.detect.windows import Channel
+from edgemesh.model.ids import Id
+
+MAX_MODEL_BYTES = 16 * 2**20
+_Hash = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
+_Count = Annotated[int, Meta(ge=0, le=2**63 - 1)]
+Use = Literal["fast", "slow", "none"]
+_Text = Annotated[str, Meta(max_length=128)]
+
+
+class ModelChannel(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One channel that a model knows. `use`: judged (`fast`), only keeps an episode open (`slow`), or left out.
+
+    `low` to `high`: in its unit, where its level lies when all is as in the warm-up; only of those that are judged.
+    """
+
+    device: _Text
+    metric: _Text
+    unit: _Text
+    kind: Kind
+    use: Use
+    low: float | None = None
+    high: float | None = None
+
+    @property
+    def name(self) -> str:
+        """What the profile calls it."""
+        return f"{self.device}/{self.metric}" if self.device else self.metric
+
+
+class ModelFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind", tag="model"):
+    """A model of the asset `name`. `hash` is of the profile's bytes, `seal` of the whole file with an empty seal."""
+
+    v: Literal[1] = 1
+    name: Id
+    version: Annotated[int, Meta(ge=1, lt=2**31)]
+    channels: Annotated[tuple[ModelChannel, ...], Meta(min_length=1, max_length=256)]
+    rows: _Count
+    begin_ns: _Count
+    end_ns: _Count
+    learnt_at_ns: _Count
+    libraries: Annotated[Mapping[_Text, _Text], Meta(max_length=16)]
+    hash: _Hash
+    seal: Annotated[str, Meta(pattern="^([0-9a-f]{64})?$")] = ""
+    profile: msgspec.Raw
+
+    @property
+    def about(self) -> About:
+        """How it came about."""
+        return About(self.version, self.rows, self.begin_ns, self.end_ns, self.learnt_at_ns, dict(self.libraries))
+
+
+def describe_channels(profile: Profile, channels: Sequence[Channel], kinds: Mapping[str, Kind]) -> list[ModelChannel]:
+    """What a profile knows of each of these channels; `kinds` as declared. ValueError: they are not its own."""
+    file, normal = profile.file, profile.normal
+    found = []
+    for device, metric, unit in channels:
+        name = f"{device}/{metric}" if device else metric
+        if name not in file.channels:
+            raise ValueError(f"the model knows no channel {name}")
+        place = file.channels.index(name)
+        kind = find_kind(metric, unit, kinds)
+        low = high = None
+        if place in file.fast:
+            fast = file.fast.index(place)
+            level = normal.numbers.mean[fast] + normal.numbers.offset[fast]
+            _, low, high = normal.range_of(fast, level, 0.0)
+        use: Use = "fast" if place in file.fast else "slow" if place in file.slow else "none"
+        channel = ModelChannel(device=device, metric=metric, unit=unit, kind=kind, use=use, low=low, high=high)
+        found.append(channel)
+    if len(found) != len(file.channels):
+        raise ValueError("the model knows more channels than there are")
+    return found
+
+
+def make_model(name: str, profile: Profile, channels: Sequence[ModelChannel], about: About) -> bytes:
+    """A model as the bytes of its file."""
+    model = ModelFile(
+        name=name,
+        version=max(1, about.version),
+        channels=tuple(channels),
+        rows=about.rows,
+        begin_ns=about.begin_ns,
+        end_ns=about.end_ns,
+        learnt_at_ns=about.learnt_at_ns,
+        libraries=dict(sorted(about.libraries.items())),
+        hash=hashlib.sha256(profile.content).hexdigest(),
+        profile=msgspec.Raw(profile.content),
+    )
+    return msgspec.json.encode(msgspec.structs.replace(model, seal=_seal(model)))
+
+
+def read_model(content: bytes) -> tuple[ModelFile, Profile]:
+    """The model in a file, and its profile, ready to score. ValueError says what is wrong with it."""
+    if len(content) > MAX_MODEL_BYTES:
+        raise ValueError(f"a model has at most {MAX_MODEL_BYTES // 2**20} MiB")
+    try:
+        file = msgspec.json.decode(content, type=ModelFile)
+    except msgspec.ValidationError as error:
+        raise ValueError(f"it is no model of this version of edgemesh: {error}") from error
+    except msgspec.DecodeError as error:
+        raise ValueError(f"it is no whole JSON file, perhaps only a part of one: {error}") from error
+    if not file.seal or file.seal != _seal(file):
+        raise ValueError("its seal does not fit: something in it was changed after it was made")
+    if file.hash != hashlib.sha256(bytes(file.profile)).hexdigest():
+        raise ValueError("its hash does not fit the profile in it")
+    profile = Profile(bytes(file.profile))
+    if sorted(channel.name for channel in file.channels) != sorted(profile.file.channels):
+        raise ValueError("its channels are not those of the profile in it")
+    return file, profile
+
+
+def check_fit(file: ModelFile, channels: Sequence[Channel]) -> None:
+    """Raise ValueError unless the model is of exactly these channels: device, metric and unit."""
+    known = {(channel.device, channel.metric): channel.unit for channel in file.channels}
+    there = {(device, metric): unit for device, metric, unit in channels}
+    for (device, metric), unit in there.items():
+        if (device, metric) not in known:
+            raise ValueError(f"the model knows no {metric} of {device}, which is there")
+        if known[device, metric] != unit:
+            raise ValueError(f"{metric} of {device} is in {unit}, the model knows it in {known[device, metric]}")
+    for device, metric in known.keys() - there.keys():
+        raise ValueError(f"the model needs {metric} of {device}, which is not there")
+
+
+def _seal(file: ModelFile) -> str:
+    bare = msgspec.structs.replace(file, seal="", libraries=dict(sorted(file.libraries.items())))
+    return hashlib.sha256(msgspec.json.encode(bare)).hexdigest()

@@ -1,0 +1,122 @@
+"""The models of a site, read from the logs of its detectors while they run or not."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from edgemesh.configuration.loading import load
+from edgemesh.detect.models import ModelFile, describe_channels, make_model, read_model
+from edgemesh.detect.profile import Profile
+from edgemesh.detect.watch import WatchState
+from edgemesh.errors import InputError, LogError
+from edgemesh.launch.lines import instant_text
+from edgemesh.log.journal import Journal
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """How far the detector `agent` is with an asset: `content` is its model's file, None while it learns or a series.
+
+    `warm_rows`: rows of the warm-up so far.
+    """
+
+    agent: str
+    asset: str
+    method: str
+    warm_rows: int
+    content: bytes | None
+
+
+def find_models(place: Path) -> list[Kept]:
+    """The models of a data folder, or of the site of a configuration file. InputError: there is none here."""
+    data = place if place.is_dir() else load(place).data
+    found = []
+    for file in sorted((data / "agents").glob("*.db")):
+        try:
+            with contextlib.closing(Journal.peek(file)) as journal:
+                found += _models(journal.agent, journal.parts())
+        except LogError as error:
+            raise InputError(f"can't be read: {error}", source=str(file)) from error
+    if not found:
+        wish = "was the site started from this folder, and has its detector heard of anything yet?"
+        raise InputError("no detector has watched anything here", source=str(data), wish=wish)
+    return found
+
+
+def find_model(place: Path, asset: str) -> Kept:
+    """The model of one asset. InputError: there is none."""
+    models = find_models(place)
+    found = [kept for kept in models if kept.asset == asset]
+    if not found:
+        names = ", ".join(sorted({kept.asset for kept in models})[:8])
+        raise InputError(f"nobody watches {asset}", source=str(place), wish=f"there is {names}")
+    return max(found, key=lambda kept: kept.content is not None)
+
+
+def open_model(file: Path) -> ModelFile:
+    """The model in a file. InputError says what is wrong with it."""
+    try:
+        return read_model(file.read_bytes())[0]
+    except OSError as error:
+        raise InputError(f"can't be read: {error.strerror}", source=str(file)) from error
+    except ValueError as error:
+        raise InputError(str(error), source=str(file), wish="train or fetch it again") from error
+
+
+def _models(agent: str, parts: Mapping[str, bytes]) -> list[Kept]:
+    found = []
+    for name in sorted(parts):
+        if name.startswith("asset/") and name.endswith("/state"):
+            asset = name.split("/")[1]
+            state = msgspec.json.decode(parts[name], type=WatchState)
+            learner, content = state.learner, parts.get(f"asset/{asset}/model")
+            file = None
+            if content is not None:
+                profile = Profile(content, max(1, learner.about.version))
+                described = describe_channels(profile, state.window.channels, {})
+                file = make_model(asset, profile, described, learner.about)
+            found.append(Kept(agent, asset, learner.method, learner.warm_rows, file))
+    return found
+
+
+def listing(models: list[Kept]) -> list[str]:
+    """A line for each asset."""
+    width = max(len(kept.asset) for kept in models)
+    lines = [f"{'asset':<{width}}  version  learnt from           until                 rows  channels  detector"]
+    for kept in models:
+        head = f"{kept.asset:<{width}}  "
+        if kept.content is None:
+            series = "a slow series, judged by its own past" if kept.method == "series" else ""
+            learning = f"learning, {kept.warm_rows} rows so far" if kept.warm_rows else "no model"
+            lines.append(f"{head}{series or learning} ({kept.agent})")
+            continue
+        file = read_model(kept.content)[0]
+        begin, end = instant_text(file.begin_ns), instant_text(file.end_ns)
+        judged = sum(channel.use != "none" for channel in file.channels)
+        lines.append(f"{head}{file.version:>7}  {begin}  {end}  {file.rows:>5} {judged:>9}  {kept.agent}")
+    return lines
+
+
+def telling(file: ModelFile) -> list[str]:
+    """What a model is, for people."""
+    made = ", ".join(f"{name} {version}" for name, version in sorted(file.libraries.items())) or "not known"
+    lines = [
+        f"{file.name}, version {file.version}",
+        f"  hash     {file.hash}",
+        f"  learnt   {instant_text(file.learnt_at_ns)}",
+        f"  from     {file.rows} rows, {instant_text(file.begin_ns)} to {instant_text(file.end_ns)}",
+        f"  with     {made}",
+        "  channels",
+    ]
+    for channel in file.channels:
+        use = {"fast": "", "slow": "slow: only its moves count", "none": "left out: it did not vary, or was not known"}
+        normal = use[channel.use]
+        if channel.low is not None and channel.high is not None:
+            normal = f"{channel.low:.4g} to {channel.high:.4g} {channel.unit}"
+        lines.append(f"    {channel.name:<32} {channel.kind:<12} {normal}")
+    return lines
