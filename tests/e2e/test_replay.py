@@ -29,7 +29,7 @@ def _stamp(second: int) -> str:
     return f"2024-05-01 {10 + second // 3600:02d}:{second // 60 % 60:02d}:{second % 60:02d}"
 
 
-def _skab(file: Path, rows: int = 700, fault: range = range(560, 640)) -> None:
+def _skab(file: Path, rows: int = 700, fault: range = range(500, 660)) -> None:
     """A rig with three sensors at 1 Hz, in SKAB's form; in the fault all of them leave their place."""
     chance = random.Random(4)
     lines = ["datetime;Accelerometer1RMS;Pressure;Volume Flow RateRMS;anomaly;changepoint"]
