@@ -77,6 +77,8 @@ alerts = st.builds(
     by=texts,
     clock=counts,
     past=st.booleans(),
+    consequence=texts,
+    action=texts,
 )
 orders = st.builds(
     WorkOrder,
