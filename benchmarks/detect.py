@@ -213,9 +213,7 @@ def main() -> int:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     forests()
     alone, in_one_walk = many_assets()
-    print(
-        f"one row of each of 32 assets, us per row of forest: each alone {alone:.1f}, in one walk {in_one_walk:.1f}"
-    )
+    print(f"one row of each of 32 assets, us per row of forest: each alone {alone:.1f}, in one walk {in_one_walk:.1f}")
     (one, learn_ms), (many, _) = engine(1), engine(64)
     print(f"scoring engine, us per row: one at a time {one:.1f}, 64 at a time {many:.1f}; learning {learn_ms:.0f} ms")
     inside, off, elsewhere = together()
