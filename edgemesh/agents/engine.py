@@ -37,6 +37,7 @@ PRUNE_STEPS = 100
 TICK_NS = 100_000_000
 """While work is waiting, time passes for the core in steps of this length between one item and the next."""
 MAX_HELD = 1_000
+"""Items that wait for one commit at most."""
 MUTE_NS = 10_000_000_000
 """A core whose `tick` raises three times is told no time for this long, so that what comes in goes on."""
 

@@ -97,7 +97,10 @@ class Neighbourhood:
 
     def _hear(self, message: Message) -> None:
         """Take what the broker brings, unless it is an echo."""
-        members = () if self._is_echo(message) else [member for member in self._members if member.wants(message.topic)]
+        echo = self._is_echo(message)
+        members = () if echo else [member for member in self._members if member.wants(message.topic)]
+        if not echo:
+            self._retained.pop(message.topic, None)  # another has spoken since: the broker knows what stands there
         settle = _Count(len(members), message.settle).down if len(members) > 1 else message.settle
         for member in members:
             member.take(message.topic, message.payload, message.retained, message.traceparent, settle)

@@ -228,6 +228,28 @@ def test_a_late_subscriber_has_what_a_neighbour_retained() -> None:
     assert [payload for _, payload in played(story).heard][-1] == b"3"
 
 
+def test_what_a_stranger_has_emptied_comes_from_no_neighbour() -> None:
+    """What a neighbour has retained is forgotten once somebody elsewhere has spoken on the topic."""
+
+    async def story(place: Place) -> None:
+        place.neighbourhood = Neighbourhood(Quiet(place.broker, "quiet", None))
+        c, d = (place.neighbourhood.join(place.broker.client(name)) for name in "cd")
+        c.subscribe("state/#", lambda message: message.settle())
+        for bus in (c, d, place.stranger):
+            await bus.open()
+        await rest()
+        c.publish("state/x", b"1", retain=True)
+        await rest()
+        place.stranger.publish("state/x", b"", retain=True)
+        await rest()
+        place.note(d, "state/+", "d")
+        await rest()
+        for bus in (c, d, place.stranger):
+            await bus.close()
+
+    assert (b"1" in [payload for _, payload in played(story).heard]) is False
+
+
 def test_who_has_left_or_unsubscribed_hears_nothing() -> None:
     """After `unsubscribe` and after `close` a neighbour is told nothing."""
 
