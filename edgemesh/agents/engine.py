@@ -270,6 +270,7 @@ class Engine:
         """Tell a core that owns gateways what is its own now, and what stands open there."""
         if isinstance(item, Taken):
             step.released.append(item.gateway)
+            step.outcome.marks.pop(item.gateway, None)  # the word on it is another's from here on
             self._followers.pop(item.gateway, None)
         core = self.core
         if not isinstance(core, OwnerCore):
@@ -407,10 +408,10 @@ class Engine:
 
     def _place(self, transaction: Transaction, step: _Step, parts: Mapping[str, bytes | None]) -> None:
         """Note how far we are now that all effects are written: cursors, and the state of the core."""
+        for agent in step.released:  # before the cursors: it may have come back to us in the same step
+            transaction.drop_cursor(agent)
         for agent, cursor in step.outcome.marks.items():
             transaction.set_cursor(agent, cursor)
-        for agent in step.released:
-            transaction.drop_cursor(agent)
         transaction.put_parts({**parts, **self.timeline.part(self._ticked_ns)})
 
     def _count(self, step: _Step, records: Sequence[Record]) -> None:

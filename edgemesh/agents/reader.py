@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Container, Mapping, Sequence
+from collections import Counter
+from collections.abc import Container, Iterable, Mapping, Sequence
 
 from edgemesh.agents.roles import WRITER_OF, RoleTraits
 from edgemesh.bus.contract import Bus
@@ -41,13 +42,20 @@ class Reader:
         self._away_s = self._doubt_until_s = 0.0
         self._alerts: dict[str, Alert | bytes] = {}
         self._marks: dict[str, Cursor] = {}
+        self._leaving: Counter[str] = Counter()
 
     # -- watermarks and asks ------------------------------------------------------------------------------------------
 
-    def moved(self, marks: Mapping[str, Cursor]) -> None:
-        """Publish cursors that are on the disk now, at once or within SAY_EVERY_S."""
-        self._positions.update(marks)
-        self._unsaid.update(marks)
+    def moved(self, marks: Mapping[str, Cursor], left: Iterable[str] = ()) -> None:
+        """Publish cursors that are on the disk now, at once or within SAY_EVERY_S.
+
+        `left` are logs that the engine has left with this step, see `forget`; until then what it says of one is of the
+        time before.
+        """
+        self._leaving -= Counter(left)
+        ours = {agent: cursor for agent, cursor in marks.items() if agent not in self._leaving}
+        self._positions.update(ours)
+        self._unsaid.update(ours)
         if self._unsaid and self._saying is None:
             self.say()
             self._saying = asyncio.get_running_loop().call_later(SAY_EVERY_S, self._say_again)
@@ -158,7 +166,8 @@ class Reader:
         return gained, lost
 
     def forget(self, gateway: str) -> None:
-        """Have no cursor in this log any more."""
+        """Have no cursor in this log any more. The engine, which is to leave it, says when it has; see `moved`."""
+        self._leaving[gateway] += 1
         self._positions.pop(gateway, None)
         self._asked.pop(gateway, None)
         self._unsaid.discard(gateway)

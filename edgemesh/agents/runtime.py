@@ -401,10 +401,11 @@ class Runtime:
             await self._fail(error)
             return
         self._has_to_rest = bool(self._current)
+        left = [item.gateway for item in self._current if isinstance(item, Taken)]
         self._current = []
         self._wait_s = RETRY_S[0]
         self.storage.kept()
-        await self._act(outcome)
+        await self._act(outcome, left)
 
     async def _fail(self, error: LogError) -> None:
         """Nothing of the step was kept, and nothing of it is settled: make room if that helps, else try again later."""
@@ -469,7 +470,7 @@ class Runtime:
         if self.feed:
             self.feed.committed(())
 
-    async def _act(self, outcome: Outcome) -> None:
+    async def _act(self, outcome: Outcome, left: Sequence[str]) -> None:
         """Say what is on the disk now: first what others wait for, and how far we are only after it."""
         if self.feed and outcome.rows:
             self.feed.committed(outcome.rows)
@@ -479,7 +480,7 @@ class Runtime:
         if outcome.rows:
             await asyncio.sleep(0)  # so that it is on its way
         now_s = time.monotonic()
-        self.reader.moved(outcome.marks)
+        self.reader.moved(outcome.marks, left)
         for agent in outcome.asks:
             self.reader.ask(agent, now_s)
         for settle in outcome.settles:

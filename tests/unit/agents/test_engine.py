@@ -440,6 +440,17 @@ def test_a_gateway_given_and_taken(build: Build) -> None:
     assert engine.journal.cursors() == {}
 
 
+@pytest.mark.parametrize("back", [False, True])
+def test_a_gateway_taken_and_given_back_in_one_step(build: Build, back: bool) -> None:
+    """The cursor of before is left on the disk by nobody and said to nobody; that of after counts."""
+    engine, settled = build(), Settled()
+    engine.step([settled.hear(1), settled.hear(2)])
+    after = [Given("gateway-1", []), settled.hear(7, lowest=7)] if back else []
+    outcome = engine.step([settled.hear(3), Taken("gateway-1"), *after])
+    now = {"gateway-1": Cursor(EPOCH, 7)} if back else {}
+    assert (outcome.marks, engine.journal.cursors()) == (now, now)
+
+
 def test_answers_and_cards_reach_the_core(build: Build) -> None:
     """An answer is decoded strictly with its topic's name, cards come as they are."""
     engine = build()

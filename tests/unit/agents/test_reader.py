@@ -141,6 +141,17 @@ def test_what_was_given_away_while_we_were_down_is_lost() -> None:
     assert reader.own(Owners(epoch=9, owners={"a": "me", "b": "you"}), "me") == (["a"], ["b"])
 
 
+def test_a_step_of_the_time_before_says_nothing_of_a_log_that_was_lost() -> None:
+    """Lost and got back while a step was at work: its cursor is not ours any more, so we begin with the log anew."""
+    reader, line = make(Role.DETECTOR)
+    for epoch, owner in ((1, "me"), (2, "you"), (3, "me")):
+        reader.own(Owners(epoch=epoch, owners={"a": owner}), "me")
+    in_loop(lambda: reader.moved({"a": Cursor(EPOCH, 9)}))
+    assert (line.said, reader.predecessor("a")) == ([], (True, None))
+    in_loop(lambda: reader.moved({"a": Cursor(EPOCH, 4)}, ["a"]))
+    assert (line.said, reader.predecessor("a")) == ([Said("a", 4, resend=False)], (False, None))
+
+
 def test_open_alerts_are_known_by_gateway() -> None:
     """Alerts that stand on retained topics, until they are emptied."""
     reader, _ = make(Role.DETECTOR)
