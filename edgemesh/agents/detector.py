@@ -210,11 +210,11 @@ class DetectorCore:
         if self._just_loaded:
             self._lanes.forget_unknown(moment)
             self._just_loaded = False
-        alerts += self._handover.end_overdue(moment)
         for gateway in [name for name in self._hushed if moment.clock_ns > self._cursors[name].hush_until_ns]:
             alerts += self._speak(gateway)
         for watch, found in self._watches.look_for_silence(moment):
             alerts += [] if self._handover.rehearses(watch.state.gateway) else found
+        alerts += self._handover.tell_silence(moment)
         alerts += self._health.tick(moment)
         return self._counted(alerts)
 
@@ -272,8 +272,8 @@ class DetectorCore:
     def adopt(self, gateway: str, alerts: Sequence[Alert], through: Cursor | None = None) -> None:
         """Go on with the open alerts of a gateway that another detector has owned until now: same ids, next versions.
 
-        What it has taken in (`through`) may come again and is learnt from in silence, for at most 10 s. What no rule
-        here watches is cleared at the next tick.
+        What it has taken in (`through`) comes again and is learnt from in silence. What no rule here watches is cleared
+        at the next tick after that.
         """
         moment = self._moment("")
         self._handover.adopt(gateway, self._health.adopt(gateway, alerts, moment), through, moment)

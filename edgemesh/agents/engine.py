@@ -278,6 +278,7 @@ class Engine:
         if isinstance(item, Met):
             step.write(self._ask(step, item, partial(core.meet, item.alert)))
         elif isinstance(item, Given):
+            self._followers[item.gateway] = Follower.begin_after(item.since)
             self._ask(step, item, partial(core.adopt, item.gateway, item.alerts, item.through))
         else:
             step.left += self._ask(step, item, partial(core.release, item.gateway))

@@ -14,7 +14,7 @@ from edgemesh.model.alerts import Alert, AlertKind, AlertState
 from edgemesh.model.packs import Readings
 from edgemesh.model.samples import Retimed
 
-_REHEARSAL_NS = 10 * 10**9
+_PATIENCE_NS = 10 * 10**9
 
 
 class _Rehearsal(msgspec.Struct):
@@ -22,23 +22,39 @@ class _Rehearsal(msgspec.Struct):
     to warm up.
 
     `alerts` are those it left open; `in_hole` the assets that were last heard of in a pack that it has missed; `seen`
-    alerts of ours that began in one, and stood in younger ones: it has found the same under another id. After
-    `until_ns` of watched time the rehearsal ends, whatever has come.
+    alerts of ours that began in one, and stood in younger ones: it has found the same under another id. `heard_ns` is
+    when a pack came last, `beyond_ns` when one came first that the mark does not cover, in watched time.
     """
 
     epoch: str
     through: int
     alerts: list[Alert]
-    until_ns: int
+    heard_ns: int
+    beyond_ns: int = 0
     ahead: tuple[Span, ...] = ()
     in_hole: list[str] = []
     seen: list[str] = []
 
+    def hear(self, pack: Readings, clock_ns: int) -> bool:
+        """Take note that a pack came; return whether it is the first one beyond the mark."""
+        self.heard_ns = clock_ns
+        if self.beyond_ns or self._is_marked(pack) or self.misses(pack):
+            return False
+        self.beyond_ns = clock_ns
+        return True
+
     def covers(self, pack: Readings) -> bool:
-        """Whether the owner before has taken this pack in: by its mark, or because one of its alerts is younger."""
+        """Whether the owner before has taken this pack in: by its mark, or because one of its alerts is younger.
+
+        Alerts are believed for a while only: a device's clock may have been ahead.
+        """
+        if self._is_marked(pack) or (self.beyond_ns and self.heard_ns - self.beyond_ns > _PATIENCE_NS):
+            return self._is_marked(pack)
         oldest = min((batch.at_ns[0] for batch in pack.records), default=0)
-        younger = any(oldest <= alert.at_ns for alert in self.alerts)
-        return younger or (pack.epoch == self.epoch and Cursor(self.epoch, self.through, self.ahead).has(pack.seq))
+        return any(oldest <= alert.at_ns for alert in self.alerts if alert.kind is not AlertKind.SILENT)
+
+    def _is_marked(self, pack: Readings) -> bool:
+        return pack.epoch == self.epoch and Cursor(self.epoch, self.through, self.ahead).has(pack.seq)
 
     def misses(self, pack: Readings) -> bool:
         """Whether the owner before lacked this pack, and had younger ones: it lies in a hole of its log."""
@@ -70,15 +86,19 @@ class Handover:
         if through is None:
             self._adopt(gateway, stand, moment)
             return
-        until_ns = moment.clock_ns + _REHEARSAL_NS
-        self._rehearsals[gateway] = _Rehearsal(through.epoch, through.through, stand, until_ns, through.ahead)
+        self._rehearsals[gateway] = _Rehearsal(
+            through.epoch, through.through, stand, moment.clock_ns, ahead=through.ahead
+        )
         self._dirty.add(gateway)
 
     def end_before(self, pack: Readings, moment: Moment) -> list[Alert]:
         """End the rehearsal if this pack is behind all that the owner before has taken in; see `end`."""
         rehearsal = self._rehearsals.get(pack.agent)
-        ends = rehearsal is not None and not rehearsal.misses(pack) and not rehearsal.covers(pack)
-        return self.end(pack.agent, moment) if ends else []
+        if rehearsal is None:
+            return []
+        if rehearsal.hear(pack, moment.clock_ns):
+            self._dirty.add(pack.agent)
+        return [] if rehearsal.misses(pack) or rehearsal.covers(pack) else self.end(pack.agent, moment)
 
     def misses(self, pack: Readings) -> bool:
         """Whether we rehearse, and the owner before has taken in younger packs than this, but not this one."""
@@ -117,10 +137,20 @@ class Handover:
             return False
         return alert.id in rehearsal.seen or any(known.id == alert.id for known in rehearsal.alerts)
 
-    def end_overdue(self, moment: Moment) -> list[Alert]:
-        """End what has taken too long; see `end`."""
-        overdue = [gateway for gateway, one in self._rehearsals.items() if moment.clock_ns > one.until_ns]
-        return [alert for gateway in overdue for alert in self.end(gateway, moment)]
+    def tell_silence(self, moment: Moment) -> list[Alert]:
+        """Where we rehearse and nothing comes any more, silence is all that can be found: it is said at once."""
+        news = []
+        for gateway, rehearsal in self._rehearsals.items():
+            if moment.clock_ns - rehearsal.heard_ns <= _PATIENCE_NS:
+                continue
+            known = {(alert.asset, alert.kind) for alert in rehearsal.alerts}
+            open_ = [alert for watch in self._watches.of(gateway) for alert in watch.state.book.alerts]
+            found = [a for a in open_ if a.kind is AlertKind.SILENT and (a.asset, a.kind) not in known]
+            if found:
+                rehearsal.alerts += found
+                self._dirty.add(gateway)
+            news += found
+        return news
 
     def end(self, gateway: str, moment: Moment) -> list[Alert]:
         """Put the alerts that were left open in the place of our own; return what the owner before has not seen."""

@@ -58,11 +58,15 @@ class Spoiled(Arrival):
 
 @dataclass(slots=True, eq=False)
 class Given(Arrival):
-    """A gateway that is now ours, with the alerts that are open on it, and how far the owner before us has come."""
+    """A gateway that is now ours, with the alerts that are open on it, and how far the owner before us has come.
+
+    We begin with its log after `since`; None: with the oldest row there is.
+    """
 
     gateway: str
     alerts: Sequence[Alert]
     through: Cursor | None = None
+    since: Cursor | None = None
 
 
 @dataclass(slots=True, eq=False)

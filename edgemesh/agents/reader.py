@@ -21,6 +21,9 @@ MOVED_S = 1.5
 """After so long without a link what we own may be another's."""
 DOUBT_S = 2.0
 """After the link is back the map of owners is waited for no longer than this."""
+REHEARSED_ROWS = 2_000
+"""Of what the owner before us has taken in we ask for so many rows: enough to know how the machines stand, and some ten
+seconds of work while nothing is said."""
 NO_CURSOR = Cursor("", 0)
 
 
@@ -43,6 +46,7 @@ class Reader:
         self._alerts: dict[str, Alert | bytes] = {}
         self._marks: dict[str, Cursor] = {}
         self._leaving: Counter[str] = Counter()
+        self._rehearsed: dict[str, Cursor] = {}
 
     # -- watermarks and asks ------------------------------------------------------------------------------------------
 
@@ -87,7 +91,16 @@ class Reader:
         # A later mark says all that an earlier one did: on a slow link there is no use in sending every one of them.
         mark = Watermark(epoch=cursor.epoch, through=cursor.through, ahead=cursor.ahead, resend=resend)
         topic = self._topics.watermark(agent, self._group)
-        return self._bus.publish(topic, codec.encode(mark), retain=not resend, bulk=not resend)
+        retain = not resend and not self._is_rehearsed(agent, cursor)
+        return self._bus.publish(topic, codec.encode(mark), retain=retain, bulk=not resend)
+
+    def _is_rehearsed(self, agent: str, cursor: Cursor) -> bool:
+        """Whether the owner before us has come further: then its mark is the one that has to stay."""
+        through = self._rehearsed.get(agent)
+        if through is None or (cursor.epoch == through.epoch and cursor.through < through.through):
+            return through is not None
+        del self._rehearsed[agent]
+        return False
 
     def unlinked(self, now_s: float) -> None:
         """We hear nothing and nobody hears us."""
@@ -168,9 +181,21 @@ class Reader:
     def forget(self, gateway: str) -> None:
         """Have no cursor in this log any more. The engine, which is to leave it, says when it has; see `moved`."""
         self._leaving[gateway] += 1
+        self._rehearsed.pop(gateway, None)
         self._positions.pop(gateway, None)
         self._asked.pop(gateway, None)
         self._unsaid.discard(gateway)
+
+    def begin(self, gateway: str, through: Cursor | None) -> Cursor | None:
+        """Begin with a log in which the owner before us has come so far; return after which row. None: the oldest."""
+        self.forget(gateway)
+        if through is None:
+            return None
+        self._rehearsed[gateway] = through
+        if through.through <= REHEARSED_ROWS:
+            return None
+        self._positions[gateway] = since = Cursor(through.epoch, through.through - REHEARSED_ROWS)
+        return since
 
     def owns(self, gateway: str) -> bool:
         """Whether the gateway's log is ours to read now."""
@@ -195,8 +220,12 @@ class Reader:
         return [alert for alert in self._alerts.values() if isinstance(alert, Alert) and alert.gateway == gateway]
 
     def marked(self, gateway: str, mark: Watermark) -> None:
-        """Take note of how far our group is in a gateway's log, whoever of it said so."""
-        if not mark.resend:
+        """Take note of how far our group is in a gateway's log, whoever of it said so.
+
+        A mark that falls back is of an owner who rehearses: the one before it has come further.
+        """
+        known = self._marks.get(gateway, NO_CURSOR)
+        if not mark.resend and (mark.epoch != known.epoch or mark.through >= known.through):
             self._marks[gateway] = Cursor(mark.epoch, mark.through, mark.ahead)
 
     def predecessor(self, gateway: str) -> tuple[bool, Cursor | None]:

@@ -320,8 +320,8 @@ class Runtime:
         begins, through = self.reader.predecessor(gateway)
         if begins:
             self.offer(Taken(gateway))
-            self.reader.forget(gateway)
-            self.offer(Given(gateway, self.reader.open_alerts(gateway), through))
+            since = self.reader.begin(gateway, through)
+            self.offer(Given(gateway, self.reader.open_alerts(gateway), through, since))
         else:
             for alert in self.reader.open_alerts(gateway):
                 self.offer(Met(alert))

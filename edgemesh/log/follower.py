@@ -48,6 +48,13 @@ class Follower:
         self._past: dict[str, Cursor] = {}
         self.restart_from(cursor, past)
 
+    @classmethod
+    def begin_after(cls, cursor: Cursor | None) -> Follower:
+        """Make one for whom the rows up to the cursor are of no concern: they are not lost if they are gone."""
+        follower = cls(cursor)
+        follower._taken = False
+        return follower
+
     @property
     def position(self) -> Cursor | None:
         """How far the packs were taken; None: no contact yet."""

@@ -5,16 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 import msgspec
+import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from edgemesh.agents.detector import DetectorCore
-from edgemesh.detect.settings import DetectSettings, LimitRule
+from edgemesh.detect.settings import DetectSettings, LimitRule, SilentRule
 from edgemesh.log.outbox import Cursor
-from edgemesh.model.alerts import Alert, AlertState
+from edgemesh.model.alerts import Alert, AlertKind, AlertState, Evidence
 from edgemesh.model.packs import Readings
 from edgemesh.model.samples import Batch
 from edgemesh.model.settings import Seconds
+from edgemesh.testing import make_alert
 from tests.unit.agents.test_lanes import Step, arrivals, excursion, hidden, in_order
 
 S = 10**9
@@ -22,9 +24,12 @@ CALM = (0.0,) * 8
 Case = tuple[tuple[float, ...], int, int, int, int, int, bool]
 
 
+def make_rule(hold_s: int = 0) -> LimitRule:
+    return LimitRule(name="high", metric="level", above=0.5, clear=0.5, hold=Seconds(hold_s), clear_hold=Seconds(0))
+
+
 def make_core(hold_s: int = 0) -> DetectorCore:
-    rule = LimitRule(name="high", metric="level", above=0.5, clear=0.5, hold=Seconds(hold_s), clear_hold=Seconds(0))
-    return DetectorCore("det", "plant", DetectSettings(rule=(rule,)), {})
+    return DetectorCore("det", "plant", DetectSettings(rule=(make_rule(hold_s),)), {})
 
 
 def pack(seq: int, level: float) -> Readings:
@@ -172,13 +177,34 @@ def test_a_newcomer_says_nothing_twice() -> None:
     assert (cleared.id, cleared.version) == (left.id, left.version + 1)
 
 
-def test_a_rehearsal_ends_by_itself() -> None:
-    """A gateway that has fallen silent keeps nobody rehearsing: after 10 s what was learnt is said."""
-    old, new = make_core(), make_core()
-    new.adopt("gw", [], Cursor("e1", 99))
+@pytest.mark.parametrize("known", [False, True])
+def test_silence_is_found_in_the_midst_of_a_rehearsal(known: bool) -> None:
+    """A gateway that falls silent keeps nobody in ignorance of that, while what the owner before has seen stays his."""
+    silent = SilentRule(name="silent", after=Seconds(12))
+    new = DetectorCore("det", "plant", DetectSettings(rule=(make_rule(), silent)), {})
+    evidence = Evidence(rule="silent", metric="silence", device="d", value=13.0, normal="< 12 s", score=1.1)
+    made = make_alert(asset="a", kind=AlertKind.SILENT, gateway="gw")
+    left = msgspec.structs.replace(made, evidence=(evidence,), at_ns=0)
+    new.adopt("gw", [left] if known else [], Cursor("e1", 99))
     assert play(new, (0.0, 1.0), 1, 2) == []
-    found = [alert for second in range(3, 20) for alert in new.tick(second * S)]
-    assert [alert.id for alert in found] == [alert.id for alert in play(old, (0.0, 1.0), 1, 2)]
+    found = [alert for second in range(3, 60) for alert in new.tick(second * S)]
+    assert [alert.kind for alert in found] == ([] if known else [AlertKind.SILENT])
+    assert {f"state/alert/{alert.id}" for alert in ([left] if known else found)} == new.present(None).keys()
+    later = [alert for seq in range(3, 112) for alert in new.tick((60 + seq) * S) + new.handle(pack(seq, 0.0))]
+    assert {(alert.id, alert.state) for alert in later} == {
+        (alert.id, AlertState.CLEARED) for alert in ([left] if known else found)
+    }
+    assert new.present(None) == {}
+
+
+def test_a_slow_rehearsal_says_nothing_twice() -> None:
+    """However long the rows take that the owner before has seen, what he made of them is his to say."""
+    levels = (0.0, 1.0, 0.0, 1.0, 1.0, *CALM)
+    new = make_core()
+    (left,) = open_alerts(play(make_core(), levels, 1, 4))
+    new.adopt("gw", [left], Cursor("e1", 4))
+    said = [alert for seq in range(1, 14) for alert in new.tick(20 * seq * S) + new.handle(pack(seq, levels[seq - 1]))]
+    assert [(alert.id, alert.version, alert.state) for alert in said] == [(left.id, 2, AlertState.CLEARED)]
 
 
 def test_a_rehearsal_outlives_a_restart() -> None:
