@@ -9,6 +9,8 @@ from edgemesh.model.agents import Card, Presence
 WILL_S = 1.5
 """How long somebody whose last will was said may take to come back."""
 _OLD_INCARNATIONS = 8
+DELAY_KEPT_S = 10.0
+MOST_DELAY_S = 10.0
 
 
 class _Known(msgspec.Struct):
@@ -28,13 +30,18 @@ class PresenceTracker:
     beat has not risen for `dead_after_beats` of its own heartbeats. A last will only speeds that up, to WILL_S: a
     broker that is stopped says everybody's will, and what is killed is mostly started again at once. While an
     incarnation is alive, cards of those before it are ignored, and so is any last will but its own. Times are seconds
-    of one monotonic clock. At most `max_agents` are followed: for one more, the agent that has been down the longest is
-    forgotten, and if none is down the new one is ignored.
+    of one monotonic clock.
+
+    Where we hear our own cards (`me`), we know how late the bus and we ourselves are: so much longer we wait for the
+    others, as a slow machine or an overloaded broker makes everybody late. After the idea of Dadgar, Phillips, Currey:
+    "Lifeguard: Local Health Awareness for More Accurate Failure Detection" (2018). At most `max_agents` are followed:
+    for one more, the agent that has been down the longest is forgotten, and if none is down the new one is ignored.
     """
 
-    def __init__(self, dead_after_beats: float = 2.5, max_agents: int = 20_000) -> None:
-        self._dead_after_beats, self._max_agents = dead_after_beats, max_agents
+    def __init__(self, dead_after_beats: float = 2.5, max_agents: int = 20_000, *, me: str = "") -> None:
+        self._dead_after_beats, self._max_agents, self._me = dead_after_beats, max_agents, me
         self._known: dict[str, _Known] = {}
+        self._delay_s = self._delayed_s = 0.0  # how late our own card was, and when
 
     def see(self, card: Card, *, retained: bool, now_s: float) -> list[Card]:
         """Take in a card as it came from the bus; return it if presence, incarnation or content changed."""
@@ -58,8 +65,9 @@ class PresenceTracker:
     def sweep(self, now_s: float) -> list[Card]:
         """Return the cards, with state `down`, of the agents that are found dead now."""
         found = []
+        self._judge_ourselves(now_s)
         for known in self._known.values():
-            late = now_s - known.heard_s > self._dead_after_beats * known.card.heartbeat_s
+            late = now_s - known.heard_s > self._dead_after_beats * known.card.heartbeat_s + self._delay_s
             if known.up is not False and late:
                 found += self._report(known, msgspec.structs.replace(known.card, state=Presence.DOWN))
         return found
@@ -68,6 +76,13 @@ class PresenceTracker:
         """Take nobody's silence before this instant for death: we were not listening, or they could not speak."""
         for known in self._known.values():
             known.heard_s = max(known.heard_s, until_s)
+
+    def _judge_ourselves(self, now_s: float) -> None:
+        """Note how late our own newest card is; the latest of all counts for a while after it has come."""
+        known = self._known.get(self._me)
+        delay_s = min(now_s - known.heard_s - known.card.heartbeat_s, MOST_DELAY_S) if known is not None else 0.0
+        if delay_s >= self._delay_s or now_s - self._delayed_s > DELAY_KEPT_S:
+            self._delay_s, self._delayed_s = max(0.0, delay_s), now_s
 
     def _hear(self, known: _Known, card: Card, *, retained: bool, now_s: float) -> list[Card]:
         """Take in another card of the same incarnation."""
@@ -80,6 +95,8 @@ class PresenceTracker:
         if card.beat >= known.card.beat:
             known.card = card
             if rises:
+                if card.agent == self._me:
+                    self._judge_ourselves(now_s)
                 known.heard_s = now_s
             if rises or known.up:
                 return self._report(known, card)

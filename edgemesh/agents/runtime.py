@@ -109,7 +109,7 @@ class Runtime:
         self._told: dict[str, tuple[str, int]] = {}
         self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix=self.name)
         self._tasks: list[asyncio.Task[None]] = []
-        self._presence = PresenceTracker()
+        self._presence = PresenceTracker(me=self.name)
         self._namesakes = Namesakes()
         self._group = group or role.value
         self.reader = Reader(bus, topics, engine.journal.cursors(), group=self._group, traits=self._traits)

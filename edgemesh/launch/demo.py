@@ -152,4 +152,5 @@ def summary(report: DemoReport) -> str:
     for name, spread in report.latency_ms.items():
         if spread.p50 is not None:
             lines.append(f"latency   {name.replace('_', ' ')}: p50 {spread.p50} ms, p99 {spread.p99} ms")
+    lines += [f"          {alert}" for alert in report.unexplained]
     return "\n".join([*lines, f"broker    {report.broker}; seed {report.seed}"])

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import msgspec
 
+from edgemesh.console.lines import local_time
 from edgemesh.launch.plant import Plant
 from edgemesh.launch.truth import Span, Truth
 from edgemesh.model.agents import Role
@@ -26,7 +27,7 @@ class Quantiles(msgspec.Struct, frozen=True):
 
 
 class DemoReport(msgspec.Struct, frozen=True, kw_only=True):
-    """The one JSON object of `edgemesh demo --json`."""
+    """The one JSON object of `edgemesh demo --json`; `unexplained` are the alerts without a fault behind them."""
 
     readings: dict[str, int]
     faults: dict[str, int]
@@ -35,6 +36,7 @@ class DemoReport(msgspec.Struct, frozen=True, kw_only=True):
     latency_ms: dict[str, Quantiles]
     broker: str
     seed: int
+    unexplained: tuple[str, ...] = ()
     undrained: tuple[str, ...] = ()
 
     @property
@@ -70,7 +72,7 @@ def report(plant: Plant, truth: Truth, *, seed: int, undrained: Sequence[str]) -
     return DemoReport(
         readings={"accepted": accepted, "delivered": delivered, "lost": accepted - delivered},
         faults={"injected": judgement.injected, "detected": judgement.detected},
-        alerts={"raised": judgement.alerts, "false": judgement.false},
+        alerts={"raised": judgement.alerts, "false": len(judgement.false)},
         orders=_orders(orders),
         latency_ms={
             "reading_to_alert": quantiles([pair.reading_to_alert_ms for pair in pairs]),
@@ -80,12 +82,13 @@ def report(plant: Plant, truth: Truth, *, seed: int, undrained: Sequence[str]) -
         },
         broker=plant.broker_name,
         seed=seed,
+        unexplained=tuple(f"{local_time(span.begin_ns)} {span.asset} {span.what}" for span in judgement.false),
         undrained=tuple(undrained),
     )
 
 
 def _spans(alerts: Sequence[Alert]) -> list[Span]:
-    return [Span(alert.asset, alert.raised_at_ns, alert.cleared_at_ns) for alert in alerts]
+    return [Span(each.asset, each.raised_at_ns, each.cleared_at_ns, f"{each.kind}: {each.cause}") for each in alerts]
 
 
 def _orders(orders: Sequence[WorkOrder]) -> dict[str, int]:

@@ -33,21 +33,22 @@ class Fault:
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """A time in which an alert of an asset was firing; `end_ns` None: it still is."""
+    """A time in which an alert of an asset was firing; `end_ns` None: it still is. `what` it said."""
 
     asset: str
     begin_ns: int
     end_ns: int | None = None
+    what: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """How many faults there were, how many were seen while they were there, and how many alerts no fault explains."""
+    """How many faults there were, how many were seen while they were there, and which alerts no fault explains."""
 
     injected: int
     detected: int
     alerts: int
-    false: int
+    false: tuple[Span, ...] = ()
 
 
 class Truth:
@@ -72,7 +73,7 @@ class Truth:
         faults = list(self.faults.values())
         due = [fault for fault in faults if fault.begin_ns < before_ns]
         detected = sum(any(_explains(fault, alert) for alert in alerts) for fault in due)
-        false = sum(not any(_explains(fault, alert) for fault in faults) for alert in alerts)
+        false = tuple(alert for alert in alerts if not any(_explains(fault, alert) for fault in faults))
         return Judgement(len(due), detected, len(alerts), false)
 
 

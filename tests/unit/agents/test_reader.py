@@ -33,6 +33,7 @@ class Line:
     def __init__(self) -> None:
         self.full = False
         self.said: list[Said] = []
+        self.retained: dict[str, int] = {}
 
     def publish(
         self, topic: str, payload: bytes, *, retain: bool = False, traceparent: str = "", bulk: bool = False
@@ -40,7 +41,8 @@ class Line:
         if self.full:
             return False
         mark: Watermark = codec.decode_watermark(payload)
-        assert retain is not mark.resend, "a mark is retained, a wish is not"
+        assert not (retain and mark.resend), "a wish is not retained"
+        self.retained[topic.split("/")[-2]] = mark.through if retain else self.retained.get(topic.split("/")[-2], 0)
         self.said.append(Said(topic.split("/")[-2], mark.through, mark.resend, mark.ahead))
         return True
 
@@ -150,6 +152,33 @@ def test_a_step_of_the_time_before_says_nothing_of_a_log_that_was_lost() -> None
     assert (line.said, reader.predecessor("a")) == ([], (True, None))
     in_loop(lambda: reader.moved({"a": Cursor(EPOCH, 4)}, ["a"]))
     assert (line.said, reader.predecessor("a")) == ([Said("a", 4, resend=False)], (False, None))
+
+
+@pytest.mark.parametrize(("through", "since"), [(1_999, 0), (2_000, 0), (2_003, 3), (9_000, 7_000)])
+def test_a_log_that_is_new_to_us_is_rehearsed_in_part(through: int, since: int) -> None:
+    """Of what the owner before us had we ask for so many rows; his mark stays retained until we are further."""
+    reader, line = make(Role.DETECTOR)
+    reader.own(Owners(epoch=1, owners={"a": "me"}), "me")
+    begun = reader.begin("a", Cursor(EPOCH, through))
+    assert begun == (Cursor(EPOCH, since) if since else None)
+    reader.ask("a", 1.0)
+    in_loop(lambda: reader.moved({"a": Cursor(EPOCH, through - 1)}, ["a"]))
+    assert line.said == [Said("a", since, resend=True), Said("a", through - 1, resend=False)]
+    assert line.retained == {"a": 0}
+    in_loop(lambda: reader.moved({"a": Cursor(EPOCH, through)}))
+    reader.say()
+    assert line.retained == {"a": through}
+
+
+def test_who_rehearses_does_not_take_the_mark_back() -> None:
+    """The third owner is told how far the first has come, not where the second was when it lost the log again."""
+    reader, _ = make(Role.DETECTOR)
+    for through in (1_519, 453):
+        reader.marked("a", Watermark(epoch=EPOCH, through=through))
+    reader.marked("a", Watermark(epoch=EPOCH, through=9_999, resend=True))
+    assert reader.predecessor("a") == (True, Cursor(EPOCH, 1_519))
+    reader.marked("a", Watermark(epoch="cd", through=2))
+    assert reader.predecessor("a") == (True, Cursor("cd", 2))
 
 
 def test_open_alerts_are_known_by_gateway() -> None:
