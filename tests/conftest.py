@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from edgemesh.bus.ports import take_ports
 from edgemesh.prove.brokers import KINDS, find_program
 
 WaitFor = Callable[..., None]
@@ -51,10 +52,8 @@ def until() -> Until:
 
 @pytest.fixture
 def free_port() -> int:
-    """A port of 127.0.0.1 on which nothing listens now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A port of 127.0.0.1 on which nothing listens now, and which no client will be given."""
+    return take_ports(1)[0]
 
 
 @pytest.fixture(scope="session")
@@ -147,10 +146,7 @@ def start_mosquitto(tmp_path: Path, mosquitto_program: str) -> Iterator[Callable
     running: list[Mosquitto] = []
 
     def start(settings: str = "") -> Mosquitto:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = int(probe.getsockname()[1])
-        running.append(Mosquitto(mosquitto_program, port, tmp_path, settings))
+        running.append(Mosquitto(mosquitto_program, take_ports(1)[0], tmp_path, settings))
         running[-1].start()
         return running[-1]
 

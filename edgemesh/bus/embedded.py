@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Literal
 
 from edgemesh.bus.address import Address
 from edgemesh.bus.mosquitto import MosquittoProcess, find_mosquitto
+from edgemesh.bus.ports import take_ports
 from edgemesh.errors import BusUnavailable
 
 if TYPE_CHECKING:
@@ -70,7 +71,9 @@ async def start_broker(
 
 
 def _take_port(port: int) -> int:
-    """Return a port that is free now. Raises BusUnavailable when the wanted one is not."""
+    """Return a port that is free now; 0: any. Raises BusUnavailable when the wanted one is not."""
+    if not port:
+        return take_ports(1)[0]
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -80,7 +83,7 @@ def _take_port(port: int) -> int:
                 f"port {port} on 127.0.0.1 can't be had: {problem.strerror}",
                 "stop what listens there, use it as your broker, or choose another port (0 takes a free one)",
             ) from problem
-        return int(probe.getsockname()[1])
+    return port
 
 
 async def _run_in_foreground(prefer: Preference, port: int, folder: Path, also: Sequence[str]) -> None:

@@ -13,7 +13,6 @@ import ctypes
 import os
 import shutil
 import signal
-import socket
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -21,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from edgemesh.bus.ports import take_ports
 from edgemesh.errors import BusUnavailable, InputError
 
 USUAL_FOLDERS = ("/usr/sbin", "/usr/local/sbin", "/usr/local/bin", "/opt/homebrew/sbin", "/usr/lib/rabbitmq/bin")
@@ -162,15 +162,6 @@ def own_nodes(broker: str, folder: Path) -> list[Node]:
             f"{kind.program} is not installed", source="--broker", wish=f"Debian: apt install {kind.package}"
         )
     return kind.arrange(folder, take_ports(kind.nodes))
-
-
-def take_ports(count: int) -> list[int]:
-    """So many different ports of 127.0.0.1 on which nothing listens now."""
-    with contextlib.ExitStack() as stack:
-        probes = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for probe in probes:
-            probe.bind(("127.0.0.1", 0))
-        return [int(probe.getsockname()[1]) for probe in probes]
 
 
 async def accepts(port: int, within_s: float, *, poll_s: float = 0.02) -> None:

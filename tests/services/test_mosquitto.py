@@ -19,6 +19,7 @@ import pytest
 from edgemesh.bus.address import Address
 from edgemesh.bus.contract import Message, Will
 from edgemesh.bus.mqtt import MqttBus
+from edgemesh.bus.ports import take_ports
 from edgemesh.bus.search import Protocol
 
 if TYPE_CHECKING:
@@ -396,9 +397,7 @@ def test_tls_checks_the_brokers_certificate(
         f" -keyout {key.name} -out {certificate.name}"
     )
     subprocess.run([openssl, *request.split()], cwd=tmp_path, check=True, capture_output=True)
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = take_ports(1)[0]
     start_mosquitto(f"listener {port} 127.0.0.1\ncertfile {certificate}\nkeyfile {key}")
 
     async def scenario() -> None:

@@ -13,9 +13,10 @@ import pytest
 from edgemesh.bus.address import Address
 from edgemesh.bus.contract import Message
 from edgemesh.bus.mqtt import MqttBus
+from edgemesh.bus.ports import take_ports
 from edgemesh.errors import BusUnavailable, InputError
 from edgemesh.prove import brokers
-from edgemesh.prove.brokers import KINDS, accepts, find_program, own_nodes, take_ports
+from edgemesh.prove.brokers import KINDS, accepts, find_program, own_nodes
 from edgemesh.prove.site import Program
 
 if TYPE_CHECKING:

@@ -445,7 +445,7 @@ def test_a_gateway_taken_and_given_back_in_one_step(build: Build, back: bool) ->
     """The cursor of before is left on the disk by nobody and said to nobody; that of after counts."""
     engine, settled = build(), Settled()
     engine.step([settled.hear(1), settled.hear(2)])
-    after = [Given("gateway-1", []), settled.hear(7, lowest=7)] if back else []
+    after: list[Item] = [Given("gateway-1", []), settled.hear(7, lowest=7)] if back else []
     outcome = engine.step([settled.hear(3), Taken("gateway-1"), *after])
     now = {"gateway-1": Cursor(EPOCH, 7)} if back else {}
     assert (outcome.marks, engine.journal.cursors()) == (now, now)
