@@ -24,6 +24,7 @@ _LONG_WEIGHT = 0.8
 _AT_LIMIT = 0.99
 _LEAST_SCALE = 1e-3
 _MEMORY_ROWS = (3.0, 60.0)
+_SURE_ROWS = 400
 
 
 class NormalNumbers(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -163,7 +164,7 @@ def fit_normal(rows: Floats, kinds: Sequence[Kind]) -> tuple[Normal, Floats, Lev
     spread = np.maximum(np.maximum(_unseen_spread(levels, width), (raw - offset).std(axis=0)), _LEAST_SCALE)
     weights = [WEIGHTS.get(kind, 1.0) for kind in kinds]
     gain = np.array(weights * 2 + [_LONG_WEIGHT] * len(long)) / spread
-    gain /= np.quantile(np.abs((raw - offset) * gain).max(axis=1), _AT_LIMIT)
+    gain /= np.quantile(np.abs((raw - offset) * gain).max(axis=1), _AT_LIMIT) * _doubt(len(rows))
     normal = Normal(
         NormalNumbers(
             center=tuple(center.tolist()),
@@ -178,6 +179,14 @@ def fit_normal(rows: Floats, kinds: Sequence[Kind]) -> tuple[Normal, Floats, Lev
         )
     )
     return normal, normal.features(levels), averages
+
+
+def _doubt(rows: int) -> float:
+    """By how much wider limits are that were learnt from so few rows: a short warm-up may happen to be a quiet one.
+
+    On white noise the largest of 16 99 % quantiles of later scores is 1.4 times as high after 100 rows as after 400.
+    """
+    return float(max(1.0, (_SURE_ROWS / rows) ** 0.25))
 
 
 def _unseen_spread(levels: Floats, width: int) -> Floats:

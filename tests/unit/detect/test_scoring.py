@@ -51,6 +51,17 @@ def test_a_fault_is_seen_and_its_sensor_named() -> None:
     assert judged[380].score > 1.0
 
 
+@pytest.mark.parametrize("seed", [12, 15, 19, 20, 28, 31])
+def test_a_short_warm_up_is_not_believed_too_much(seed: int) -> None:
+    """Noise after 100 rows of noise is no fault; with limits as after 400 rows each of these seeds raised one."""
+    table = np.random.default_rng(seed).normal(size=(1600, 6))
+    judged = MachineScorer(tuple("abcdef"), ProfileSettings(train_rows=100, trees=50)).take(table.tolist())
+    assert not any(each.flag for each in judged)
+    table[1200:, 2] += 5.0
+    judged = MachineScorer(tuple("abcdef"), ProfileSettings(train_rows=100, trees=50)).take(table.tolist())
+    assert 1200 < next(row for row, each in enumerate(judged) if each.flag) < 1210
+
+
 @given(st.lists(st.integers(1, 499), max_size=5))
 @settings(max_examples=20, deadline=None)
 def test_neither_the_size_of_blocks_nor_a_snapshot_plays_a_part(cuts: list[int]) -> None:
