@@ -1,4 +1,4 @@
-"""The console's web server: one page, one JSON address and a stream of snapshots. Read-only.
+"""The console's web server: one page, two JSON addresses and a stream of snapshots. Read-only.
 
 Everything the page needs is served from here, so it works offline and under a strict Content-Security-Policy. Bound to
 loopback, requests that name another host are refused: a page of somebody else can't reach us by DNS rebinding.
@@ -10,6 +10,7 @@ import asyncio
 import ipaddress
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -17,12 +18,15 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from edgemesh.console.overview import Overview
-from edgemesh.errors import ConfigError
+from edgemesh.errors import ConfigError, InputError, StoreError
 
 PERIOD_S = 0.5
 KEEP_ALIVE_S = 10.0
 WRITE_WITHIN_S = 5.0
 MAX_CLIENTS = 32
+
+Explain = Callable[[str], msgspec.Struct]
+"""The chain of the alert whose id begins so. InputError: there is none, or several; StoreError: the history is away."""
 
 _STATIC = Path(__file__).parent / "static"
 _FILES = {
@@ -49,6 +53,8 @@ _HEADERS = {
 class ConsoleServer:
     """Shows an Overview on `host:port` to at most 32 pages at a time; port 0 takes any free one.
 
+    `explain` (called in a thread) answers `/api/alerts/ID/why`; without it that address is not there.
+
     It lives on the event loop that feeds the Overview. `open` returns when pages can be loaded; `close` ends all
     streams and returns within a second.
     """
@@ -59,9 +65,11 @@ class ConsoleServer:
         host: str = "127.0.0.1",
         port: int = 8080,
         *,
+        explain: Explain | None = None,
         monotonic: Callable[[], float] = time.monotonic,
         now_ns: Callable[[], int] = time.time_ns,
     ) -> None:
+        self._explain = explain
         self._overview, self._host, self._port = overview, host, port
         self._monotonic, self._now_ns = monotonic, now_ns
         self._runner: web.AppRunner | None = None
@@ -116,6 +124,8 @@ class ConsoleServer:
         for name in _FILES:
             app.router.add_get(f"/static/{name}", _static(name))
         app.router.add_get("/api/overview", self._overview_json)
+        if self._explain is not None:
+            app.router.add_get("/api/alerts/{alert}/why", partial(self._why_json, self._explain))
         app.router.add_get("/events", self._events, allow_head=False)
         app.router.add_get("/healthz", _healthz)
         return app
@@ -131,6 +141,16 @@ class ConsoleServer:
 
     async def _overview_json(self, _: web.Request) -> web.Response:
         return web.Response(body=self._snapshot(), content_type="application/json")
+
+    @staticmethod
+    async def _why_json(explain: Explain, request: web.Request) -> web.Response:
+        try:
+            chain = await asyncio.to_thread(explain, request.match_info["alert"])
+        except InputError as error:
+            raise web.HTTPNotFound(text=f"{error}\n") from error
+        except StoreError as error:
+            raise web.HTTPServiceUnavailable(text=f"{error}\n", headers={"Retry-After": "5"}) from error
+        return web.Response(body=msgspec.json.encode(chain), content_type="application/json")
 
     async def _events(self, request: web.Request) -> web.StreamResponse:
         if self._ticker is None or len(self._clients) >= MAX_CLIENTS:

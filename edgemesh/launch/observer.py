@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Protocol, TextIO
 
 from edgemesh.bus.contract import Bus, Message
@@ -71,7 +72,7 @@ class Observer:
         self.overview = Overview(plant.topics.site, broker=broker)
         self.bus = plant.connect(f"edgemesh-{plant.topics.site}-{name}", None)
         self.url = ""
-        self._topics = plant.topics
+        self._topics, self._history = plant.topics, plant.history()
         self._page, self._view = page, view
         self._server: ConsoleServer | None = None
         self._task: asyncio.Task[None] | None = None
@@ -80,8 +81,10 @@ class Observer:
         """Open page and view and begin to follow. ConfigError when the page's port is in use."""
         if self._page:
             from edgemesh.console.server import ConsoleServer  # aiohttp is heavy: only where a page is wanted
+            from edgemesh.launch.why import why
 
-            server = ConsoleServer(self.overview, self._page.host, self._page.port)
+            explain = None if self._history is None else partial(why, file=self._history)
+            server = ConsoleServer(self.overview, self._page.host, self._page.port, explain=explain)
             await server.open()
             self._server, self.url = server, server.url
         follow(self.bus, self.overview, self._topics)

@@ -14,9 +14,9 @@ import pytest
 
 from edgemesh.console import server
 from edgemesh.console.overview import Overview
-from edgemesh.console.server import ConsoleServer
+from edgemesh.console.server import ConsoleServer, Explain
 from edgemesh.console.snapshot import Snapshot
-from edgemesh.errors import ConfigError
+from edgemesh.errors import ConfigError, InputError, StoreError
 from tests.conftest import Until
 from tests.unit.console.hall import Hall, busy_hall
 
@@ -24,9 +24,11 @@ Use = Callable[[ConsoleServer, aiohttp.ClientSession], Awaitable[None]]
 
 
 @contextlib.asynccontextmanager
-async def serving(overview: Overview, host: str = "127.0.0.1") -> AsyncIterator[ConsoleServer]:
+async def serving(
+    overview: Overview, host: str = "127.0.0.1", explain: Explain | None = None
+) -> AsyncIterator[ConsoleServer]:
     """A console on a free port."""
-    console = ConsoleServer(overview, host, 0)
+    console = ConsoleServer(overview, host, 0, explain=explain)
     await console.open()
     try:
         yield console
@@ -34,11 +36,12 @@ async def serving(overview: Overview, host: str = "127.0.0.1") -> AsyncIterator[
         await console.close()
 
 
-def run(use: Use, hall: Hall | None = None, host: str = "127.0.0.1") -> None:
+def run(use: Use, hall: Hall | None = None, host: str = "127.0.0.1", explain: Explain | None = None) -> None:
     """Have `use` talk to a console that shows the hall."""
 
     async def main() -> None:
-        async with serving((hall or busy_hall()).overview, host) as console, aiohttp.ClientSession() as session:
+        overview = (hall or busy_hall()).overview
+        async with serving(overview, host, explain) as console, aiohttp.ClientSession() as session:
             await use(console, session)
 
     asyncio.run(main())
@@ -105,6 +108,49 @@ def test_the_overview_as_json() -> None:
             snapshot = msgspec.json.decode(await response.read(), type=Snapshot)
         assert [alert.cause for alert in snapshot.alerts] == ["Inlet valve closing"]
         assert snapshot.orders[0].executor == "mara"
+
+    run(use)
+
+
+class Chain(msgspec.Struct):
+    id: str
+
+
+def explain(prefix: str) -> Chain:
+    if prefix == "busy":
+        raise StoreError("the history is locked", retryable=True)
+    if prefix != "ab12":
+        raise InputError("no alert begins like this", source=prefix, wish="the latest: ab12cd34 pump-1")
+    return Chain("ab12cd34")
+
+
+@pytest.mark.parametrize(
+    ("prefix", "status", "says"),
+    [
+        ("ab12", 200, '{"id":"ab12cd34"}'),
+        ("zz", 404, "zz: no alert begins like this (the latest: ab12cd34 pump-1)"),
+        ("busy", 503, "the history is locked"),
+        ("a/b", 404, ""),
+    ],
+)
+def test_why_an_alert_was_raised(prefix: str, status: int, says: str) -> None:
+    """The chain of one alert as JSON; one that is not there is not found, and says which are."""
+
+    async def use(console: ConsoleServer, session: aiohttp.ClientSession) -> None:
+        async with session.get(f"{console.url}api/alerts/{prefix}/why") as response:
+            assert response.status == status
+            assert says in (await response.text())
+            assert response.headers["X-Content-Type-Options"] == "nosniff"
+
+    run(use, explain=explain)
+
+
+def test_without_a_history_nobody_can_say_why() -> None:
+    """The address is not there then."""
+
+    async def use(console: ConsoleServer, session: aiohttp.ClientSession) -> None:
+        async with session.get(f"{console.url}api/alerts/ab12/why") as response:
+            assert response.status == 404
 
     run(use)
 
