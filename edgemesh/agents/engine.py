@@ -73,7 +73,6 @@ class _Step:
     written: list[tuple[int, list[Record]]] = field(default_factory=list)
     packs: list[Pack] = field(default_factory=list)
     spoiled: list[Quarantined] = field(default_factory=list)
-    released: list[str] = field(default_factory=list)
     left: list[Record] = field(default_factory=list)
     skipped: int = 0
     lost: int = 0
@@ -84,7 +83,7 @@ class _Step:
     @property
     def calm(self) -> bool:
         """Whether all that came about is that we are further in the logs of others: nobody waits for that."""
-        said = self.written or self.outcome.asks or self.spoiled or self.released or self.left
+        said = self.written or self.outcome.asks or self.spoiled or self.outcome.left or self.left
         return not (said or self.skipped or self.lost or self.turned or self.mute)
 
     def write(self, records: Sequence[Record]) -> None:
@@ -269,7 +268,7 @@ class Engine:
     def _move(self, step: _Step, item: Given | Taken | Met) -> None:
         """Tell a core that owns gateways what is its own now, and what stands open there."""
         if isinstance(item, Taken):
-            step.released.append(item.gateway)
+            step.outcome.left.append(item.gateway)
             step.outcome.marks.pop(item.gateway, None)  # the word on it is another's from here on
             self._followers.pop(item.gateway, None)
         core = self.core
@@ -382,7 +381,7 @@ class Engine:
     def _commit(self, step: _Step) -> None:
         parts = self.core.save()
         records = step.records()
-        if (records and self.writes) or parts or step.packs or step.spoiled or step.released or step.turned:
+        if (records and self.writes) or parts or step.packs or step.spoiled or step.outcome.left or step.turned:
             with self.journal.begin() as transaction:
                 self._write(transaction, step, parts)
             self.stats.commits += 1
@@ -409,7 +408,7 @@ class Engine:
 
     def _place(self, transaction: Transaction, step: _Step, parts: Mapping[str, bytes | None]) -> None:
         """Note how far we are now that all effects are written: cursors, and the state of the core."""
-        for agent in step.released:  # before the cursors: it may have come back to us in the same step
+        for agent in step.outcome.left:  # before the cursors: it may have come back to us in the same step
             transaction.drop_cursor(agent)
         for agent, cursor in step.outcome.marks.items():
             transaction.set_cursor(agent, cursor)

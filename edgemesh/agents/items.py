@@ -109,12 +109,14 @@ Item = ClockSet | Met | Heard | Offered | Noticed | Spoiled | Given | Taken | Le
 class Outcome:
     """What the runtime has to do after a step: everything here is on the disk already.
 
-    `rows` are new in the outbox; `marks` are cursors that moved, `asks` logs that must come again; `present` says what
-    retained topics (below the site) hold now, None: emptied; `settles` are to be called, `lessons` to be learnt.
+    `rows` are new in the outbox; `marks` are cursors that moved, `left` logs that were taken from us before they did,
+    once for each time, `asks` logs that must come again; `present` says what retained topics (below the site) hold
+    now, None: emptied; `settles` are to be called, `lessons` to be learnt.
     """
 
     rows: list[Row] = field(default_factory=list)
     marks: dict[str, Cursor] = field(default_factory=dict)
+    left: list[str] = field(default_factory=list)
     asks: dict[str, Cursor | None] = field(default_factory=dict)
     present: dict[str, bytes | None] = field(default_factory=dict)
     settles: list[Settle] = field(default_factory=list)
@@ -123,7 +125,8 @@ class Outcome:
     def add(self, later: Outcome) -> None:
         """Take over what a later step asks for."""
         self.rows += later.rows
-        self.marks |= later.marks
+        self.marks = {agent: cursor for agent, cursor in self.marks.items() if agent not in later.left} | later.marks
+        self.left += later.left
         self.asks |= later.asks
         self.present |= later.present
         self.settles += later.settles

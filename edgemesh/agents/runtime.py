@@ -401,11 +401,10 @@ class Runtime:
             await self._fail(error)
             return
         self._has_to_rest = bool(self._current)
-        left = [item.gateway for item in self._current if isinstance(item, Taken)]
         self._current = []
         self._wait_s = RETRY_S[0]
         self.storage.kept()
-        await self._act(outcome, left)
+        await self._act(outcome)
 
     async def _fail(self, error: LogError) -> None:
         """Nothing of the step was kept, and nothing of it is settled: make room if that helps, else try again later."""
@@ -470,7 +469,7 @@ class Runtime:
         if self.feed:
             self.feed.committed(())
 
-    async def _act(self, outcome: Outcome, left: Sequence[str]) -> None:
+    async def _act(self, outcome: Outcome) -> None:
         """Say what is on the disk now: first what others wait for, and how far we are only after it."""
         if self.feed and outcome.rows:
             self.feed.committed(outcome.rows)
@@ -480,7 +479,7 @@ class Runtime:
         if outcome.rows:
             await asyncio.sleep(0)  # so that it is on its way
         now_s = time.monotonic()
-        self.reader.moved(outcome.marks, left)
+        self.reader.moved(outcome.marks, outcome.left)
         for agent in outcome.asks:
             self.reader.ask(agent, now_s)
         for settle in outcome.settles:
