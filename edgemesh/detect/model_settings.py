@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Literal
+from typing import Annotated, Any
 
 from msgspec import Meta
 
 from edgemesh.detect.kinds import Kind
+from edgemesh.model.ids import Id
 from edgemesh.model.settings import Settings
 
 LEAST_TRAIN_ROWS = 100
@@ -55,8 +56,12 @@ class SeriesSettings(Settings, frozen=True, kw_only=True):
 
 
 class ScoreSettings(Settings, frozen=True, kw_only=True):
-    """`method`: `machine`, `series`, or by the shape of the data. The rest says how each of them works."""
+    """`method`: `machine`, `series`, by the shape of the data (`auto`), or a detector that is installed as a plug-in.
 
-    method: Literal["auto", "machine", "series"] = "auto"
+    `machine` and `series` say how those work; `plugin` has a table for each plug-in, by its name.
+    """
+
+    method: Id = "auto"
     machine: ProfileSettings = ProfileSettings()
     series: SeriesSettings = SeriesSettings()
+    plugin: Mapping[str, Mapping[str, Any]] = {}
