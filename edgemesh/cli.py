@@ -384,11 +384,13 @@ def score(source: Path, train_rows: int | None, config: Path | None, seed: int |
 @main.command()
 @_errors
 def plugins() -> None:
-    """List the drivers that are installed."""
-    from edgemesh.drivers.registry import installed
+    """List the drivers and detectors that are installed."""
+    from edgemesh.detect import detectors
+    from edgemesh.drivers import registry
 
-    for plugin in installed():
-        click.echo(f"driver  {plugin.name:<12} {plugin.module:<32} {plugin.distribution} {plugin.version}")
+    for what, found in (("driver", registry.installed()), ("detector", detectors.installed())):
+        for plugin in found:
+            click.echo(f"{what:<9} {plugin.name:<17} {plugin.module:<37} {plugin.distribution} {plugin.version}")
 
 
 @main.command()

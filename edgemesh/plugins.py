@@ -44,7 +44,7 @@ def find_plugin(group: str, what: str, name: str, *, others: Iterable[str] = ())
     (point,) = points.values()
     try:
         module: ModuleType = point.load()
-    except (ImportError, AttributeError) as error:
+    except Exception as error:
         raise PluginMissing(f"the {what} {name!r} can't be imported: {error}", wish=_origin(point)) from error
     absent = [needed for needed in _NEEDED if not hasattr(module, needed)]
     if absent:

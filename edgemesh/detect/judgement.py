@@ -40,6 +40,6 @@ NOT_YET = Judgement(0.0, flag=False)
 class Scorer(Protocol):
     """Judges rows. What it says of a row never depends on later rows, nor on how many come at once."""
 
-    def take(self, rows: Sequence[Sequence[float | None]]) -> list[Judgement]:
+    def take(self, rows: Sequence[Sequence[float | None]]) -> Sequence[Judgement]:
         """Judge the next rows; entries as the channels, None or NaN: unknown."""
         ...
