@@ -47,6 +47,11 @@ class Method(ABC):
         Fewer judgements than rows: the rest is to come again once it has learnt. ValueError: a row has another width.
         """
 
+    @property
+    def room(self) -> int | None:
+        """How many rows it takes at once at most before something of it may change; None: any number."""
+        return None
+
     def skip(self) -> None:
         """Rows are missing: what is only suspected is forgotten."""
         return

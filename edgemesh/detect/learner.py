@@ -137,7 +137,7 @@ class Learner:
         file, profile = read_model(content)
         about, present = self.state.about, self._profile
         if not self.scoring.takes_models:
-            raise ValueError("it is judged by its own past, as a slow series is, and takes no model")
+            raise ValueError("it takes no model: only a machine does that is judged by one method")
         if present is not None and (about.version, present.content) == (file.version, profile.content):
             return False
         if not back and file.version <= about.version:
@@ -321,5 +321,5 @@ class Learner:
             onset_at_ns=self.state.switch.onset_at_ns,
             severity=self.settings.severity,
             channels=self.scoring.channels,
-            version=self.version,
+            version=" + ".join(judgement.by) or self.version,
         )

@@ -127,6 +127,11 @@ class MachineScorer(Method):
         return self._running is None and len(self.warmup) >= self.settings.train_rows
 
     @property
+    def room(self) -> int | None:
+        """How many rows of the warm-up are missing."""
+        return None if self._running is not None else max(1, self.settings.train_rows - len(self.warmup))
+
+    @property
     def material(self) -> Floats:
         """The rows of the warm-up, entries in the order of `channels`."""
         return np.array(self.warmup)[:, self._order]

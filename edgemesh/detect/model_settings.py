@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from msgspec import Meta
 
@@ -55,13 +55,23 @@ class SeriesSettings(Settings, frozen=True, kw_only=True):
     seed: Annotated[int, Meta(ge=0, lt=2**32)] = 0
 
 
+Vote = Literal["any", "majority"] | Mapping[str, Annotated[float, Meta(gt=0.0, le=1000.0)]]
+
+
 class ScoreSettings(Settings, frozen=True, kw_only=True):
     """`method`: `machine`, `series`, by the shape of the data (`auto`), or a detector that is installed as a plug-in.
 
-    `machine` and `series` say how those work; `plugin` has a table for each plug-in, by its name.
+    Of several methods `vote` says how many must agree: any one, more than half of them, or more than half of their
+    weights. `machine` and `series` say how those work; `plugin` has a table for each plug-in, by its name.
     """
 
-    method: Id = "auto"
+    method: Id | Annotated[tuple[Id, ...], Meta(min_length=1, max_length=8)] = "auto"
+    vote: Vote = "majority"
     machine: ProfileSettings = ProfileSettings()
     series: SeriesSettings = SeriesSettings()
     plugin: Mapping[str, Mapping[str, Any]] = {}
+
+    @property
+    def methods(self) -> tuple[str, ...]:
+        """The methods, also where it is a single one."""
+        return (self.method,) if isinstance(self.method, str) else self.method

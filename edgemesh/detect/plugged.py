@@ -56,6 +56,11 @@ class PluginMethod(Method):
         """Its name, and the version of the distribution that brought it."""
         return self._version
 
+    @property
+    def room(self) -> int | None:
+        """Until it has learnt one row: so it is seen with which it has."""
+        return None if self._learnt else 1
+
     def take(self, rows: Sequence[Sequence[float | None]]) -> list[Judgement]:
         """Judge the next rows; see `Method`."""
         if any(len(row) != len(self.channels) for row in rows):
@@ -137,7 +142,7 @@ def _checked(judged: Sequence[Judgement], rows: int, channels: int) -> list[Judg
 
 
 def _checked_one(judgement: Judgement, channels: int) -> Judgement:
-    score, flag, blame, since = judgement
+    score, flag, blame, since, _ = judgement
     if not 0.0 <= score < math.inf:
         raise ValueError(f"a score of {score}")
     parts = tuple(Blame(*part) for part in blame)

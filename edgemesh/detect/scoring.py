@@ -15,12 +15,13 @@ from edgemesh.detect.machine import MachineScorer
 from edgemesh.detect.model_settings import FIRST_ROWS, ScoreSettings
 from edgemesh.detect.plugged import PluginMethod
 from edgemesh.detect.series import SeriesScorer
+from edgemesh.detect.voting import Panel
 from edgemesh.detect.windows import Channel
 
 SLOW_PERIOD_S = 30.0
 """A single metric with at least this period is a slow series: forecast by its own past, not a machine in an episode."""
 LOOK_ROWS = 16
-_WITH_MODELS = ("auto", MachineScorer.name)
+_WITH_MODELS = (("auto",), (MachineScorer.name,))
 
 
 class AutoScorer:
@@ -56,7 +57,7 @@ class AutoScorer:
     @property
     def takes_models(self) -> bool:
         """Whether it can judge by a model from a file."""
-        return self.scorer.takes_models if self.scorer is not None else self.settings.method in _WITH_MODELS
+        return self.scorer.takes_models if self.scorer is not None else self.settings.methods in _WITH_MODELS
 
     @property
     def warmup(self) -> Sequence[list[float]]:
@@ -112,23 +113,28 @@ class AutoScorer:
 
     def choose(self) -> Method:
         """A scorer of the kind that the settings, or the shape of the data so far, ask for."""
-        method = self.settings.method
-        if method == "auto":
-            gaps = [b - a for a, b in zip(self.instants, self.instants[1:], strict=False)]
-            slow = len(self.channels) == 1 and bool(gaps) and median(gaps) >= SLOW_PERIOD_S * 1e9
-            method = SeriesScorer.name if slow else MachineScorer.name
-        return self.make(method)
+        return self.make("+".join(self._shape() if name == "auto" else name for name in self.settings.methods))
 
     def make(self, name: str) -> Method:
-        """A fresh scorer of this method over all channels. ValueError: the settings ask for another one."""
-        asked = self.settings.method
-        if name != asked and not (name in BUILT_IN and asked in BUILT_IN):
-            raise ValueError(f"the method is {asked} now, not {name}")
+        """A fresh scorer of this name over all channels. ValueError: the settings ask for another one."""
+        names, asked = name.split("+"), self.settings.methods
+        same = [one == other or {one, other} <= set(BUILT_IN) for one, other in zip(names, asked, strict=False)]
+        if len(names) != len(asked) or not all(same):
+            raise ValueError(f"the method is {'+'.join(asked)} now, not {name}")
+        methods = [self._make(each) for each in names]
+        return methods[0] if len(methods) == 1 else Panel(dict(zip(asked, methods, strict=True)), self.settings.vote)
+
+    def _make(self, name: str) -> Method:
         if name == SeriesScorer.name:
             return SeriesScorer(self._names()[0], self.settings.series, puts_off=self.puts_off)
         if name == MachineScorer.name:
             return self.make_machine()
         return PluginMethod(name, self.channels, self.settings.plugin.get(name))
+
+    def _shape(self) -> str:
+        gaps = [b - a for a, b in zip(self.instants, self.instants[1:], strict=False)]
+        slow = len(self.channels) == 1 and bool(gaps) and median(gaps) >= SLOW_PERIOD_S * 1e9
+        return SeriesScorer.name if slow else MachineScorer.name
 
     def make_machine(self) -> MachineScorer:
         """A scorer of all channels as a machine."""

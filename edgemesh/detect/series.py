@@ -100,6 +100,11 @@ class SeriesScorer(Method):
         return self._state.grown > 0 and self._forest is None
 
     @property
+    def room(self) -> int:
+        """How many rows are missing until the forest is grown again."""
+        return REFIT_ROWS - (self._state.seen - FIRST_ROWS) % REFIT_ROWS
+
+    @property
     def material(self) -> tuple[Floats, float]:
         """What a forest that is due is grown from: the values known at the last refit, and the spread of the first."""
         state = self._state
@@ -137,8 +142,7 @@ class SeriesScorer(Method):
         if self.wants and not self.puts_off:
             self._grow()
         while place < len(rows) and not self.wants:
-            room = REFIT_ROWS - (self._state.seen - FIRST_ROWS) % REFIT_ROWS
-            part = rows[place : place + room]
+            part = rows[place : place + self.room]
             judged += self._take_part([row[0] for row in part])
             place += len(part)
             if self._state.seen >= FIRST_ROWS and (self._state.seen - FIRST_ROWS) % REFIT_ROWS == 0:

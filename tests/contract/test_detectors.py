@@ -12,6 +12,7 @@ from edgemesh.detect.judgement import Blame, Judgement
 from edgemesh.detect.machine import MachineScorer
 from edgemesh.detect.model_settings import ProfileSettings, SeriesSettings
 from edgemesh.detect.series import SeriesScorer
+from edgemesh.detect.voting import Panel
 from edgemesh.testing import check_detector
 
 Row = Sequence[float | None]
@@ -51,6 +52,16 @@ def test_a_machine_keeps_the_contract() -> None:
 def test_a_series_keeps_the_contract() -> None:
     """The same for one metric, where the first rows of a fault count."""
     assert check_detector(make_series, reopened(make_series), channels=("a",), fault_rows=2) > 0.6
+
+
+def make_panel(channels: Sequence[str]) -> Panel:
+    chart = MachineScorer(channels, ProfileSettings(train_rows=200, forest_weight=0.0))
+    return Panel({"chart": chart, "machine": make_machine(channels)}, "majority")
+
+
+def test_a_panel_keeps_the_contract() -> None:
+    """Several methods that vote, with warm-ups of different length."""
+    assert check_detector(make_panel, reopened(make_panel)) > 0.95
 
 
 @pytest.mark.parametrize("name", [plugin.name for plugin in installed()])

@@ -53,6 +53,8 @@ def test_a_method_with_settings_of_its_own(site: Path) -> None:
     """What is right loads; so does a detector that lacks something here, for which rules will go on alone."""
     models = load(write(site, 'method = "lower_x"\nplugin.lower_x = { limit = 2.5 }')).settings.detection.model
     assert (models[0].method, models[0].plugin) == ("lower_x", {"lower_x": {"limit": 2.5}})
+    several = 'method = ["machine", "lower_x"]\nvote = { machine = 2, lower_x = 1 }\nplugin.lower_x = { limit = 2.5 }'
+    assert load(write(site, several)).settings.detection.model[0].methods == ("machine", "lower_x")
     load(write(site, 'method = "lost_x"\nplugin.lost_x = { whatever = 1 }'))
 
 
@@ -67,6 +69,12 @@ def test_a_method_with_settings_of_its_own(site: Path) -> None:
         ('method = "lower_x"\nplugin.lower_x = { limit = "high" }', "plugin.lower_x.limit", "expected `float`"),
         ('method = "lower_x"\nplugin.lower = { limit = 2.5 }', "plugin.lower", "did you mean `lower_x`?"),
         ("plugin.lower_x = { limit = 2.5 }", "plugin.lower_x", "the method is `auto`"),
+        ('method = ["machine", "machine"]', "method", "names a method twice"),
+        ('method = ["machine", "lower_y"]', "method", "did you mean 'lower_x'?"),
+        ('method = ["machine", "lower_x"]\nvote = "all"', "vote", "invalid enum value 'all'"),
+        ('method = ["machine", "lower_x"]\nvote = { machine = 2, lower = 1 }', "vote.lower", "did you mean `lower_x`?"),
+        ('method = ["machine", "lower_x"]\nvote = { machine = 2 }', "vote.lower_x", "each has a weight"),
+        ('method = ["machine", "lower_x"]\nvote = { machine = 0, lower_x = 1 }', "vote[...]", "expected `float` > 0.0"),
         ("plugin.machine = { trees = 5 }", "plugin.machine", "the method is `auto`"),
     ],
 )
