@@ -33,6 +33,21 @@ def check_method(settings: ScoreSettings, *, file: str, path: str) -> None:
             _check_plugin(method, settings.plugin.get(method, {}), file, path)
 
 
+def find_lacking(settings: ScoreSettings) -> list[str]:
+    """What keeps plug-ins of checked settings from judging here, a line for each."""
+    said = []
+    for method in settings.methods:
+        if method in BUILT_IN:
+            continue
+        try:
+            module, _ = find_detector(method)
+            module.create([("", "any", "1")], convert(settings.plugin.get(method, {}), module.Settings, file=""))
+        except Exception as error:  # noqa: BLE001  whatever the code of others raises
+            problem = error.problem if isinstance(error, ConfigError) else str(error)
+            said.append(f"the detector {method} can't judge here, rules go on: {problem}")
+    return said
+
+
 def _check_weights(weights: Mapping[str, float], methods: Sequence[str], file: str, path: str) -> None:
     for name in weights:
         if name not in methods:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from edgemesh.cli import main
 from edgemesh.configuration.loading import load
 from edgemesh.detect.detectors import find_detector, installed
 from edgemesh.errors import ConfigError
@@ -89,3 +91,15 @@ def test_what_is_wrong_is_refused_at_start(site: Path, text: str, path: str, sai
     with pytest.raises(ConfigError) as caught:
         read_score_settings(ScoreOptions(source=site, config=config))
     assert caught.value.path == f"scoring.{path}"
+
+
+def test_what_lacks_something_is_said_by_check(site: Path) -> None:
+    """The file is right, and rules would go on; but whoever installs it wants to know."""
+    (site / "lower_here.py").write_text(CODE)
+    file = write(site, 'method = ["machine", "lower_x", "lost_x"]\n[detector]\n[registry]\n[[gateway]]\nid = "g"')
+    result = CliRunner().invoke(main, ["check", str(file)], catch_exceptions=False)
+    assert result.exit_code == 0
+    first, second = result.output.splitlines()
+    assert "right" in first
+    assert "the detector lost_x can't judge here, rules go on: " in second
+    assert "nothing_like_this" in second
