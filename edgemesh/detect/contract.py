@@ -93,6 +93,10 @@ class Method(ABC):
         """
 
     @abstractmethod
+    def save_anew(self) -> None:
+        """Have `parts` give all that there are again: they are to be kept in another place, where nothing is."""
+
+    @abstractmethod
     def resume(self, parts: Mapping[str, bytes], number: int) -> None:
         """Go on from all parts that were saved, `moving` among them. `number`: the version of the profile.
 

@@ -137,7 +137,7 @@ class Learner:
         file, profile = read_model(content)
         about, present = self.state.about, self._profile
         if not self.scoring.takes_models:
-            raise ValueError("it takes no model: only a machine does that is judged by one method")
+            raise ValueError("a slow series, a plug-in and several methods that vote take no model")
         if present is not None and (about.version, present.content) == (file.version, profile.content):
             return False
         if not back and file.version <= about.version:
@@ -213,6 +213,13 @@ class Learner:
         self._gone.clear()
         self._model_dirty = self._moved = False
         return parts
+
+    def save_anew(self) -> None:
+        """Have `parts` give all that is learnt again: it is to be kept in another place, where nothing is."""
+        self._model_dirty = self._moved = True
+        if self.scoring.scorer is not None:
+            self.scoring.scorer.save_anew()
+        self.versions.save_anew()
 
     def restore(self, parts: Mapping[str, bytes], channels: Sequence[Channel]) -> None:
         """Go on from the state and what was saved beside it. Raise ValueError when it does not fit together."""

@@ -231,6 +231,10 @@ class MachineScorer(Method):
         self._saved_rows = self.seen
         return {"moving": msgspec.msgpack.encode(self.snapshot(recent=False)), **changed}
 
+    def save_anew(self) -> None:
+        """The whole tail is due again."""
+        self._saved_rows = 0
+
     def resume(self, parts: Mapping[str, bytes], number: int) -> None:
         """Go on from saved parts: the profile (`model`) and what moves."""
         state = msgspec.msgpack.decode(parts["moving"], type=MachineState)

@@ -105,6 +105,10 @@ class PluginMethod(Method):
         content = self.capture() if self._learnt else b""
         return self._blocks.parts(content) if content else {}
 
+    def save_anew(self) -> None:
+        """All blocks are due again."""
+        self._blocks = Blocks("moving")
+
     def resume(self, parts: Mapping[str, bytes], number: int) -> None:
         """Go on from the blocks of a snapshot. One that is not there now leaves them as they are."""
         if self._detector is not None:

@@ -173,6 +173,10 @@ class SeriesScorer(Method):
         self._saved_rows = self.known
         return {"moving": msgspec.msgpack.encode(self.snapshot(values=False)), **changed}
 
+    def save_anew(self) -> None:
+        """The whole tail is due again."""
+        self._saved_rows = 0
+
     def resume(self, parts: Mapping[str, bytes], number: int) -> None:
         """Go on from saved parts; the forest is grown anew."""
         state = msgspec.msgpack.decode(parts["moving"], type=SeriesState)

@@ -166,6 +166,12 @@ class Panel(Method):
                 parts[f"vote/{name}/model"] = method.profile.content
         return parts
 
+    def save_anew(self) -> None:
+        """The parts of all are due again."""
+        self._saved.clear()
+        for method in self.methods.values():
+            method.save_anew()
+
     def resume(self, parts: Mapping[str, bytes], number: int) -> None:
         """Go on from the parts of each; one that had none begins to learn."""
         for name, method in self.methods.items():

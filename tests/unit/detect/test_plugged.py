@@ -76,6 +76,7 @@ def make(state: LearnerState | None = None, **given: Any) -> Learner:
 
 
 @given(st.lists(st.binary(max_size=3 * 4096 + 5), max_size=5))
+@settings(deadline=None)
 def test_blocks_join_to_what_was_saved_last(contents: list[bytes]) -> None:
     """Whatever was saved before, longer or shorter, with a restart in between; nothing is left over."""
     kept: dict[str, bytes] = {}

@@ -19,7 +19,7 @@ from edgemesh.detect.memory import LearnerState
 from edgemesh.detect.settings import ModelSettings
 from edgemesh.detect.signals import Signal
 from edgemesh.detect.voting import Ballot, Panel, combine
-from tests.unit.detect.test_learner import MACHINE, SETTINGS, TABLE, S, feed, save
+from tests.unit.detect.test_learner import MACHINE, SERIES, SETTINGS, TABLE, VALUES, S, feed, save
 from tests.unit.detect.test_plugged import Lost, Lower, Raising, install
 
 LIMIT = {"lower": {"limit": 2.0}}
@@ -42,6 +42,7 @@ BALLOTS = st.lists(
 
 
 @given(BALLOTS, st.booleans(), st.randoms())
+@settings(deadline=None)
 def test_votes_are_counted_by_weight(ballots: list[Ballot], alone: bool, chance: Any) -> None:
     """Any, or more than half of the weights; `by` are those that flagged; the order plays no part for the outcome."""
     joint = combine(ballots, alone=alone)
@@ -56,6 +57,7 @@ def test_votes_are_counted_by_weight(ballots: list[Ballot], alone: bool, chance:
 
 
 @given(BALLOTS, st.booleans())
+@settings(deadline=None)
 def test_the_score_lies_beyond_the_limit_as_the_votes_do(ballots: list[Ballot], alone: bool) -> None:
     """Were a row flagged from a score of 1 on, the joint score would say the same."""
     plain = [each._replace(judgement=each.judgement._replace(flag=each.judgement.score > 1.0)) for each in ballots]
@@ -214,3 +216,20 @@ def test_a_panel_knows_what_was_saved(monkeypatch: pytest.MonkeyPatch) -> None:
     assert isinstance(panel, Panel)
     with pytest.raises(ValueError, match="other methods"):
         panel.twin(msgspec.msgpack.encode({"machine": b""}))
+
+
+@pytest.mark.parametrize("method", [("machine",), ("lower",), ("machine", "lower"), ("series",)])
+def test_all_can_be_saved_in_another_place(monkeypatch: pytest.MonkeyPatch, method: tuple[str, ...]) -> None:
+    """What was saved before does not count there: every part comes again, whatever it judges by."""
+    install(monkeypatch)
+    table, channels = (VALUES, SERIES) if method == ("series",) else (TABLE, MACHINE)
+    learner, kept, there = make(method=method), dict[str, bytes](), dict[str, bytes]()
+    for first in range(0, 210, 30):
+        feed(learner, table[first : first + 30], channels, first)
+        save(learner, kept)
+    learner.save_anew()
+    state = save(learner, there)
+    assert there.keys() <= kept.keys()
+    other = make(state, method=method)
+    other.restore(there, channels)
+    assert feed(other, table[210:], channels, 210) == feed(learner, table[210:], channels, 210) != []
