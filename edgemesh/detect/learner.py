@@ -47,6 +47,7 @@ class Learner:
         self.observer: Observer | None = None
         self._chunks = Chunks()
         self._gone: set[str] = set()
+        self._failures = 0  # as many were counted
         self._model_dirty = self._moved = False
 
     @property
@@ -236,7 +237,7 @@ class Learner:
             scorer.resume(parts, state.about.version or 1)
         elif rows:
             scorer.warm(rows)
-        self._count_failures(0)
+        self._count_failures()
 
     def begin_anew(self, names: Sequence[str]) -> None:
         """Forget everything, and have the parts of these names removed."""
@@ -244,7 +245,7 @@ class Learner:
 
     def _take(self, kept: Kept) -> list[Signal]:
         """Judge rows; those that come after something is to be learnt wait."""
-        was_learnt, refused, failures = self.learnt, self._refused, self._failures
+        was_learnt, refused = self.learnt, self._refused
         judged = self.scoring.take(kept.instants, kept.rows)
         taken, self._moved = len(judged), True
         warm = 0
@@ -254,7 +255,7 @@ class Learner:
             about.begin_ns = about.begin_ns or kept.instants[0]
             about.end_ns = kept.instants[warm - 1] if warm else about.end_ns
             self._note_warmup(refused)
-        self._count_failures(failures)
+        self._count_failures()
         self.stats["rows"] += taken - warm
         signals = []
         for at_ns, judgement in zip(kept.instants[warm:taken], judged[warm:], strict=True):
@@ -296,13 +297,11 @@ class Learner:
     def _refused(self) -> int:
         return self.scoring.scorer.refused if self.scoring.scorer is not None else 0
 
-    @property
-    def _failures(self) -> int:
-        return self.scoring.scorer.failures if self.scoring.scorer is not None else 0
-
-    def _count_failures(self, before: int) -> None:
-        if news := self._failures - before:
-            self.stats["detectors_failed"] = self.stats.get("detectors_failed", 0.0) + news
+    def _count_failures(self) -> None:
+        failures = self.scoring.scorer.failures if self.scoring.scorer is not None else 0
+        if failures > self._failures:
+            self.stats["detectors_failed"] = self.stats.get("detectors_failed", 0.0) + failures - self._failures
+        self._failures = failures
 
     def _note_warmup(self, refused_before: int) -> None:
         """After rows of the warm-up: what is to be saved of them, and whether something was learnt."""

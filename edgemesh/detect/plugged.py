@@ -21,6 +21,7 @@ logger = logging.getLogger(__name__)
 
 MOST_WARM = 20_000
 """After so many rows a detector counts as one that has learnt, whatever it says."""
+MOST_BLAMED = 8
 _LARGEST = 1e100
 
 
@@ -43,7 +44,7 @@ class PluginMethod(Method):
             self._version = f"{name}-{plugin.version}"
             chosen = msgspec.convert(self.settings, module.Settings, dec_hook=decode_amount)
             self._detector = module.create(self.channels, chosen)
-        except Exception as error:  # noqa: BLE001  whatever the code of others raises
+        except (Exception, SystemExit) as error:  # noqa: BLE001  whatever the code of others raises
             self._fail(error)
 
     @property
@@ -71,7 +72,7 @@ class PluginMethod(Method):
         try:
             judged = _checked(self._detector.take(clean), len(rows), len(self.channels))
             learnt = bool(self._detector.learnt)
-        except Exception as error:  # noqa: BLE001  whatever the code of others raises
+        except (Exception, SystemExit) as error:  # noqa: BLE001  whatever the code of others raises
             self._fail(error)
             return [NOT_YET] * len(rows)
         if not self._learnt:
@@ -88,7 +89,7 @@ class PluginMethod(Method):
             return b""
         try:
             return bytes(self._detector.snapshot())
-        except Exception as error:  # noqa: BLE001  whatever the code of others raises
+        except (Exception, SystemExit) as error:  # noqa: BLE001  whatever the code of others raises
             self._fail(error)
             return b""
 
@@ -119,11 +120,11 @@ class PluginMethod(Method):
             raise ValueError(f"{self.name} does not judge")
         try:
             self._detector.restore(snapshot)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise ValueError(f"{self.name} can't go on from what was saved: {error}") from error
         self._learnt = True
 
-    def _fail(self, error: Exception) -> None:
+    def _fail(self, error: BaseException) -> None:
         self._detector, self.failures, self._learnt, self.warmup = None, 1, True, []
         _say_once(f"the detector {self.name} does not judge any more, rules go on: {type(error).__name__}: {error}")
 
@@ -149,8 +150,9 @@ def _checked_one(judgement: Judgement, channels: int) -> Judgement:
     score, flag, blame, since, _ = judgement
     if not 0.0 <= score < math.inf:
         raise ValueError(f"a score of {score}")
-    parts = tuple(Blame(*part) for part in blame)
-    numbers = [number for part in parts for number in (part.score, part.value, part.low, part.high)]
-    if any(not 0 <= part.channel < channels for part in parts) or not all(map(math.isfinite, numbers)):
-        raise ValueError("it blames a channel that there is not, or with numbers that are none")
-    return Judgement(float(score), bool(flag), parts, int(since))
+    parts = []
+    for name, part, channel, *numbers in blame[:MOST_BLAMED]:
+        parts.append(Blame(str(name), float(part), int(channel), *map(float, numbers)))
+        if not 0 <= channel < channels or not all(map(math.isfinite, (part, *numbers))):
+            raise ValueError("it blames a channel that there is not, or with numbers that are none")
+    return Judgement(float(score), bool(flag), tuple(parts), int(since))

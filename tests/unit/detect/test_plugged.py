@@ -168,6 +168,16 @@ def verdict(judgement: Judgement) -> type[Lower]:
     return Saying
 
 
+class Leaving(Lower):
+    def one(self, row: Sequence[float | None]) -> Judgement:
+        raise SystemExit("enough")
+
+
+class Unsaved(Lower):
+    def snapshot(self) -> bytes:
+        raise OSError("no room")
+
+
 class Lost(Lower):
     def __init__(self, channels: Sequence[Any], chosen: LowerSettings) -> None:
         raise ImportError("it needs nothing_like_this")
@@ -178,6 +188,7 @@ class Lost(Lower):
     [
         (Raising, "RuntimeError: below all"),
         (Short, "judgements for"),
+        (Leaving, "SystemExit: enough"),
         (verdict(Judgement(float("nan"), flag=False)), "a score of nan"),
         (verdict(Judgement(-1.0, flag=False)), "a score of -1"),
         (verdict(Judgement(2.0, flag=True, blame=(Blame("x", 1.0, 7),))), "blames a channel"),
@@ -202,6 +213,25 @@ def test_one_that_breaks_is_not_asked_again(
     (record,) = caplog.records
     assert words in record.getMessage()
     assert "the detector lower does not judge any more, rules go on" in record.getMessage()
+
+
+def test_one_that_cannot_be_saved_is_not_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would come back without its memory; counted as any other failure, at the next rows."""
+    install(monkeypatch, Unsaved)
+    learner, kept = make(), dict[str, bytes]()
+    feed(learner, TABLE[:190], MACHINE)
+    save(learner, kept)
+    assert feed(learner, TABLE[190:], MACHINE, 190) == []
+    assert learner.stats["detectors_failed"] == 1
+
+
+def test_numbers_of_other_kinds_become_plain(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those of numpy are told as ours, so that an alert of them can be written."""
+    kinds: Any = np
+    blame = Blame("x", kinds.float32(1.5), kinds.int64(1))
+    install(monkeypatch, verdict(Judgement(kinds.float32(2.0), kinds.True_, (blame,))))
+    raised = feed(make(), TABLE, MACHINE)[0]
+    assert msgspec.json.decode(msgspec.json.encode(raised.evidence))[0]["score"] == 1.5
 
 
 def test_an_alert_that_it_kept_open_ends(monkeypatch: pytest.MonkeyPatch) -> None:
