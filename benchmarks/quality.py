@@ -22,9 +22,11 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from edgemesh.detect.detectors import installed
 from edgemesh.detect.episodes import Pace
 from edgemesh.detect.machine import MachineScorer
 from edgemesh.detect.model_settings import ProfileSettings, SeriesSettings
+from edgemesh.detect.plugged import PluginMethod
 from edgemesh.detect.series import SeriesScorer
 from edgemesh.drivers.instants import instant_of
 from edgemesh.drivers.replay.recording import find_recordings, open_recording
@@ -114,6 +116,18 @@ def skab(runs: Sequence[Run], seeds: int) -> float:
             f"   worst of {len(found)}: {found[worst]} (seed {worst})"
         )
     return means[0]
+
+
+def plugged(runs: Sequence[Run]) -> None:
+    """Print the figures of every detector that is installed as a plug-in, with the settings that it has by default."""
+    for plugin in installed():
+        flags = []
+        for run in runs:
+            method = PluginMethod(plugin.name, [("", channel, "1") for channel in run.channels])
+            flags.append([each.flag for each in method.take(run.table.tolist())])
+            if method.failures:
+                break
+        print(f"  {plugin.name:<17} {judge(runs, flags) if len(flags) == len(runs) else 'does not judge here'}")
 
 
 def nab(folder: Path, seeds: int) -> None:
@@ -279,6 +293,7 @@ def main() -> int:
     if folder.is_dir():
         runs = [run for run in map(read_run, find_recordings(folder)) if any(run.labels)]
         sound = skab(runs, options.seeds) >= options.least
+        plugged(runs)
         sound = check_causality(runs) and sound
         if options.robust:
             robust(runs)

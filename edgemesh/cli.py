@@ -160,6 +160,7 @@ def run(config: Path, roles: tuple[str, ...], agents: tuple[str, ...], log_level
 @_errors
 def check(configs: tuple[Path, ...]) -> None:
     """Say whether each CONFIG can be used, and what it would run."""
+    from edgemesh.configuration.detectors import find_lacking
     from edgemesh.configuration.loading import load
 
     for config in configs:
@@ -167,6 +168,9 @@ def check(configs: tuple[Path, ...]) -> None:
         names = ", ".join(f"{name} ({role})" for role, name in settings.agents()) or "no agents"
         site = settings.site
         click.echo(f"{config}: right. Site {site.id}, broker {_public(site.broker)}; runs {names}")
+        models = settings.detection.model if settings.detector else ()
+        for line in dict.fromkeys(line for each in models for line in find_lacking(each)):
+            click.echo(f"{config}: {line}")
 
 
 def _public(broker: str) -> str:
@@ -384,11 +388,13 @@ def score(source: Path, train_rows: int | None, config: Path | None, seed: int |
 @main.command()
 @_errors
 def plugins() -> None:
-    """List the drivers that are installed."""
-    from edgemesh.drivers.registry import installed
+    """List the drivers and detectors that are installed."""
+    from edgemesh.detect import detectors
+    from edgemesh.drivers import registry
 
-    for plugin in installed():
-        click.echo(f"driver  {plugin.name:<12} {plugin.module:<32} {plugin.distribution} {plugin.version}")
+    for what, found in (("driver", registry.installed()), ("detector", detectors.installed())):
+        for plugin in found:
+            click.echo(f"{what:<9} {plugin.name:<17} {plugin.module:<37} {plugin.distribution} {plugin.version}")
 
 
 @main.command()

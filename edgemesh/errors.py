@@ -2,6 +2,7 @@
 
 EdgemeshError
 ├── ConfigError          the user: a file, a path in it, and what would be right (exit status 2)
+│   └── PluginMissing    a plug-in, or something that it needs, is not installed: some go on without
 ├── InputError           the user: data that was asked for can't be read (exit status 2)
 ├── Rejected             the peer: bytes that break the rules; counted by reason, kept in quarantine
 ├── DriverError          the device: gone or unreadable; the gateway waits and tries again
@@ -29,6 +30,10 @@ class ConfigError(EdgemeshError):
     def __init__(self, problem: str, *, file: str = "", path: str = "", wish: str = "") -> None:
         self.problem, self.file, self.path, self.wish = problem, file, path, wish
         super().__init__(": ".join(part for part in (file, path, problem) if part) + (f" ({wish})" if wish else ""))
+
+
+class PluginMissing(ConfigError):
+    """A plug-in that can't be imported, because it or something that it needs is not installed."""
 
 
 class InputError(EdgemeshError):

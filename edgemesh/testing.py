@@ -9,6 +9,8 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any, TypeVar, cast
 
 from edgemesh.agents.clock import ClockState, Turn
 from edgemesh.agents.core import Core, Input
@@ -26,6 +28,7 @@ START_NS = 1_700_000_000 * SECOND_NS
 """Where the times of the builders begin: 2023-11-14T22:13:20Z."""
 
 EPOCH = "e0"
+S = TypeVar("S", bound=Scorer)
 
 
 class FixedClock:
@@ -229,8 +232,8 @@ def _records(
 
 
 def check_detector(
-    make_scorer: Callable[[Sequence[str]], Scorer],
-    reopen: Callable[[Scorer, Sequence[str]], Scorer],
+    make_scorer: Callable[[Sequence[str]], S],
+    reopen: Callable[[S, Sequence[str]], Scorer] | None = None,
     *,
     channels: Sequence[str] = ("a", "b", "c"),
     fault_rows: int = 40,
@@ -238,36 +241,65 @@ def check_detector(
 ) -> float:
     """Hold a scorer to the contract of `edgemesh.detect.judgement.Scorer`; return its AUC on a simulated fault.
 
-    `reopen` makes another one from nothing but what is saved of the first. 600 rows are calm, then one channel leaves
+    `reopen` makes another one from nothing but what is saved of the first; left out, it is given the first one's
+    `snapshot` to `restore`, as `edgemesh.detect.detectors.Detector` has it. 600 rows are calm, then one channel leaves
     by eight spreads for `fault_rows` rows of 200. AssertionError says which sentence of the contract was broken.
     """
     rows = _machine_rows(len(channels), fault_rows, seed)
+    _check_rows(make_scorer, reopen or partial(_restored, make_scorer), channels, rows, 600 + fault_rows // 2)
     judged = _judge(make_scorer(channels), rows, len(rows))
-    assert _judge(make_scorer(channels), rows, len(rows)) == judged, "the same rows were judged otherwise"
-    assert _judge(make_scorer(channels), rows, 7) == judged, "how many rows come at once played a part"
-    cut = 600 + fault_rows // 2
-    assert _judge(make_scorer(channels), rows[:cut], cut) == judged[:cut], "a row knew what came after it"
-    first = make_scorer(channels)
-    begun = list(first.take(rows[:cut]))
-    assert begun + list(reopen(first, channels).take(rows[cut:])) == judged, (
-        "a restart from what was saved played a part"
-    )
     turned = _judge(make_scorer(channels[::-1]), [row[::-1] for row in rows], len(rows))
     assert [(each.score, each.flag) for each in turned] == [(each.score, each.flag) for each in judged], (
         "the order of the channels played a part"
     )
+    _check_numbers(judged, len(channels))
     holes = [
         [None if (i + k) % 9 == 0 or i % 50 == 0 else value for k, value in enumerate(row)]
         for i, row in enumerate(rows)
     ]
     pierced = _judge(make_scorer(channels), holes, 11)
     assert len(pierced) == len(rows), "with values missing there was not one judgement for each row"
-    assert all(math.isfinite(each.score) for each in (*judged, *pierced)), "a score was no number"
+    _check_numbers(pierced, len(channels))
     auc = _auc(
         [each.score for each in judged[600 : 600 + fault_rows]], [each.score for each in judged[600 + fault_rows :]]
     )
     assert auc > 0.6, f"the fault was told from calm rows by chance only, AUC {auc:.2f}"
     return auc
+
+
+def _check_rows(
+    make_scorer: Callable[[Sequence[str]], S],
+    reopen: Callable[[S, Sequence[str]], Scorer],
+    channels: Sequence[str],
+    rows: Sequence[list[float | None]],
+    cut: int,
+) -> None:
+    """That a row's judgement rests on the rows until then only, and that they are left as they were."""
+    before = [row[:] for row in rows]
+    judged = _judge(make_scorer(channels), rows, len(rows))
+    assert list(rows) == before, "the rows that it was given were changed"
+    assert _judge(make_scorer(channels), rows, len(rows)) == judged, "the same rows were judged otherwise"
+    assert _judge(make_scorer(channels), rows[:cut], cut) == judged[:cut], "a row knew what came after it"
+    assert _judge(make_scorer(channels), rows, 7) == judged, "how many rows come at once played a part"
+    for at in (100, cut):
+        first = make_scorer(channels)
+        begun = list(first.take(rows[:at]))
+        assert begun + list(reopen(first, channels).take(rows[at:])) == judged, (
+            "a restart from what was saved played a part"
+        )
+
+
+def _restored(make_scorer: Callable[[Sequence[str]], S], first: Any, channels: Sequence[str]) -> S:
+    other: Any = make_scorer(channels)
+    other.restore(first.snapshot())
+    return cast("S", other)
+
+
+def _check_numbers(judged: Sequence[Judgement], channels: int) -> None:
+    assert all(math.isfinite(each.score) and each.score >= 0.0 for each in judged), "a score was no number from 0 on"
+    for blame in [blame for each in judged for blame in each.blame]:
+        assert 0 <= blame.channel < channels, "a channel was blamed that there is not"
+        assert all(map(math.isfinite, (blame.score, blame.value, blame.low, blame.high))), "a blame was no number"
 
 
 def _machine_rows(width: int, fault_rows: int, seed: int) -> list[list[float | None]]:

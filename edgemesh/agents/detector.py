@@ -31,6 +31,7 @@ _COUNTERS = (
     "alerts_raised",
     "channels_ignored",
     "clock_steps",
+    "detectors_failed",
     "duplicate",
     "late",
     "models_refused",

@@ -25,6 +25,7 @@ EXTRAS = {
     "amqtt": "broker",
     "influxdb_client": "influx",
     "aiomqtt": "sim",
+    "river": "river",
 }
 """The extra that brings a module that not every agent needs."""
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgemesh.bus.address import parse_addresses
+from edgemesh.configuration.detectors import check_method
 from edgemesh.configuration.reader import convert, read_toml
 from edgemesh.configuration.settings import EMBEDDED, PlantSettings
 from edgemesh.drivers.contract import Driver
@@ -54,6 +55,8 @@ def load(
     settings = convert(tree, PlantSettings, file=str(file))
     _check_names(settings, file)
     _check_broker(settings.site.broker, file)
+    for number, model in enumerate(settings.detection.model):
+        check_method(model, file=str(file), path=f"detection.model[{number}]")
     built = {
         gateway.id: tuple(
             _driver(

@@ -24,13 +24,15 @@ class Blame(NamedTuple):
 class Judgement(NamedTuple):
     """What is thought of one row: `score` (1 at the limit; high is strange), `flag`, and `blame`, the channels that
     deviate most, strongest first; empty while nothing is strange. `since`: how many rows in a row, this one included,
-    there have been signs of what may become an episode, or has just done so.
+    there have been signs of what may become an episode, or has just done so. `by`: of several methods those that agree
+    on a flag, by their versions.
     """
 
     score: float
     flag: bool
     blame: tuple[Blame, ...] = ()
     since: int = 0
+    by: tuple[str, ...] = ()
 
 
 NOT_YET = Judgement(0.0, flag=False)
@@ -40,6 +42,6 @@ NOT_YET = Judgement(0.0, flag=False)
 class Scorer(Protocol):
     """Judges rows. What it says of a row never depends on later rows, nor on how many come at once."""
 
-    def take(self, rows: Sequence[Sequence[float | None]]) -> list[Judgement]:
+    def take(self, rows: Sequence[Sequence[float | None]]) -> Sequence[Judgement]:
         """Judge the next rows; entries as the channels, None or NaN: unknown."""
         ...

@@ -13,8 +13,8 @@ import numpy as np
 from edgemesh.detect.forest import Trees
 from edgemesh.detect.kinds import Kind
 from edgemesh.detect.model_settings import ProfileSettings, SeriesSettings
+from edgemesh.detect.past import grow
 from edgemesh.detect.profile import Learnt, Profile, learn_profile
-from edgemesh.detect.series import grow
 from edgemesh.detect.slow import Slow, SlowState
 from edgemesh.detect.smoothing import Levels, LevelsState
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from msgspec import Meta
 
 from edgemesh.detect.kinds import Kind
+from edgemesh.model.ids import Id
 from edgemesh.model.settings import Settings
 
 LEAST_TRAIN_ROWS = 100
@@ -54,9 +55,23 @@ class SeriesSettings(Settings, frozen=True, kw_only=True):
     seed: Annotated[int, Meta(ge=0, lt=2**32)] = 0
 
 
-class ScoreSettings(Settings, frozen=True, kw_only=True):
-    """`method`: `machine`, `series`, or by the shape of the data. The rest says how each of them works."""
+Vote = Literal["any", "majority"] | Mapping[str, Annotated[float, Meta(gt=0.0, le=1000.0)]]
 
-    method: Literal["auto", "machine", "series"] = "auto"
+
+class ScoreSettings(Settings, frozen=True, kw_only=True):
+    """`method`: `machine`, `series`, by the shape of the data (`auto`), or a detector that is installed as a plug-in.
+
+    Of several methods `vote` says how many must agree: any one, more than half of them, or more than half of their
+    weights. `machine` and `series` say how those work; `plugin` has a table for each plug-in, by its name.
+    """
+
+    method: Id | Annotated[tuple[Id, ...], Meta(min_length=1, max_length=8)] = "auto"
+    vote: Vote = "majority"
     machine: ProfileSettings = ProfileSettings()
     series: SeriesSettings = SeriesSettings()
+    plugin: Mapping[str, Mapping[str, Any]] = {}
+
+    @property
+    def methods(self) -> tuple[str, ...]:
+        """The methods, also where it is a single one."""
+        return (self.method,) if isinstance(self.method, str) else self.method

@@ -6,22 +6,22 @@ import math
 from collections.abc import Sequence
 from statistics import median
 
-import numpy as np
-from numpy.typing import NDArray
-
-from edgemesh.detect.forest import Forest
+from edgemesh.detect.contract import Method
+from edgemesh.detect.detectors import BUILT_IN
 from edgemesh.detect.judgement import NOT_YET, Judgement
 from edgemesh.detect.kinds import find_kind
-from edgemesh.detect.lessons import Lesson, MachineLearnt, MachineLesson, Nothing, Result, SeriesLearnt, SeriesLesson
+from edgemesh.detect.lessons import Lesson, Result
 from edgemesh.detect.machine import MachineScorer
 from edgemesh.detect.model_settings import FIRST_ROWS, ScoreSettings
+from edgemesh.detect.plugged import PluginMethod
 from edgemesh.detect.series import SeriesScorer
+from edgemesh.detect.voting import Panel
 from edgemesh.detect.windows import Channel
 
-Floats = NDArray[np.float64]
 SLOW_PERIOD_S = 30.0
 """A single metric with at least this period is a slow series: forecast by its own past, not a machine in an episode."""
 LOOK_ROWS = 16
+_WITH_MODELS = (("auto",), (MachineScorer.name,))
 
 
 class AutoScorer:
@@ -47,17 +47,22 @@ class AutoScorer:
         """Times of the first rows, while the choice is open."""
         self.held: list[list[float]] = []
         """The rows themselves, while the choice is open."""
-        self.scorer: MachineScorer | SeriesScorer | None = None
+        self.scorer: Method | None = None
 
     @property
     def learnt(self) -> bool:
         """Whether it judges: no channel can join any more."""
-        return isinstance(self.scorer, SeriesScorer) or (self.scorer is not None and self.scorer.profile is not None)
+        return self.scorer is not None and self.scorer.learnt
 
     @property
-    def warmup(self) -> list[list[float]]:
+    def takes_models(self) -> bool:
+        """Whether it can judge by a model from a file."""
+        return self.scorer.takes_models if self.scorer is not None else self.settings.methods in _WITH_MODELS
+
+    @property
+    def warmup(self) -> Sequence[list[float]]:
         """The rows taken so far that were not learnt from yet."""
-        return self.scorer.warmup if isinstance(self.scorer, MachineScorer) else self.held
+        return self.scorer.warmup if self.scorer is not None else self.held
 
     @property
     def wants(self) -> bool:
@@ -66,23 +71,13 @@ class AutoScorer:
 
     def lesson(self) -> Lesson:
         """What is to be learnt; to be asked only while it `wants`."""
-        scorer = self.scorer
-        assert scorer is not None
-        if isinstance(scorer, MachineScorer):
-            rows = np.ascontiguousarray(scorer.material, dtype="<f8").tobytes()
-            return MachineLesson(channels=scorer.channels, kinds=scorer.kinds, rows=rows, settings=scorer.settings)
-        values, spread = scorer.material
-        return SeriesLesson(values=values.astype("<f8").tobytes(), spread=spread, settings=scorer.settings)
+        assert self.scorer is not None
+        return self.scorer.lesson()
 
     def learn(self, result: Result) -> None:
         """Go on with what was learnt from the `lesson`. ValueError: it is not sound, or of something else."""
-        scorer = self.scorer
-        if isinstance(scorer, MachineScorer) and isinstance(result, MachineLearnt | Nothing):
-            scorer.use(result.learnt() if isinstance(result, MachineLearnt) else None)
-        elif isinstance(scorer, SeriesScorer) and isinstance(result, SeriesLearnt | Nothing):
-            scorer.use(Forest(result.trees) if isinstance(result, SeriesLearnt) else None)
-        else:
-            raise ValueError("what was learnt is of another kind of scorer")
+        assert self.scorer is not None
+        self.scorer.learn(result)
 
     def take(self, at_ns: Sequence[int], rows: Sequence[Sequence[float | None]]) -> list[Judgement]:
         """Judge the next rows. ValueError when a row has another width than there are channels.
@@ -113,21 +108,33 @@ class AutoScorer:
         if self.scorer is None:
             self.held = rows
         else:
-            self.scorer = self.make_machine()
-            self.scorer.warmup = rows
+            self.scorer = self.make(self.scorer.name)
+            self.scorer.warm(rows)
 
-    def choose(self) -> MachineScorer | SeriesScorer:
+    def choose(self) -> Method:
         """A scorer of the kind that the settings, or the shape of the data so far, ask for."""
-        method = self.settings.method
-        if method == "auto":
-            gaps = [b - a for a, b in zip(self.instants, self.instants[1:], strict=False)]
-            slow = len(self.channels) == 1 and bool(gaps) and median(gaps) >= SLOW_PERIOD_S * 1e9
-            method = "series" if slow else "machine"
-        return self.make_series() if method == "series" else self.make_machine()
+        return self.make("+".join(self._shape() if name == "auto" else name for name in self.settings.methods))
 
-    def make_series(self) -> SeriesScorer:
-        """A scorer of the first channel as a series."""
-        return SeriesScorer(self._names()[0], self.settings.series, puts_off=self.puts_off)
+    def make(self, name: str) -> Method:
+        """A fresh scorer of this name over all channels. ValueError: the settings ask for another one."""
+        names, asked = name.split("+"), self.settings.methods
+        same = [one == other or {one, other} <= set(BUILT_IN) for one, other in zip(names, asked, strict=False)]
+        if len(names) != len(asked) or not all(same):
+            raise ValueError(f"the method is {'+'.join(asked)} now, not {name}")
+        methods = [self._make(each) for each in names]
+        return methods[0] if len(methods) == 1 else Panel(dict(zip(asked, methods, strict=True)), self.settings.vote)
+
+    def _make(self, name: str) -> Method:
+        if name == SeriesScorer.name:
+            return SeriesScorer(self._names()[0], self.settings.series, puts_off=self.puts_off)
+        if name == MachineScorer.name:
+            return self.make_machine()
+        return PluginMethod(name, self.channels, self.settings.plugin.get(name))
+
+    def _shape(self) -> str:
+        gaps = [b - a for a, b in zip(self.instants, self.instants[1:], strict=False)]
+        slow = len(self.channels) == 1 and bool(gaps) and median(gaps) >= SLOW_PERIOD_S * 1e9
+        return SeriesScorer.name if slow else MachineScorer.name
 
     def make_machine(self) -> MachineScorer:
         """A scorer of all channels as a machine."""

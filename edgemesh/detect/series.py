@@ -7,27 +7,27 @@ ones.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import msgspec
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
-from edgemesh.detect.forest import Forest, train
+from edgemesh.detect.contract import Method
+from edgemesh.detect.forest import Forest
 from edgemesh.detect.judgement import NOT_YET, Blame, Judgement
+from edgemesh.detect.lessons import Nothing, Result, SeriesLearnt, SeriesLesson
 from edgemesh.detect.model_settings import FIRST_ROWS, MEMORY_ROWS, SeriesSettings
+from edgemesh.detect.past import REACH_ROWS, features, grow, tails
+from edgemesh.detect.tail import Tail
 
 Floats = NDArray[np.float64]
 REFIT_ROWS = 250
-REACH_ROWS = 96
-"""Rows that the features of a row look back."""
 _TAIL_WEIGHT = 0.025
 _TAIL_CAP = 5.0
-_LEAST_SPREAD = 1e-3
 _USUAL_ROWS = 1000
 _FARTHEST = 1e30
-
+_TAIL_ROWS = 64
 
 KEPT_ROWS = MEMORY_ROWS + REACH_ROWS + REFIT_ROWS
 """As many of the newest values as the last refit was made from, and those since."""
@@ -46,7 +46,7 @@ class SeriesState(msgspec.Struct, omit_defaults=True):
     grown: int = 0
 
 
-class SeriesScorer:
+class SeriesScorer(Method):
     """An isolation forest on windows of the past, grown anew every 250 rows, helped by a Gaussian tail.
 
     Features: value, change, mean of 10, step between the means of adjacent 12 rows, log spread of 24, mean of 48, log
@@ -62,6 +62,10 @@ class SeriesScorer:
     Sources: Liu, Ting, Zhou 2008 (forest); Ahmad et al., Neurocomputing 2017 (Gaussian tail of a score's history).
     """
 
+    name = "series"
+    learnt = True
+    version = "series-1"
+
     def __init__(
         self,
         channel: str,
@@ -75,11 +79,10 @@ class SeriesScorer:
         `puts_off`: it takes no more rows while it `wants` a forest, which others grow (`material`) and hand in.
         """
         self.channel, self.settings, self.puts_off = channel, settings or SeriesSettings(), puts_off
-        self._state = state or SeriesState()
         self._forest: Forest | None = None
         self._former: Forest | None = None
-        if self._state.grown > self._state.known or len(self._state.values) > self._state.known:
-            raise ValueError("the series has more values than it has known")
+        self._state = _checked(state or SeriesState())
+        self._saved_rows = 0
 
     @property
     def values(self) -> list[float]:
@@ -97,16 +100,32 @@ class SeriesScorer:
         return self._state.grown > 0 and self._forest is None
 
     @property
+    def room(self) -> int:
+        """How many rows are missing until the forest is grown again."""
+        return REFIT_ROWS - (self._state.seen - FIRST_ROWS) % REFIT_ROWS
+
+    @property
     def material(self) -> tuple[Floats, float]:
         """What a forest that is due is grown from: the values known at the last refit, and the spread of the first."""
         state = self._state
         values = np.array(state.values[: len(state.values) - (state.known - state.grown)])
         return values, state.spread or float(values.std())
 
+    def lesson(self) -> SeriesLesson:
+        """The forest that is due, as plain values."""
+        values, spread = self.material
+        return SeriesLesson(values=values.astype("<f8").tobytes(), spread=spread, settings=self.settings)
+
+    def learn(self, result: Result) -> None:
+        """Take the forest of the `lesson`, or that there is none. ValueError: it is not sound, or of something else."""
+        if not isinstance(result, SeriesLearnt | Nothing):
+            raise ValueError("what was learnt is of another kind of scorer")
+        self.use(Forest(result.trees) if isinstance(result, SeriesLearnt) else None)
+
     def use(self, forest: Forest | None) -> None:
         """Take the forest that was due. None: there is none; go on with the one before, or without."""
         values, spread = self.material
-        if forest is not None and forest.trees.features != len(_features(values[:1], 0, spread)[0]):
+        if forest is not None and forest.trees.features != features(values[:1], 0, spread).shape[1]:
             raise ValueError("the forest has another number of features than a series")
         self._state.spread = spread
         self._forest, self._former = forest or self._former, None
@@ -123,8 +142,7 @@ class SeriesScorer:
         if self.wants and not self.puts_off:
             self._grow()
         while place < len(rows) and not self.wants:
-            room = REFIT_ROWS - (self._state.seen - FIRST_ROWS) % REFIT_ROWS
-            part = rows[place : place + room]
+            part = rows[place : place + self.room]
             judged += self._take_part([row[0] for row in part])
             place += len(part)
             if self._state.seen >= FIRST_ROWS and (self._state.seen - FIRST_ROWS) % REFIT_ROWS == 0:
@@ -136,12 +154,36 @@ class SeriesScorer:
         state = self._state
         return msgspec.structs.replace(state, values=state.values[:] if values else [], peaks=state.peaks[:])
 
-    def twin(self, state: SeriesState) -> SeriesScorer:
-        """Another one that goes on from a snapshot of this one."""
+    def capture(self) -> bytes:
+        """All that moves; see `Method`."""
+        return msgspec.msgpack.encode(self.snapshot())
+
+    def twin(self, moving: bytes) -> SeriesScorer:
+        """Another one that goes on from what was captured of this one."""
+        state = msgspec.msgpack.decode(moving, type=SeriesState)
         twin = SeriesScorer(self.channel, self.settings, state)
         if state.grown == self._state.grown:
             twin._forest = self._forest
         return twin
+
+    def parts(self) -> dict[str, bytes | None]:
+        """What moves, and the newest values in parts of 64."""
+        rows = np.array(self.values).reshape(-1, 1)
+        changed = Tail(KEPT_ROWS, _TAIL_ROWS).save(rows, self.known, self._saved_rows)
+        self._saved_rows = self.known
+        return {"moving": msgspec.msgpack.encode(self.snapshot(values=False)), **changed}
+
+    def save_anew(self) -> None:
+        """The whole tail is due again."""
+        self._saved_rows = 0
+
+    def resume(self, parts: Mapping[str, bytes], number: int) -> None:
+        """Go on from saved parts; the forest is grown anew."""
+        state = msgspec.msgpack.decode(parts["moving"], type=SeriesState)
+        kept = min(state.known, KEPT_ROWS)
+        state.values = Tail(KEPT_ROWS, _TAIL_ROWS).load(parts, state.known, kept, 1).ravel().tolist()
+        self._state, self._saved_rows = _checked(state), state.known
+        self._forest = self._former = None
 
     def _take_part(self, entries: Sequence[float | None]) -> list[Judgement]:
         state = self._state
@@ -184,9 +226,9 @@ class SeriesScorer:
 
     def _strangeness(self, values: Floats, first: int) -> list[float]:
         assert self._forest is not None
-        rarity = self._forest.score(_features(values, first, self._state.spread))
-        tails = np.maximum(_tails(values, first), _tails(np.diff(values), first - 1))
-        strange: list[float] = (rarity + _TAIL_WEIGHT * np.minimum(tails, _TAIL_CAP)).tolist()
+        rarity = self._forest.score(features(values, first, self._state.spread))
+        apart = np.maximum(tails(values, first), tails(np.diff(values), first - 1))
+        strange: list[float] = (rarity + _TAIL_WEIGHT * np.minimum(apart, _TAIL_CAP)).tolist()
         return strange
 
     def _refit(self) -> None:
@@ -201,37 +243,7 @@ class SeriesScorer:
         self.use(grow(values, spread, self.settings))
 
 
-def grow(values: Floats, spread: float, settings: SeriesSettings) -> Forest:
-    """Grow the forest of a series on its newest values; `spread` is that of its first rows."""
-    features = _features(values, max(0, len(values) - MEMORY_ROWS), spread)
-    return train(features, trees=settings.trees, subsample=settings.subsample, seed=settings.seed)
-
-
-def _features(values: Floats, first: int, spread: float) -> Floats:
-    """The features (n x 7) of `values[first:]`; before the first value there was nothing but it."""
-    padded = np.concatenate([np.full(REACH_ROWS, values[0]), values])
-    windows = np.ascontiguousarray(sliding_window_view(padded, REACH_ROWS)[first + 1 :])
-    least = _LEAST_SPREAD * spread + 1e-9
-    recent, before = windows[:, -12:].mean(axis=1), windows[:, -24:-12].mean(axis=1)
-    columns = (
-        windows[:, -1],
-        windows[:, -1] - windows[:, -2],
-        windows[:, -10:].mean(axis=1),
-        recent - before,
-        np.log(windows[:, -24:].std(axis=1) + least),
-        windows[:, -48:].mean(axis=1),
-        np.log(windows.std(axis=1) + least),
-    )
-    return np.column_stack(columns)
-
-
-def _tails(values: Floats, first: int) -> Floats:
-    """How many spreads each of `values[first:]` is from the mean of the 6,400 before it."""
-    tails = np.zeros(len(values) - first)
-    for i in range(len(tails)):
-        past = values[max(0, first + i - MEMORY_ROWS) : first + i]
-        if len(past) > 1:
-            mean = past.mean()
-            spread = math.sqrt(float(((past - mean) ** 2).mean()))
-            tails[i] = abs(values[first + i] - mean) / max(spread, 1e-9 * (1.0 + abs(mean)))
-    return tails
+def _checked(state: SeriesState) -> SeriesState:
+    if state.grown > state.known or len(state.values) > state.known:
+        raise ValueError("the series has more values than it has known")
+    return state

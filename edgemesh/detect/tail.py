@@ -45,3 +45,12 @@ class Tail:
         if len(rows) < kept:
             raise ValueError("the newest rows are not complete")
         return rows[len(rows) - kept :]
+
+    def save(self, rows: Floats, seen: int, before: int) -> dict[str, bytes]:
+        """`parts` under the names that they are saved by: `tail/K`."""
+        return {f"tail/{number}": content for number, content in self.parts(rows, seen, before).items()}
+
+    def load(self, parts: Mapping[str, bytes], seen: int, kept: int, width: int) -> Floats:
+        """`join` out of all parts that were saved, by their names."""
+        tails = {int(name[5:]): content for name, content in parts.items() if name.startswith("tail/")}
+        return self.join(tails, seen, kept, width)

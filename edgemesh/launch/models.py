@@ -91,15 +91,21 @@ def listing(models: list[Kept]) -> list[str]:
     for kept in models:
         head = f"{kept.asset:<{width}}  "
         if kept.content is None:
-            series = "a slow series, judged by its own past" if kept.method == "series" else ""
-            learning = f"learning, {kept.warm_rows} rows so far" if kept.warm_rows else "no model"
-            lines.append(f"{head}{series or learning} ({kept.agent})")
+            learning = f"learning, {kept.warm_rows} rows so far" if kept.warm_rows else ""
+            lines.append(f"{head}{learning or _without(kept.method)} ({kept.agent})")
             continue
         file = read_model(kept.content)[0]
         begin, end = instant_text(file.begin_ns), instant_text(file.end_ns)
         judged = sum(channel.use != "none" for channel in file.channels)
         lines.append(f"{head}{file.version:>7}  {begin}  {end}  {file.rows:>5} {judged:>9}  {kept.agent}")
     return lines
+
+
+def _without(method: str) -> str:
+    """What judges an asset of which there is no model."""
+    if method == "series":
+        return "a slow series, judged by its own past"
+    return f"judged by {method}" if method not in ("", "machine") else "no model"
 
 
 def telling(file: ModelFile) -> list[str]:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import msgspec
 
+from edgemesh.configuration.detectors import check_method
 from edgemesh.configuration.reader import convert, read_toml
 from edgemesh.detect.judgement import Judgement
 from edgemesh.detect.model_settings import ScoreSettings
@@ -44,7 +45,10 @@ def read_score_settings(options: ScoreOptions) -> ScoreSettings:
     for table in parts.values():
         table.update({name: value for name in ("train_rows", "seed") if (value := getattr(options, name)) is not None})
     asked = {**section, **parts} if isinstance(section, dict) else section
-    return convert({_SECTION: asked}, _Section, file=str(options.config or "the call")).scoring
+    file = str(options.config or "the call")
+    settings = convert({_SECTION: asked}, _Section, file=file).scoring
+    check_method(settings, file=file, path=_SECTION)
+    return settings
 
 
 class _Section(msgspec.Struct, frozen=True, kw_only=True):

@@ -12,6 +12,7 @@ from click.testing import CliRunner, Result
 
 import edgemesh
 from edgemesh.cli import main
+from edgemesh.detect import detectors
 from edgemesh.drivers.registry import installed
 from tests.e2e.command import call, without
 
@@ -55,12 +56,14 @@ def test_version() -> None:
 
 
 def test_plugins() -> None:
-    """One line per installed driver, with module and distribution."""
+    """One line per installed driver and detector, with module and distribution."""
     result = invoke("plugins")
     assert result.exit_code == 0
-    for plugin in installed():
-        assert re.search(rf"driver\s+{plugin.name}\s+{plugin.module}\s+{plugin.distribution} ", result.output)
+    for what, found in (("driver", installed()), ("detector", detectors.installed())):
+        for plugin in found:
+            assert re.search(rf"{what}\s+{plugin.name}\s+{plugin.module}\s+{plugin.distribution} ", result.output)
     assert {"host", "mqtt_json", "replay"} <= {plugin.name for plugin in installed()}
+    assert "half_space_trees" in {plugin.name for plugin in detectors.installed()}
 
 
 def test_check_says_what_would_run() -> None:
