@@ -232,6 +232,12 @@ class Learner:
         self._model_dirty = self._moved = False
         return parts
 
+    def save_anew(self) -> None:
+        """Have `parts` give all that is learnt again: it is to be kept in another place, where nothing is."""
+        self._model_dirty = self._moved = True
+        self._saved_rows = 0
+        self.versions.save_anew()
+
     def restore(self, parts: Mapping[str, bytes], channels: Sequence[Channel]) -> None:
         """Go on from the state and what was saved beside it. Raise ValueError when it does not fit together."""
         state = self.state

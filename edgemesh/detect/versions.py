@@ -29,6 +29,10 @@ class Versions:
         if self.files.pop(version, None) is not None:
             self._dirty.add(version)
 
+    def save_anew(self) -> None:
+        """Have `parts` give all of them again."""
+        self._dirty.update(self.files)
+
     def parts(self) -> dict[str, bytes | None]:
         """The parts that changed since the last call; None: gone."""
         parts = {f"former/{version}": self.files.get(version) for version in self._dirty}
