@@ -79,8 +79,11 @@ def test_a_model_goes_out_over_a_broker_that_forgets(mosquitto: Mosquitto, tmp_p
             await ear.open()
             offers = collect(ear, plant.topics.model(ASSET))
             await until(lambda: offers, 20)
-            put(120, 170)
-            assert await asyncio.wait_for(going, 60)
+            for first in range(120, 1000, 5):  # a stage ends with a pack
+                if not going.done():
+                    put(first, first + 5)
+                    await asyncio.wait([going], timeout=0.1)
+            assert await asyncio.wait_for(going, 20)
             assert "version 2 in use, version 2 judges" in lines[-1]
             assert await run_rollout(file, Rollout([(ASSET, 0, b"")], wait_s=20.0), lines.append)
             assert "rolled back, version 1 judges" in lines[-1]

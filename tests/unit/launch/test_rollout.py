@@ -66,9 +66,10 @@ def test_a_model_goes_out_and_back_over_the_bus(tmp_path: Path, until: Until) ->
             await until(lambda: site.core("det").stats["rows"] == 25, 20)  # type: ignore[attr-defined]
             await site.kill("det")
             await site.revive("det")
-            for first in range(125, 200, 5):
-                put(site, first, first + 5)
-                await asyncio.sleep(0.01)
+            for first in range(125, 1000, 5):  # a stage ends with a pack
+                if not going.done():
+                    put(site, first, first + 5)
+                    await asyncio.wait([going], timeout=0.02)
             assert await asyncio.wait_for(going, 20)
             assert "version 2 on probation" in "\n".join(lines)
             assert lines[-1].startswith(f"{ASSET}: version 2 in use, version 2 judges\n  new     ")
