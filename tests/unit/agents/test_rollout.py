@@ -486,6 +486,34 @@ def test_the_broker_may_forget_offers(second: bytes) -> None:
     assert bench.core.news()[topic] == offer(second, 8)
 
 
+@pytest.mark.parametrize("restarts", [False, True])
+def test_rows_that_were_overtaken_do_not_mind_a_swap(second: bytes, restarts: bool) -> None:
+    """Live rows swap the models while older ones are missing; when these come, no alert is doubled or left behind."""
+    bench = Bench()
+    bench.feed(FAULTY, 0, 150)
+    bench.offer(second)
+    hole = range(151, 181)  # the fault at 160 and its end; rows come as packs of their number + 1
+    order = [row for row in range(150, 400) if row + 1 not in hole]
+    order[120:120] = [number - 1 for number in hole]
+    for row in order:
+        live = 181 if row + 1 in hole or (row >= 180 and order.index(row) < 120) else 0
+        sent = msgspec.structs.replace(pack(row + 1, FAULTY, row, row + 1), live=live)
+        bench.core.tick(row * S)
+        bench.alerts += bench.core.handle(sent)
+        bench.keep()
+        if restarts and row % 7 == 0:
+            bench.restart()
+    assert bench.stages[:2] == ["shadow", "canary"]
+    assert bench.said[-1].used == 2
+    begun = [alert.id for alert in bench.alerts if alert.version == 1]
+    assert len(begun) == len(set(begun))
+    watch = bench.core._watches.get(ASSET)
+    assert watch is not None
+    over = {alert.id for alert in bench.alerts if alert.state is AlertState.CLEARED}
+    assert {alert.id for alert in bench.alerts} - over == {alert.id for alert in watch.state.book.alerts}
+    assert [alert.at_ns // (230 * S) for alert in bench.alerts if alert.version == 1 and not alert.past][-2:] == [1, 1]
+
+
 @pytest.mark.parametrize("stage", ["shadow", "canary", "promoted", "rolled_back", "refused"])
 def test_who_takes_an_asset_over_goes_on_with_its_rollout(second: bytes, stage: str) -> None:
     """What was on trial is a canary there at once, what was in use is in use, what has failed is not tried again."""
