@@ -13,6 +13,7 @@ from typing import Protocol, runtime_checkable
 from edgemesh.log.outbox import Cursor
 from edgemesh.model.alerts import Alert
 from edgemesh.model.packs import Answers, Cards, Pack
+from edgemesh.model.rollouts import ModelOffer, ModelState
 from edgemesh.model.samples import Record, Sample
 
 
@@ -41,7 +42,7 @@ class Taught:
     content: bytes
 
 
-Input = Pack | Answers | Cards | Samples | Taught
+Input = Pack | Answers | Cards | Samples | Taught | ModelOffer | ModelState
 
 
 class Core(Protocol):
@@ -142,4 +143,13 @@ class LearningCore(Core, Protocol):
         The core goes on when the result comes in as `Taught`; until then it keeps what it can't judge. A result that
         nothing waits for any more is ignored.
         """
+        ...
+
+
+@runtime_checkable
+class TellingCore(Core, Protocol):
+    """A core that keeps others informed of things that are in no log."""
+
+    def news(self) -> Mapping[str, Record | None]:
+        """What has changed of retained topics since the last call, but for those that records change; see `present`."""
         ...

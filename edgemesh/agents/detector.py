@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 import msgspec
@@ -10,6 +10,7 @@ import msgspec
 from edgemesh.agents.core import Input, Lesson, Taught
 from edgemesh.agents.handover import Handover
 from edgemesh.agents.lanes import Lanes
+from edgemesh.agents.offers import Offers
 from edgemesh.agents.position import Place, Position
 from edgemesh.agents.watches import Observer, Watches
 from edgemesh.detect import late
@@ -20,6 +21,7 @@ from edgemesh.log.outbox import Cursor
 from edgemesh.model.agents import Asset
 from edgemesh.model.alerts import Alert, AlertState
 from edgemesh.model.packs import Cards, Readings
+from edgemesh.model.rollouts import ModelOffer, ModelState
 from edgemesh.model.samples import Batch, Record, Retimed
 
 _LONGEST_TICK_NS = 5 * 10**9
@@ -69,7 +71,7 @@ class DetectorCore:
 
     Assets not in `assets` are watched as what an `Asset` is by default. `stats` are counters; they start at 0.
     `puts_off`: it does not learn in its steps, but has others do it (`lessons`); left out, a recording gives the same
-    alerts whoever plays it.
+    alerts whoever plays it. `stopwatch` (ns) times models that are compared; left out, their cost plays no part.
     """
 
     def __init__(
@@ -80,6 +82,7 @@ class DetectorCore:
         assets: Mapping[str, Asset],
         *,
         puts_off: bool = False,
+        stopwatch: Callable[[], int] | None = None,
     ) -> None:
         self.agent, self.site, self.settings, self.assets = agent, site, settings, assets
         self._puts_off = puts_off
@@ -87,7 +90,8 @@ class DetectorCore:
         self._clock, self._clock_saved_ns = _Clock(), 0
         self._cursors: dict[str, Position] = {}
         self._hushed: set[str] = set()
-        self._watches = Watches(site, settings, assets, self.stats, puts_off=puts_off)
+        self._watches = Watches(site, settings, assets, self.stats, puts_off=puts_off, stopwatch=stopwatch)
+        self._offers = Offers(agent, self._watches)
         self._handover = Handover(self._watches)
         self._lanes = Lanes(self._watches)
         self._health = Health(site)
@@ -106,6 +110,9 @@ class DetectorCore:
             return self._counted([alert for card in pack.records for alert in self._health.see(card, moment)])
         if isinstance(pack, Taught):
             return self._learn(pack)
+        if isinstance(pack, ModelOffer | ModelState):
+            self._offers.hear(pack, self._clock.now_ns)
+            return []
         if not isinstance(pack, Readings):
             return []
         gateway, cursor = pack.agent, self._cursors.setdefault(pack.agent, Position())
@@ -196,6 +203,7 @@ class DetectorCore:
         if is_late:
             alerts = late.hush(watch.state, alerts)
             self._hush(gateway)
+        self._offers.look(watch, moment.now_ns)
         self._watches.touch(watch)
         for alert in self._handover.due(watch):
             alerts += self._handover.meet(alert, moment)
@@ -241,18 +249,19 @@ class DetectorCore:
             watches = [watch for watch in self._watches.all() if not self._handover.rehearses(watch.state.gateway)]
             records = [*(alert for watch in watches for alert in watch.state.said), *self._health.alerts]
             records += self._handover.alerts
-        return {
-            f"state/alert/{alert.id}": None if alert.state is AlertState.CLEARED else alert
-            for alert in records
-            if isinstance(alert, Alert) and not alert.past
-        }
+            return _standing(records) | self._offers.present()
+        return _standing(records)
+
+    def news(self) -> dict[str, Record | None]:
+        """What is to be said of offers of models; see `TellingCore`."""
+        return dict(self._offers.news())
 
     def save(self) -> dict[str, bytes | None]:
         """Parts that changed; see `Core.save`. Per asset 1 to 2 KB of state, 3 KB of its model's, once the model."""
         parts: dict[str, bytes | None] = dict.fromkeys(self._gone)
         for gateway in self._dirty_cursors:
             parts[f"log/{gateway}"] = msgspec.json.encode(self._cursors[gateway])
-        parts |= self._handover.save() | self._lanes.save() | self._watches.save()
+        parts |= self._handover.save() | self._lanes.save() | self._watches.save() | self._offers.save()
         if parts or self._clock.now_ns - self._clock_saved_ns >= _CLOCK_STEP_NS:
             parts["clock"] = msgspec.json.encode(self._clock)
             self._clock_saved_ns = self._clock.now_ns
@@ -309,7 +318,9 @@ class DetectorCore:
         rehearses = self._handover.rehearses(gateway)
         left = [alert for watch in self._watches.of(gateway) for alert in watch.state.said if not rehearses]
         left += self._health.release(gateway, self._moment(""))
-        self._handover.release(gateway, self._watches.drop(gateway))
+        dropped = self._watches.drop(gateway)
+        self._handover.release(gateway, dropped)
+        self._offers.release(dropped)
         self._lanes.release(gateway)
         self._hushed.discard(gateway)
         if self._cursors.pop(gateway, None) is not None:
@@ -371,9 +382,20 @@ class DetectorCore:
             self._watches.load(rest, content, parts)
         elif room == "late":
             self._lanes.load(rest, content)
+        elif room in ("offer", "told"):
+            self._offers.load(key, content)
 
     def _counted(self, alerts: list[Alert]) -> list[Alert]:
         self.stats["alerts_raised"] += sum(alert.version == 1 for alert in alerts)
         self.stats["alerts_cleared"] += sum(alert.state is AlertState.CLEARED for alert in alerts)
         self.stats["alerts_past"] += sum(alert.past for alert in alerts)
         return alerts
+
+
+def _standing(records: Sequence[Record]) -> dict[str, Record | None]:
+    """The retained topic of each alert among the records, emptied where it is over."""
+    return {
+        f"state/alert/{alert.id}": None if alert.state is AlertState.CLEARED else alert
+        for alert in records
+        if isinstance(alert, Alert) and not alert.past
+    }

@@ -13,7 +13,7 @@ from itertools import groupby
 from typing import TypeVar
 
 from edgemesh.agents.clock import Clock
-from edgemesh.agents.core import Core, Input, LearningCore, OwnerCore, RehearsingCore, Samples, TimedCore
+from edgemesh.agents.core import Core, Input, LearningCore, OwnerCore, RehearsingCore, Samples, TellingCore, TimedCore
 from edgemesh.agents.items import ClockSet, Given, Heard, Item, Learnt, Met, Noticed, Offered, Outcome, Spoiled, Taken
 from edgemesh.agents.patience import MAX_TRIES, Patience, Poisoned
 from edgemesh.agents.timeline import PART, Timeline
@@ -40,6 +40,14 @@ MAX_HELD = 1_000
 """Items that wait for one commit at most."""
 MUTE_NS = 10_000_000_000
 """A core whose `tick` raises three times is told no time for this long, so that what comes in goes on."""
+
+
+_PLAIN: dict[str, Callable[[Heard], Input]] = {
+    "answers": lambda item: Answers((codec.decode_answer(item.payload, executor=item.agent),)),
+    "model": lambda item: codec.decode_offer(item.payload, asset=item.agent),
+    "model_state": lambda item: codec.decode_model_state(item.payload, asset=item.agent),
+}
+"""What is of no log, by the kind under which it is heard."""
 
 
 @dataclass(slots=True)
@@ -139,6 +147,7 @@ class Engine:
         self.core = self._make_core()
         self._rehearsing = self.core if isinstance(self.core, RehearsingCore) else None
         self._learning = self.core if isinstance(self.core, LearningCore) else None
+        self._telling = self.core if isinstance(self.core, TellingCore) else None
         self.core.load({name: part for name, part in self.journal.parts().items() if name != PART})
         self._followers = {
             agent: Follower(cursor, self.journal.past(agent)) for agent, cursor in self.journal.cursors().items()
@@ -283,8 +292,8 @@ class Engine:
             step.left += self._ask(step, item, partial(core.release, item.gateway))
 
     def _hear(self, step: _Step, item: Heard) -> None:
-        if item.kind == "answers":
-            step.write(self._handle(step, item, Answers((codec.decode_answer(item.payload, executor=item.agent),))))
+        if item.kind in _PLAIN:
+            step.write(self._handle(step, item, _PLAIN[item.kind](item)))
             return
         try:
             pack = codec.decode_pack(item.payload, kind=item.kind, agent=item.agent)
@@ -388,6 +397,8 @@ class Engine:
         self._count(step, records)
         if self._learning is not None:
             step.outcome.lessons += self._learning.lessons()
+        if self._telling is not None:
+            step.outcome.present |= _encoded(self._telling.news())
         if step.turned:
             step.outcome.present = self.present()
         if records or step.left:

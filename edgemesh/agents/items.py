@@ -24,7 +24,9 @@ class Arrival:
 
 @dataclass(slots=True, eq=False)
 class Heard(Arrival):
-    """A message of another agent's log (`kind` readings, alerts, orders) or an executor's answer (`answers`)."""
+    """A message of another agent's log (`kind` readings, alerts, orders), an executor's answer (`answers`), an offer of
+    a model for the asset `agent` (`model`), or what a detector says of one (`model_state`).
+    """
 
     kind: str
     agent: str

@@ -10,13 +10,15 @@ from edgemesh.model.agents import Role
 @dataclass(frozen=True, slots=True)
 class RoleTraits:
     """`writes`: the kind of its own log, empty for none. `follows`: kinds of logs it reads. `readers`: the roles whose
-    consumer groups must have a row before it may be pruned. `owned`: follows only the gateways given to it.
+    consumer groups must have a row before it may be pruned. `owned`: follows only the gateways given to it. `offered`:
+    takes offers of models.
     """
 
     writes: str = ""
     follows: tuple[str, ...] = ()
     readers: tuple[Role, ...] = ()
     owned: bool = False
+    offered: bool = False
     hears_answers: bool = False
     watches_cards: bool = False
 
@@ -24,7 +26,7 @@ class RoleTraits:
 ROLES: dict[Role, RoleTraits] = {
     Role.GATEWAY: RoleTraits(writes="readings", readers=(Role.DETECTOR, Role.RECORDER)),
     Role.DETECTOR: RoleTraits(
-        writes="alerts", follows=("readings",), readers=(Role.SCHEDULER, Role.RECORDER), owned=True
+        writes="alerts", follows=("readings",), readers=(Role.SCHEDULER, Role.RECORDER), owned=True, offered=True
     ),
     Role.SCHEDULER: RoleTraits(
         writes="orders", follows=("alerts",), readers=(Role.RECORDER,), hears_answers=True, watches_cards=True

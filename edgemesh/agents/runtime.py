@@ -34,7 +34,7 @@ from edgemesh.log.quarantine import PAYLOAD, TEXT, Quarantined
 from edgemesh.model.agents import Card, Presence, Role
 from edgemesh.model.packs import Cards
 from edgemesh.wire import codec
-from edgemesh.wire.topics import Topics, parse
+from edgemesh.wire.topics import Kind, Topics, parse
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -233,6 +233,9 @@ class Runtime:
         else:
             for kind in traits.follows:
                 self.bus.subscribe(topics.log(kind, "+"), self._hear_log)
+        if traits.offered:
+            self.bus.subscribe(topics.model_state("+"), self._hear_model)  # first: it says how an offer has ended
+            self.bus.subscribe(topics.model("+"), self._hear_model)
         if traits.hears_answers:
             self.bus.subscribe(topics.answer("+"), self._hear_answer)
         if traits.watches_cards or traits.follows:
@@ -250,6 +253,16 @@ class Runtime:
         with self._refusing(message):
             name = parse(message.topic).name
             self.offer(Heard("answers", name, message.topic, message.payload, message.settle))
+
+    def _hear_model(self, message: Message) -> None:
+        if not message.payload:
+            message.settle()
+            return
+        with self._refusing(message):
+            address = parse(message.topic)
+            if address.kind is Kind.MODEL:
+                self._short_steps = 0  # to read one takes long
+            self.offer(Heard(address.kind, address.name, message.topic, message.payload, message.settle))
 
     def _hear_watermark(self, message: Message) -> None:
         assert self.feed is not None

@@ -32,10 +32,11 @@ class Watches:
         stats: dict[str, float],
         *,
         puts_off: bool = False,
+        stopwatch: Callable[[], int] | None = None,
     ) -> None:
-        """`puts_off`: what is to be learnt others learn, see `lessons`."""
+        """`puts_off`: what is to be learnt others learn, see `lessons`. `stopwatch`: see `detect.trial.Trial`."""
         self._site, self._settings, self._assets, self._stats = site, settings, assets, stats
-        self._puts_off = puts_off
+        self._puts_off, self._stopwatch = puts_off, stopwatch
         self._eager: set[str] = set()  # assets that may have something to learn
         self._watches: dict[str, Watch] = {}
         self._due_ns = 0  # no watch has anything to say of silence before this; asked too early is no harm
@@ -54,7 +55,13 @@ class Watches:
         if asset not in self._watches:
             known = self._assets.get(asset) or Asset(id=asset)
             self._watches[asset] = watch = Watch(
-                self._site, known, gateway, self._settings, self._stats, puts_off=self._puts_off
+                self._site,
+                known,
+                gateway,
+                self._settings,
+                self._stats,
+                puts_off=self._puts_off,
+                stopwatch=self._stopwatch,
             )
             if self.observer is not None and watch.learner is not None:
                 watch.learner.observer = partial(self.observer, asset)
@@ -155,6 +162,8 @@ class Watches:
         prefix = f"asset/{asset}/"
         parts: dict[str, bytes | None] = {f"{prefix}state": msgspec.json.encode(watch.state)}
         keys = self._saved_keys.setdefault(asset, set())
+        if watch.renewed:
+            parts |= dict.fromkeys(keys - parts.keys())
         for name, content in watch.learnt_parts().items():
             if content is not None or prefix + name in keys:
                 parts[prefix + name] = content

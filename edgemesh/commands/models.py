@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+import sys
+from collections.abc import Coroutine
 from pathlib import Path
 
 import click
 
 from edgemesh.commands.common import errors, log, sample
+from edgemesh.model.settings import Seconds
 
 _EXAMPLES = """\b
 Examples
@@ -14,16 +18,37 @@ Examples
   edgemesh model show pump-1 my.toml                 of what, from when, and what is normal
   edgemesh model show pump-1 my.toml --out p.json    the same as a file
   edgemesh model show p.json                         of a file, after checking it
-  edgemesh model train my.toml may.csv --asset pump-1 --out p.json
+  edgemesh model train my.toml may.csv --asset pump-1 --out p.json --version 2
+  edgemesh model push p.json my.toml                 have its detector try it, and use it if it is no worse
+  edgemesh model push *.json my.toml --share 0.1     of many the first tenth, and the rest once those have passed
+  edgemesh model rollback pump-1 my.toml             back to the former version
 """
 _PLACE = click.argument(
     "place", required=False, metavar="[CONFIG|FOLDER]", type=click.Path(exists=True, path_type=Path)
 )
 
 
+class _Duration(click.ParamType[float]):
+    """A duration with its unit, in seconds."""
+
+    name = "duration"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """The seconds."""
+        if isinstance(value, float):
+            return value
+        try:
+            return Seconds.parse(value)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
+_DURATION = _Duration()
+
+
 @click.group(epilog=_EXAMPLES)
 def model() -> None:
-    """List, show and train the models that detectors judge machines by."""
+    """List, show, train and roll out the models that detectors judge machines by."""
 
 
 @model.command("list")
@@ -86,6 +111,60 @@ def train(config: Path, data: Path, asset: str, out: Path, version: int) -> None
     content = run(config, data, asset, version=version)
     _write(out, content)
     click.echo("\n".join(telling(read_model(content)[0])))
+
+
+@model.command()
+@click.argument("files", nargs=-1, required=True, metavar="FILE... [CONFIG]", type=click.Path(path_type=Path))
+@click.option(
+    "--share",
+    default=0.2,
+    show_default=True,
+    type=click.FloatRange(0.0, 1.0),
+    help="Of several files this share goes first; the rest once all of them have passed.",
+)
+@click.option("--wait", default="1h", show_default=True, type=_DURATION, help="Watch for so long how it goes.")
+@errors
+def push(files: tuple[Path, ...], share: float, wait: float) -> None:
+    """Offer models to the detectors of a running site, and show what these say until all are in use.
+
+    FILEs are models, the last may be the site's configuration (.toml; default: the demo's). A detector tries a model in
+    the shadow of the present one first, then as a canary, and takes the former one back by itself where the new one is
+    clearly worse. That goes on when this command ends. Exit status 0: all are in use; 1: one was refused or rolled
+    back, or it is not over yet.
+    """
+    from edgemesh.launch.models import open_model
+    from edgemesh.launch.rollout import Rollout, run_rollout
+
+    log("error")
+    config, names = _split(files)
+    models = [(open_model(name), name.read_bytes()) for name in names]
+    offers = [(file.name, file.version, content) for file, content in models]
+    _finish(run_rollout(config, Rollout(offers, share=share, wait_s=wait), click.echo))
+
+
+@model.command()
+@click.argument("asset")
+@click.argument("config", required=False, type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--wait", default="10s", show_default=True, type=_DURATION, help="Wait for so long for its answer.")
+@errors
+def rollback(asset: str, config: Path | None, wait: float) -> None:
+    """Have an asset's detector go back to the model before the present one, or give up one that it is trying."""
+    from edgemesh.launch.rollout import Rollout, run_rollout
+
+    log("error")
+    _finish(run_rollout(config or sample("demo.toml"), Rollout([(asset, 0, b"")], wait_s=wait), click.echo))
+
+
+def _split(files: tuple[Path, ...]) -> tuple[Path, tuple[Path, ...]]:
+    """The configuration, and the models."""
+    if len(files) > 1 and files[-1].suffix == ".toml":
+        return files[-1], files[:-1]
+    return sample("demo.toml"), files
+
+
+def _finish(rollout: Coroutine[None, None, bool]) -> None:
+    if not asyncio.run(rollout):
+        sys.exit(1)
 
 
 def _write(out: Path, content: bytes) -> None:

@@ -7,6 +7,7 @@ be read and scored without scikit-learn.
 from __future__ import annotations
 
 import hashlib
+import zlib
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Literal
 
@@ -126,6 +127,25 @@ def read_model(content: bytes) -> tuple[ModelFile, Profile]:
     if sorted(channel.name for channel in file.channels) != sorted(profile.file.channels):
         raise ValueError("its channels are not those of the profile in it")
     return file, profile
+
+
+def pack_model(content: bytes) -> bytes:
+    """The file deflated, for its way over the wire; about half of it."""
+    return zlib.compress(content, 9)
+
+
+def unpack_model(packed: bytes) -> bytes:
+    """The file again. ValueError: it is not whole, or too large."""
+    inflate = zlib.decompressobj()
+    try:
+        content = inflate.decompress(packed, MAX_MODEL_BYTES + 1)
+    except zlib.error as error:
+        raise ValueError(f"its packing is damaged: {error}") from error
+    if len(content) > MAX_MODEL_BYTES:
+        raise ValueError(f"a model has at most {MAX_MODEL_BYTES // 2**20} MiB")
+    if not inflate.eof or inflate.unused_data:
+        raise ValueError("it is only a part of a packed model, or there is more behind it")
+    return content
 
 
 def check_fit(file: ModelFile, channels: Sequence[Channel]) -> None:

@@ -22,6 +22,7 @@ import msgspec
 
 from edgemesh.detect.derived_settings import Derived
 from edgemesh.detect.model_settings import ScoreSettings
+from edgemesh.detect.rollout import RolloutSettings
 from edgemesh.detect.rule_settings import (
     DeviationRule,
     Glob,
@@ -77,6 +78,7 @@ class DetectSettings(Settings, frozen=True, kw_only=True):
     derived: tuple[Derived, ...] = ()
     template: tuple[TemplateUse, ...] = ()
     model: tuple[ModelSettings, ...] = ()
+    rollout: RolloutSettings = RolloutSettings()
 
     def __post_init__(self) -> None:
         for use in self.template:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -15,6 +15,7 @@ from edgemesh.detect.decision import Switch
 from edgemesh.detect.derived import DerivedState
 from edgemesh.detect.gates import Gate, GateTrack, track_gate
 from edgemesh.detect.memory import LearnerState
+from edgemesh.detect.rollout import RolloutState, done
 from edgemesh.detect.rulebook import Rulebook
 from edgemesh.detect.scan import Memories, scan_rules
 from edgemesh.detect.settings import DetectSettings
@@ -25,10 +26,15 @@ from edgemesh.detect.trace import Trace
 from edgemesh.detect.windows import Window
 from edgemesh.model.agents import Asset
 from edgemesh.model.alerts import Alert, AlertKind, Evidence
+from edgemesh.model.rollouts import ModelOffer, ModelState, RolloutStage
 from edgemesh.model.samples import Batch, Retimed
 
 if TYPE_CHECKING:
     from edgemesh.detect.learner import Learner
+    from edgemesh.detect.trial import Trial
+
+
+_BESIDE = "beside/"  # see `trial.BESIDE`
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +66,7 @@ class WatchState(msgspec.Struct, omit_defaults=True):
     window: Window = msgspec.field(default_factory=Window)
     book: Book = msgspec.field(default_factory=Book)
     learner: LearnerState = msgspec.field(default_factory=LearnerState)
+    rollout: RolloutState = msgspec.field(default_factory=RolloutState)
     unsaid: list[str] = []
 
     @property
@@ -83,12 +90,15 @@ class Watch:
         stats: dict[str, float],
         *,
         puts_off: bool = False,
+        stopwatch: Callable[[], int] | None = None,
     ) -> None:
-        """`puts_off`: what the learner wants to learn others learn, see `Learner`."""
+        """`puts_off`: what the learner wants to learn others learn, see `Learner`. `stopwatch`: see `Trial`."""
         self.site, self.asset, self.stats, self.puts_off = site, asset, stats, puts_off
         self.rulebook = Rulebook(settings, asset)
         self.state = WatchState(gateway=gateway)
-        self.learner = self._make_learner()
+        self._rollout_settings, self._stopwatch = settings.rollout, stopwatch
+        self.learner = self._make_learner(self.state.learner)
+        self.trial = self._make_trial()
         self.due_ns = NEVER
         self._layouts: set[tuple[str, tuple[str, ...]]] = set()
         self._ignored: set[tuple[str, str]] = set()
@@ -120,6 +130,7 @@ class Watch:
             alerts += self._apply(signals, moment)
             if self.learner is not None:
                 alerts += self._apply(self._feed(self.learner, columns, tracks, moment), moment)
+                self._follow_trial()
         return alerts
 
     def learn(self, key: str, content: bytes, moment: Moment) -> list[tuple[Moment, list[Alert]]]:
@@ -144,6 +155,45 @@ class Watch:
         self._set_due()
         return self._apply(signals, moment)
 
+    def offer(self, offer: ModelOffer, known: ModelState | None, now_ns: int) -> None:
+        """Look at the newest offer of a model; see `Trial.offer`."""
+        rollout = self.state.rollout
+        if self.trial is not None:
+            self.trial.offer(offer, known, self.state.window.channels, now_ns)
+            self._follow_trial()
+        elif rollout.revision < offer.revision:
+            rollout.revision, rollout.version = offer.revision, offer.version
+            rollout.enter(RolloutStage.REFUSED, now_ns, "no [[detection.model]] of the configuration fits the asset")
+
+    def hear_rollout(self, known: ModelState, now_ns: int) -> None:
+        """Another detector says how an offer has ended; see `Trial.hear`."""
+        if self.trial is not None:
+            self.trial.hear(known, now_ns)
+            self._follow_trial()
+
+    @property
+    def waits(self) -> bool:
+        """Whether an offer has to be looked at again as soon as more is known of the asset."""
+        return self.trial is not None and self.trial.waits
+
+    def model_state(self, agent: str) -> ModelState:
+        """What there is to say of the newest offer; to be asked only once there was one."""
+        rollout = self.state.rollout
+        runs = rollout.runs or rollout.new.rows > 0
+        return ModelState(
+            asset=self.asset.id,
+            agent=agent,
+            revision=rollout.revision,
+            version=rollout.version,
+            used=self.state.learner.about.version,
+            stage=rollout.stage,
+            since_ns=rollout.since_ns,
+            reason=rollout.reason,
+            done=done(rollout, self._rollout_settings),
+            new=rollout.new.figures if runs else None,
+            former=rollout.former.figures if runs and rollout.former.rows else None,
+        )
+
     def put_right(self, retimed: Retimed) -> list[Alert]:
         """The gateway's clock is known now: go on as if it had been right; return new versions of alerts that moved."""
         state = self.state
@@ -164,6 +214,7 @@ class Watch:
             gate.since_ns = None if gate.since_ns is None else retimed.at(gate.since_ns)
         if self.learner is not None:
             self.learner.put_right(retimed)
+            state.rollout.put_right(retimed)
         else:
             state.learner.switch.put_right(retimed)
         return state.book.put_right(retimed)
@@ -196,28 +247,43 @@ class Watch:
     def restore(self, state: WatchState, parts: Mapping[str, bytes]) -> None:
         """Go on from what was saved; a warm-up or model that does not fit is counted and begun anew."""
         self.state = state
-        self.learner = self._make_learner()
+        self.learner = self._make_learner(state.learner)
         if self.learner is not None:
+            own = {name: parts[name] for name in parts if not name.startswith(_BESIDE)}
             try:
-                self.learner.restore(parts, state.window.channels)
+                self.learner.restore(own, state.window.channels)
             except ValueError:
                 self.stats["models_refused"] += 1
                 state.learner, state.window = LearnerState(switch=state.learner.switch), Window()
-                self.learner = learner = self._make_learner()
+                self.learner = learner = self._make_learner(state.learner)
                 if learner is not None:
-                    learner.begin_anew(list(parts))
+                    learner.begin_anew(list(own))
+        self.trial = trial = self._make_trial()
+        if trial is not None and not trial.restore(parts, state.window.channels):
+            self.stats["models_refused"] += 1
         self._set_due()
 
     def twin(self, state: WatchState) -> Watch:
         """A watch over the same asset with a state of its own. It judges by what this one has learnt; learns none."""
         twin = copy.copy(self)
         twin.state = state
-        twin.learner = self.learner.twin(state.learner) if self.learner is not None else None
+        same = state.learner.about == self.state.learner.about  # else another model has moved what moves
+        twin.learner = self.learner.twin(state.learner) if self.learner is not None and same else None
+        twin.trial = None
         return twin
 
     def learnt_parts(self) -> dict[str, bytes | None]:
         """Parts of warm-up and model that changed since the last call; None: gone."""
-        return self.learner.parts() if self.learner is not None else {}
+        parts = self.learner.parts() if self.learner is not None else {}
+        if self.trial is not None:
+            parts |= self.trial.parts()
+            self.trial.renewed = False
+        return parts
+
+    @property
+    def renewed(self) -> bool:
+        """Whether the parts that were saved before count no more; `learnt_parts` will then give all that there are."""
+        return self.trial is not None and self.trial.renewed
 
     def capture(self) -> WatchState:
         """The state with all that moves in it, for a fork."""
@@ -227,15 +293,36 @@ class Watch:
 
     def jump(self) -> None:
         """Go on at a later time: what the model only suspects is forgotten."""
-        if self.learner is not None:
-            self.learner.skip()
+        for learner in (self.learner, self.trial.beside if self.trial is not None else None):
+            if learner is not None:
+                learner.skip()
 
-    def _make_learner(self) -> Learner | None:
+    def _follow_trial(self) -> None:
+        """Have whoever judges now judge."""
+        if self.trial is not None and self.learner is not self.trial.judge:
+            self.learner = self.trial.judge
+            self.state.learner = self.learner.state
+
+    def _make_trial(self) -> Trial | None:
+        if self.learner is None:
+            return None
+        from edgemesh.detect.trial import Trial
+
+        return Trial(
+            self.asset.id, self.state.rollout, self._rollout_settings, self.learner, self._make_any, self._stopwatch
+        )
+
+    def _make_any(self, state: LearnerState) -> Learner:
+        learner = self._make_learner(state)
+        assert learner is not None
+        return learner
+
+    def _make_learner(self, state: LearnerState) -> Learner | None:
         if self.rulebook.model is None:
             return None
         from edgemesh.detect.learner import Learner  # numpy only where something is learnt
 
-        return Learner(self.rulebook.model, self.state.learner, self.stats, puts_off=self.puts_off)
+        return Learner(self.rulebook.model, state, self.stats, puts_off=self.puts_off)
 
     def _read(self, batch: Batch, clock_ns: int, late: bool) -> Columns | None:
         device = self.state.devices.setdefault(batch.device, DeviceState())
@@ -282,6 +369,10 @@ class Watch:
         entry = self.state.book.entries.get(AlertKind.MACHINE)
         calm = entry is None or entry.sources == [MODEL_SOURCE]
         channels, origin, hushed = window.channels, moment.origin, moment.hushed
+        if self.trial is not None and self.state.rollout.runs:
+            return self.trial.feed(
+                instants, rows, channels, calm=calm, origin=origin, hushed=hushed, now_ns=moment.now_ns
+            )
         return learner.feed(instants, rows, channels, calm=calm, origin=origin, hushed=hushed)
 
     def _count_ignored(self, columns: Sequence[Columns]) -> None:

@@ -40,7 +40,8 @@ def _locate(file: Path, broker: str | None, site: str | None) -> tuple[Sequence[
     return parse_addresses(word.read_text().strip()), topics
 
 
-async def _open(file: Path, broker: str | None, site: str | None) -> tuple[MqttBus, Topics]:
+async def connect(file: Path, broker: str | None, site: str | None) -> tuple[MqttBus, Topics]:
+    """A client of its own on a site's bus. BusUnavailable when the broker does not answer within 3 s."""
     addresses, topics = _locate(file, broker, site)
     bus = MqttBus(addresses, f"edgemesh-look-{secrets.token_hex(4)}")
     await bus.open()
@@ -52,7 +53,7 @@ async def _open(file: Path, broker: str | None, site: str | None) -> tuple[MqttB
 
 async def look(file: Path, broker: str | None, site: str | None, *, stream: TextIO) -> None:
     """Show a site live until Ctrl-C. BusUnavailable when its broker does not answer within 3 s."""
-    bus, topics = await _open(file, broker, site)
+    bus, topics = await connect(file, broker, site)
     overview = Overview(topics.site)
     stopping = asyncio.Event()
     view = make_view(stream, topics.site)
@@ -73,7 +74,7 @@ async def listen(
     file: Path, broker: str | None, site: str | None, pattern: str, say: Say, *, count: int | None, wait_s: float | None
 ) -> int:
     """Say what comes on the bus, a line a message, until enough has come or Ctrl-C; return how many."""
-    bus, topics = await _open(file, broker, site)
+    bus, topics = await connect(file, broker, site)
     stopping = asyncio.Event()
     with stopping_on_signals(stopping):
         listening = asyncio.ensure_future(tap(bus, topics, pattern, say, count=count, wait_s=wait_s))

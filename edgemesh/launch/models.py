@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import msgspec
@@ -12,9 +12,11 @@ import msgspec
 from edgemesh.configuration.loading import load
 from edgemesh.detect.models import ModelFile, describe_channels, make_model, read_model
 from edgemesh.detect.profile import Profile
+from edgemesh.detect.rollout import RolloutState
 from edgemesh.detect.watch import WatchState
 from edgemesh.errors import InputError, LogError
 from edgemesh.launch.lines import instant_text
+from edgemesh.launch.rollout_text import stage_text
 from edgemesh.log.journal import Journal
 
 
@@ -22,7 +24,7 @@ from edgemesh.log.journal import Journal
 class Kept:
     """How far the detector `agent` is with an asset: `content` is its model's file, None while it learns or a series.
 
-    `warm_rows`: rows of the warm-up so far.
+    `warm_rows`: rows of the warm-up so far. `rollout`: the newest model that it was offered, and how that stands.
     """
 
     agent: str
@@ -30,6 +32,7 @@ class Kept:
     method: str
     warm_rows: int
     content: bytes | None
+    rollout: RolloutState = field(default_factory=RolloutState)
 
 
 def find_models(place: Path) -> list[Kept]:
@@ -80,7 +83,7 @@ def _models(agent: str, parts: Mapping[str, bytes]) -> list[Kept]:
                 profile = Profile(content, max(1, learner.about.version))
                 described = describe_channels(profile, state.window.channels, {})
                 file = make_model(asset, profile, described, learner.about)
-            found.append(Kept(agent, asset, learner.method, learner.warm_rows, file))
+            found.append(Kept(agent, asset, learner.method, learner.warm_rows, file, state.rollout))
     return found
 
 
@@ -92,12 +95,14 @@ def listing(models: list[Kept]) -> list[str]:
         head = f"{kept.asset:<{width}}  "
         if kept.content is None:
             learning = f"learning, {kept.warm_rows} rows so far" if kept.warm_rows else ""
-            lines.append(f"{head}{learning or _without(kept.method)} ({kept.agent})")
+            lines.append(f"{head}{learning or _without(kept.method)} ({kept.agent}){_offered(kept.rollout)}")
             continue
         file = read_model(kept.content)[0]
         begin, end = instant_text(file.begin_ns), instant_text(file.end_ns)
         judged = sum(channel.use != "none" for channel in file.channels)
-        lines.append(f"{head}{file.version:>7}  {begin}  {end}  {file.rows:>5} {judged:>9}  {kept.agent}")
+        lines.append(
+            f"{head}{file.version:>7}  {begin}  {end}  {file.rows:>5} {judged:>9}  {kept.agent}{_offered(kept.rollout)}"
+        )
     return lines
 
 
@@ -106,6 +111,15 @@ def _without(method: str) -> str:
     if method == "series":
         return "a slow series, judged by its own past"
     return f"judged by {method}" if method not in ("", "machine") else "no model"
+
+
+def _offered(rollout: RolloutState) -> str:
+    """How the newest offer stands, to be put behind a line; empty: there was none."""
+    if not rollout.revision:
+        return ""
+    what = f"version {rollout.version}" if rollout.version else "back to the former one"
+    so_far = f" {rollout.tenth * 10} %" if rollout.runs else ""
+    return f"; {what}: {stage_text(rollout.stage)}{so_far}{': ' if rollout.reason else ''}{rollout.reason}"
 
 
 def telling(file: ModelFile) -> list[str]:

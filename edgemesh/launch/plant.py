@@ -196,13 +196,14 @@ def _agents(configuration: Configuration, *, puts_off: bool = False) -> list[Age
     started = int(time.time())
     plans: list[AgentPlan] = [(Role.GATEWAY, gateway.id, GatewayCore, ()) for gateway in settings.gateway]
     if settings.detector:
+        stopwatch = time.perf_counter_ns if puts_off else None
         from edgemesh.agents.detector import DetectorCore  # heavy: numpy, and scikit-learn when it learns
 
         plans += [
             (
                 Role.DETECTOR,
                 name,
-                partial(DetectorCore, name, site, settings.detection, assets, puts_off=puts_off),
+                partial(DetectorCore, name, site, settings.detection, assets, puts_off=puts_off, stopwatch=stopwatch),
                 (),
             )
             for name in settings.detector.agents

@@ -65,6 +65,10 @@ def _content(message: Message) -> str:
         pack = codec.decode_pack(message.payload, kind=address.kind, agent=address.name)
         where = f"seq {pack.seq} epoch {pack.epoch} lowest {pack.lowest}:"
         return f"{where} {_records(pack)}"
+    if address.kind is Kind.MODEL:
+        offer = codec.decode_offer(message.payload, asset=address.name)
+        what = "back to the former one" if offer.back else f"version {offer.version}, {len(offer.content)} bytes packed"
+        return f"revision {offer.revision}: {what}"
     codec.decode_json(message.payload)
     return message.payload.decode()
 

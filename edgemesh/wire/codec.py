@@ -18,12 +18,14 @@ from edgemesh.model.agents import Card, Owners, Watermark
 from edgemesh.model.alerts import Alert
 from edgemesh.model.orders import Answer, DispatchList, WorkOrder
 from edgemesh.model.packs import Alerts, Header, Orders, Pack, Readings
+from edgemesh.model.rollouts import MAX_PACKED_BYTES, ModelOffer, ModelState
 from edgemesh.model.samples import Batch, Record, Retimed
 from edgemesh.wire.reasons import Reason
 from edgemesh.wire.strict import MAX_BYTES, check_bytes, decode_json, parse_checked, shorten
 
 __all__ = [
     "MAX_BYTES",
+    "MAX_OFFER_BYTES",
     "MAX_RECORDS",
     "RETIMED",
     "VERSION",
@@ -33,6 +35,8 @@ __all__ = [
     "decode_card",
     "decode_dispatch",
     "decode_json",
+    "decode_model_state",
+    "decode_offer",
     "decode_order",
     "decode_owners",
     "decode_pack",
@@ -46,6 +50,8 @@ VERSION = 1
 RETIMED = "retimed"
 """The kind of an outbox row that holds `Retimed`; it goes out as a pack of readings."""
 MAX_RECORDS = 10_000
+MAX_OFFER_BYTES = MAX_PACKED_BYTES // 3 * 4 + 4096
+"""Of an offer of a model; everything else has at most MAX_BYTES."""
 
 T = TypeVar("T")
 _encode = Encoder().encode
@@ -67,6 +73,8 @@ _ANSWER = Decoder(Answer)
 _DISPATCH = Decoder(DispatchList)
 _ALERT = Decoder(Alert)
 _ORDER = Decoder(WorkOrder)
+_OFFER = Decoder(ModelOffer)
+_MODEL_STATE = Decoder(ModelState)
 
 # What a pack and a batch surely spell out when they decode at all: the fields without a default, `v` and `kind`.
 _PACK_KEYS = 8
@@ -178,6 +186,21 @@ def decode_order(payload: bytes, *, id: str) -> WorkOrder:  # noqa: A002  the wi
     order = _decode_small(_ORDER, payload)
     _match(order.id, id)
     return order
+
+
+def decode_offer(payload: bytes, *, asset: str) -> ModelOffer:
+    """An offer of a model from the asset's topic. What is in its `content` is not looked at."""
+    check_bytes(payload, MAX_OFFER_BYTES)
+    offer = _decode_slowly(_OFFER, payload)
+    _match(offer.asset, asset)
+    return offer
+
+
+def decode_model_state(payload: bytes, *, asset: str) -> ModelState:
+    """What a detector says of an offer, from the asset's topic."""
+    state = _decode_small(_MODEL_STATE, payload)
+    _match(state.asset, asset)
+    return state
 
 
 def _match(said: str, topic: str) -> None:

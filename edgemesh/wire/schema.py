@@ -16,6 +16,7 @@ from edgemesh.model.agents import Card, Owners, Watermark
 from edgemesh.model.alerts import Alert
 from edgemesh.model.orders import Answer, DispatchList, WorkOrder
 from edgemesh.model.packs import Alerts, Orders, Readings
+from edgemesh.model.rollouts import ModelOffer, ModelState
 from edgemesh.wire.codec import MAX_RECORDS, VERSION
 
 # File name without `.json`, the record, and the topic below `edgemesh/v1/{site}/` on which it goes.
@@ -30,6 +31,8 @@ TABLE: dict[str, tuple[type[msgspec.Struct], str]] = {
     "order": (WorkOrder, "state/order/{id}"),
     "dispatch": (DispatchList, "dispatch/{executor}"),
     "answer": (Answer, "answer/{executor}"),
+    "model": (ModelOffer, "model/{asset}"),
+    "model_state": (ModelState, "state/model/{asset}"),
 }
 
 

@@ -32,6 +32,7 @@ class Kind(enum.StrEnum):
     COMMAND = "command"
     REPLY = "reply"
     MODEL = "model"
+    MODEL_STATE = "model_state"
 
 
 # The levels after the site that name each kind, and how many names follow them.
@@ -50,6 +51,7 @@ _LEVELS: dict[Kind, tuple[str, int]] = {
     Kind.COMMAND: ("command", 1),
     Kind.REPLY: ("reply", 1),
     Kind.MODEL: ("model", 1),
+    Kind.MODEL_STATE: ("state/model", 1),
 }
 _KINDS: dict[tuple[str, ...], tuple[Kind, int]] = {
     tuple(levels.split("/")): (kind, names) for kind, (levels, names) in _LEVELS.items()
@@ -58,7 +60,7 @@ _KINDS: dict[tuple[str, ...], tuple[Kind, int]] = {
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """What a topic says. `name` is the agent, device, executor, id or model; `second` the group of a watermark."""
+    """What a topic says. `name` is the agent, device, executor, id or asset; `second` the group of a watermark."""
 
     site: str
     kind: Kind
@@ -135,9 +137,13 @@ class Topics:
         """What an agent says to a command."""
         return self._make(Kind.REPLY, agent)
 
-    def model(self, name: str) -> str:
-        """Manifest of a model (retained)."""
-        return self._make(Kind.MODEL, name)
+    def model(self, asset: str) -> str:
+        """The newest offer of a model for an asset (retained)."""
+        return self._make(Kind.MODEL, asset)
+
+    def model_state(self, asset: str) -> str:
+        """What the asset's detector says of it (retained)."""
+        return self._make(Kind.MODEL_STATE, asset)
 
     def below(self, tail: str) -> str:
         """The full topic for a tail such as a core's `present` gives (`state/alert/…`); the tail is not checked."""

@@ -26,6 +26,7 @@ from edgemesh.configuration.reader import convert, read_toml
 from edgemesh.configuration.settings import PlantSettings
 from edgemesh.console.overview import Overview
 from edgemesh.detect.forest import Forest, Trees
+from edgemesh.detect.models import read_model, unpack_model
 from edgemesh.detect.settings import (
     DetectSettings,
     DeviationRule,
@@ -79,6 +80,12 @@ def _round_trip(kind: str, data: bytes) -> None:
     with suppress(Rejected):
         pack = codec.decode_pack(data, kind=kind, agent=NAME)
         assert codec.decode_pack(codec.encode(pack), kind=kind, agent=NAME) == pack
+
+
+def _offer(data: bytes) -> None:
+    """What is in an offer is looked at as closely as the offer itself."""
+    with suppress(Rejected, ValueError):
+        read_model(unpack_model(codec.decode_offer(data, asset=NAME).content))
 
 
 # -- devices and files -------------------------------------------------------------------------------------------------
@@ -343,6 +350,8 @@ TARGETS: Mapping[str, Target] = {
     "dispatch": _decoder(lambda data: codec.decode_dispatch(data, executor=NAME)),
     "alert": _decoder(lambda data: codec.decode_alert(data, id=IDENTITY)),
     "order": _decoder(lambda data: codec.decode_order(data, id=IDENTITY)),
+    "offer": _offer,
+    "model_state": _decoder(lambda data: codec.decode_model_state(data, asset=NAME)),
     "json": _decoder(codec.decode_json),
     "topic": _decoder(lambda data: topics.parse(data.decode("utf-8", "replace"))),
     "device": _device,

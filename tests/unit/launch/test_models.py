@@ -16,6 +16,7 @@ from edgemesh.detect.models import read_model
 from edgemesh.launch.plant import journal_file
 from edgemesh.log.journal import Journal
 from edgemesh.model.packs import Readings
+from edgemesh.model.rollouts import ModelOffer
 from edgemesh.model.samples import Batch
 
 CONFIG = """
@@ -140,3 +141,20 @@ def test_what_is_not_there_says_what_is(config: Path, recording: Path, tmp_path:
     short = run("train", config, recording, "--asset", "pump-1", "--out", tmp_path / "p.json")
     assert (short.exit_code, "not hold enough rows" in short.output) == (2, True), short.output
     assert not (tmp_path / "p.json").exists()
+
+
+def test_a_list_says_what_was_offered(config: Path) -> None:
+    """Behind the model that judges: which version is on trial, how far, or why it is not in use."""
+    keep_a_site(config)
+    configuration = load(config)
+    journal = Journal.open(journal_file(configuration.data, "detector"), "detector")
+    core = DetectorCore("detector", "small", configuration.settings.detection, {})
+    core.load(journal.parts())
+    core.handle(ModelOffer(asset="pump-1", revision=1, at_ns=0, version=4, content=b"half of one"))
+    core.handle(ModelOffer(asset="pump-2", revision=1, at_ns=0, back=True))
+    with journal.begin() as transaction:
+        transaction.put_parts(core.save())
+    journal.close()
+    lines = run("list", config).output.splitlines()
+    assert "detector; version 4: refused: its packing is damaged" in lines[1]
+    assert "(detector); back to the former one: refused: there is no former version" in lines[2]

@@ -10,6 +10,7 @@ from edgemesh.model.agents import Card, Owners, Presence, Role, Watermark
 from edgemesh.model.alerts import Alert, AlertKind, AlertState, Evidence, Severity
 from edgemesh.model.orders import Answer, AnswerKind, Dispatch, DispatchList, OrderState, Priority, WorkOrder
 from edgemesh.model.packs import Alerts, Orders, Pack, Readings
+from edgemesh.model.rollouts import ModelFigures, ModelOffer, ModelState, RolloutStage
 from edgemesh.model.samples import Batch, Quality, Retimed
 
 INT64 = 2**63 - 1
@@ -151,6 +152,43 @@ cards = st.builds(
     trouble=texts,
     lost=counts,
     stats=st.dictionaries(texts, numbers, max_size=3),
+)
+
+
+offers = st.one_of(
+    st.builds(
+        ModelOffer,
+        asset=ids,
+        revision=sequences,
+        at_ns=at_ns,
+        version=counts,
+        content=st.binary(min_size=1, max_size=50),
+    ),
+    st.builds(ModelOffer, asset=ids, revision=sequences, at_ns=at_ns, back=st.just(True)),
+)
+figures = st.builds(
+    ModelFigures,
+    rows=counts,
+    alerts=counts,
+    firing_s=numbers,
+    high=grades,
+    median=numbers,
+    top=numbers,
+    us_per_row=numbers,
+)
+model_states = st.builds(
+    ModelState,
+    asset=ids,
+    agent=ids,
+    revision=sequences,
+    version=counts,
+    used=counts,
+    stage=st.sampled_from(RolloutStage),
+    since_ns=at_ns,
+    reason=texts,
+    done=grades,
+    new=st.none() | figures,
+    former=st.none() | figures,
 )
 
 

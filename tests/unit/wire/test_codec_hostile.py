@@ -125,6 +125,7 @@ WORDS: dict[str, Callable[[bytes], object]] = {
     "dispatch": lambda payload: codec.decode_dispatch(payload, executor="ann"),
     "alert": lambda payload: codec.decode_alert(payload, id="0" * 32),
     "order": lambda payload: codec.decode_order(payload, id="0" * 32),
+    "model_state": lambda payload: codec.decode_model_state(payload, asset="pump-7"),
 }
 
 
@@ -356,3 +357,30 @@ def test_a_detail_never_dumps_the_message() -> None:
         codec.decode_json(bomb)
     assert len(caught.value.detail) < 200
     assert caught.value.detail.isprintable()
+
+
+OFFER = b'{"v":1,"asset":"pump-7","revision":5,"at_ns":9,"version":2,"content":"eJwDAAAAAAE="}'
+
+
+@pytest.mark.parametrize(
+    ("payload", "reason"),
+    [
+        (OFFER.replace(b'"pump-7"', b'"pump-8"'), "id_mismatch"),
+        (OFFER.replace(b'"pump-7"', b'"a/b"'), "bad_id"),
+        (OFFER.replace(b"eJwDAAAAAAE=", b"?"), "wrong_shape"),
+        (OFFER.replace(b"eJwDAAAAAAE=", b""), "wrong_shape"),
+        (OFFER.replace(b'"content"', b'"back":true,"content"'), "wrong_shape"),
+        (OFFER.replace(b'"revision":5', b'"revision":0'), "wrong_shape"),
+        (OFFER.replace(b'"version":2', b'"version":2,"version":3'), "duplicate_key"),
+        (OFFER.replace(b'"v":1', b'"v":2'), "wrong_version"),
+        (OFFER.replace(b"eJwDAAAAAAE=", b"A" * 960_004), "wrong_shape"),
+        (b" " * (codec.MAX_OFFER_BYTES + 1), "too_large"),
+        (b"", "empty"),
+    ],
+)
+def test_an_offer_that_breaks_a_rule_is_refused(payload: bytes, reason: str) -> None:
+    """It may be larger than anything else on the wire, and is looked at as closely."""
+    assert reason_of(lambda: codec.decode_offer(payload, asset="pump-7")) == reason
+    assert codec.decode_offer(OFFER, asset="pump-7").version == 2
+    large = OFFER.replace(b"eJwDAAAAAAE=", b"A" * 960_000)
+    assert len(codec.decode_offer(large, asset="pump-7").content) == 720_000

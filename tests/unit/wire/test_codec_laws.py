@@ -16,6 +16,7 @@ from edgemesh.model.agents import Card, Owners, Watermark
 from edgemesh.model.alerts import Alert
 from edgemesh.model.orders import Answer, DispatchList, WorkOrder
 from edgemesh.model.packs import Alerts, Pack, Readings
+from edgemesh.model.rollouts import ModelOffer, ModelState
 from edgemesh.model.samples import Record
 from edgemesh.wire import codec
 from edgemesh.wire.reasons import Reason
@@ -113,6 +114,18 @@ def test_an_alert_comes_back(alert: Alert) -> None:
     assert codec.decode_alert(codec.encode(alert), id=alert.id) == alert
 
 
+@given(my.offers)
+def test_an_offer_comes_back(offer: ModelOffer) -> None:
+    """Decoding undoes encoding."""
+    assert codec.decode_offer(codec.encode(offer), asset=offer.asset) == offer
+
+
+@given(my.model_states)
+def test_what_is_said_of_an_offer_comes_back(state: ModelState) -> None:
+    """Decoding undoes encoding."""
+    assert codec.decode_model_state(codec.encode(state), asset=state.asset) == state
+
+
 @given(my.orders)
 def test_a_work_order_comes_back(order: WorkOrder) -> None:
     """Decoding undoes encoding."""
@@ -134,6 +147,8 @@ DECODERS: list[Callable[[bytes], object]] = [
     lambda payload: codec.decode_dispatch(payload, executor="a"),
     lambda payload: codec.decode_alert(payload, id="a" * 32),
     lambda payload: codec.decode_order(payload, id="a" * 32),
+    lambda payload: codec.decode_offer(payload, asset="a"),
+    lambda payload: codec.decode_model_state(payload, asset="a"),
 ]
 
 
@@ -195,7 +210,7 @@ SPLICES += [
 valid = st.one_of(
     my.packs.map(pack_bytes),
     *(some.map(codec.encode) for some in (my.cards, my.watermarks, my.owners, my.answers)),
-    *(some.map(codec.encode) for some in (my.dispatch_lists, my.alerts, my.orders)),
+    *(some.map(codec.encode) for some in (my.dispatch_lists, my.alerts, my.orders, my.offers, my.model_states)),
 )
 
 
@@ -284,6 +299,9 @@ STRATEGIES: dict[str, st.SearchStrategy[Any]] = {
     "card": my.cards,
     "watermark": my.watermarks,
     "owners": my.owners,
+    "offer": my.offers,
+    "figures": my.figures,
+    "model state": my.model_states,
 }
 
 

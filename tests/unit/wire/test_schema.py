@@ -29,6 +29,8 @@ DECODERS: dict[str, Callable[[bytes], Record]] = {
     "order": lambda payload: codec.decode_order(payload, id="0a1b2c3d4e5f60718293a4b5c6d7e8f9"),
     "dispatch": lambda payload: codec.decode_dispatch(payload, executor="ann"),
     "answer": lambda payload: codec.decode_answer(payload, executor="ann"),
+    "model": lambda payload: codec.decode_offer(payload, asset="pump-07"),
+    "model_state": lambda payload: codec.decode_model_state(payload, asset="pump-07"),
 }
 
 
@@ -62,7 +64,7 @@ def test_every_topic_with_a_record_has_a_schema() -> None:
     """The table covers all kinds of topics but those whose content is not a record of ours."""
     topics = (re.sub(r"\{\w+\}", "x", topic) for _, topic in schema.TABLE.values())
     kinds = {parse(f"edgemesh/v1/hall/{topic}").kind for topic in topics}
-    assert kinds == set(Kind) - {Kind.INGEST, Kind.COMMAND, Kind.REPLY, Kind.MODEL}
+    assert kinds == set(Kind) - {Kind.INGEST, Kind.COMMAND, Kind.REPLY}
 
 
 def test_the_page_lists_every_reason() -> None:

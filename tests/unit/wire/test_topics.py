@@ -29,7 +29,12 @@ TABLE = [
     (T.ingest("pump-7"), "edgemesh/v1/hall-1/ingest/pump-7", Address("hall-1", Kind.INGEST, "pump-7")),
     (T.command("gw1"), "edgemesh/v1/hall-1/command/gw1", Address("hall-1", Kind.COMMAND, "gw1")),
     (T.reply("gw1"), "edgemesh/v1/hall-1/reply/gw1", Address("hall-1", Kind.REPLY, "gw1")),
-    (T.model("forest"), "edgemesh/v1/hall-1/model/forest", Address("hall-1", Kind.MODEL, "forest")),
+    (T.model("pump-7"), "edgemesh/v1/hall-1/model/pump-7", Address("hall-1", Kind.MODEL, "pump-7")),
+    (
+        T.model_state("pump-7"),
+        "edgemesh/v1/hall-1/state/model/pump-7",
+        Address("hall-1", Kind.MODEL_STATE, "pump-7"),
+    ),
 ]
 
 
