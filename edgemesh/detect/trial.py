@@ -128,7 +128,7 @@ class Trial:
             state.enter(RolloutStage.PROMOTED if proven else RolloutStage.CANARY, now_ns, "there was none before")
             return
         if judge.model(self._asset) is None:
-            raise ValueError("a slow series is judged by its own past, and takes no model")
+            raise ValueError("what judges this asset (a slow series, a plug-in, several detectors) takes no model file")
         if judge.version == f"profile-{file.version}@{file.hash[:8]}":
             state.enter(RolloutStage.PROMOTED, now_ns, "it was in use already")
             return
