@@ -19,8 +19,8 @@ Examples
   edgemesh model show pump-1 my.toml --out p.json    the same as a file
   edgemesh model show p.json                         of a file, after checking it
   edgemesh model train my.toml may.csv --asset pump-1 --out p.json --version 2
-  edgemesh model push p.json my.toml                 have its detector try it, and use it if it is no worse
-  edgemesh model push *.json my.toml --share 0.1     of many the first tenth, and the rest once those have passed
+  edgemesh model push p.json my.toml                 its detector tries it, then uses it
+  edgemesh model push *.json my.toml --share 0.1     the first tenth; if those pass, the rest
   edgemesh model rollback pump-1 my.toml             back to the former version
 """
 _PLACE = click.argument(
