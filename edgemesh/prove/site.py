@@ -14,7 +14,6 @@ from pathlib import Path
 from edgemesh.errors import InputError
 from edgemesh.prove.brokers import KINDS, Node, accepts, own_nodes
 from edgemesh.prove.faults import Victim
-from edgemesh.prove.forked import Forked
 
 GATEWAYS = ("gateway-1", "gateway-2")
 DETECTORS = ("detector-1", "detector-2")
@@ -93,7 +92,7 @@ class Program:
     switches: list[str] = field(default_factory=list)
     prefix: list[str] = field(default_factory=list)
     environment: dict[str, str] = field(default_factory=dict)
-    process: asyncio.subprocess.Process | Forked | None = None
+    process: asyncio.subprocess.Process | None = None
     starts: int = 0
 
     @property
@@ -101,12 +100,6 @@ class Program:
         """The command line of the next start."""
         broken = ["edgemesh.prove.broken", *self.switches] if self.switches else []
         return [*self.prefix, sys.executable, "-m", *broken, self.module, *self.arguments]
-
-    def fork(self) -> None:
-        """Start it from what is loaded already; not with a prefix or an environment of its own. See `forked`."""
-        module, *arguments = self.command[self.command.index("-m") + 1 :]
-        self.process = Forked(module, arguments, self.log)
-        self.starts += 1
 
     async def start(self) -> None:
         """Start it; its output goes to its log."""
@@ -191,12 +184,8 @@ class Site:
             await self.programs[name].start()
         await self.broker_answers()
         for name, program in self.programs.items():
-            if name in names:
-                continue
-            if program.prefix or program.environment:
+            if name not in names:
                 await program.start()
-            else:
-                await asyncio.to_thread(program.fork)
 
     async def broker_answers(self) -> None:
         """Wait until every broker of ours accepts clients. BusUnavailable when one does not in its time."""
