@@ -97,10 +97,7 @@ class Reader:
     def _is_rehearsed(self, agent: str, cursor: Cursor) -> bool:
         """Whether the owner before us has come further: then its mark is the one that has to stay."""
         through = self._rehearsed.get(agent)
-        if through is None or (cursor.epoch == through.epoch and cursor.through < through.through):
-            return through is not None
-        del self._rehearsed[agent]
-        return False
+        return through is not None and cursor.is_behind(through)
 
     def unlinked(self, now_s: float) -> None:
         """We hear nothing and nobody hears us."""
@@ -224,9 +221,9 @@ class Reader:
 
         A mark that falls back is of an owner who rehearses: the one before it has come further.
         """
-        known = self._marks.get(gateway, NO_CURSOR)
-        if not mark.resend and (mark.epoch != known.epoch or mark.through >= known.through):
-            self._marks[gateway] = Cursor(mark.epoch, mark.through, mark.ahead)
+        said = Cursor(mark.epoch, mark.through, mark.ahead)
+        if not mark.resend and not said.is_behind(self._marks.get(gateway, NO_CURSOR)):
+            self._marks[gateway] = said
 
     def predecessor(self, gateway: str) -> tuple[bool, Cursor | None]:
         """Whether we begin with this gateway, rather than go on, and how far the owner before us has come.
@@ -234,5 +231,4 @@ class Reader:
         We begin where we have no cursor, and where another has got further than ours while we were away.
         """
         ours, mark = self._positions.get(gateway), self._marks.get(gateway)
-        ahead = ours is not None and mark is not None and mark.epoch == ours.epoch and mark.through > ours.through
-        return ours is None or ahead, mark
+        return ours is None or (mark is not None and ours.is_behind(mark)), mark

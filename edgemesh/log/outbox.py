@@ -48,6 +48,14 @@ class Cursor:
         """Whether it has the row."""
         return seq <= self.through or any(first <= seq <= last for first, last in self.ahead)
 
+    def is_behind(self, other: Cursor) -> bool:
+        """Whether it has come less far in the same epoch, either without a gap or in all.
+
+        >>> Cursor("0a", 5).is_behind(Cursor("0a", 5, ((9, 9),))), Cursor("0a", 9).is_behind(Cursor("0a", 5, ((9, 9),)))
+        (True, False)
+        """
+        return self.epoch == other.epoch and (self.through < other.through or self.top < other.top)
+
     def missing(self, through: int) -> int:
         """How many rows up to `through` it does not have."""
         return sum(max(0, min(stop, through) - start) for start, stop in self._holes(through))

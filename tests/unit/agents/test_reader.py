@@ -181,6 +181,23 @@ def test_who_rehearses_does_not_take_the_mark_back() -> None:
     assert reader.predecessor("a") == (True, Cursor("cd", 2))
 
 
+def test_a_mark_with_rows_ahead_stays_until_all_of_them_were_rehearsed() -> None:
+    """Who is through the first rows, but not yet where the owner before him was ahead, does not stand in for him."""
+    through = Cursor(EPOCH, 5, ((9, 12),))
+    reader, line = make(Role.DETECTOR)
+    reader.own(Owners(epoch=1, owners={"a": "me"}), "me")
+    reader.begin("a", through)
+    reader.marked("a", Watermark(epoch=EPOCH, through=5, ahead=((9, 12),)))
+    for row, retained in ((8, 0), (11, 0), (12, 12)):
+        in_loop(lambda row=row: reader.moved({"a": Cursor(EPOCH, row)}, ["a"]))  # type: ignore[misc]
+        reader.say()
+        assert line.retained == {"a": retained}
+    reader.marked("a", Watermark(epoch=EPOCH, through=11))
+    assert reader.predecessor("a")[1] == through
+    reader.marked("a", Watermark(epoch=EPOCH, through=12))
+    assert reader.predecessor("a")[1] == Cursor(EPOCH, 12)
+
+
 def test_open_alerts_are_known_by_gateway() -> None:
     """Alerts that stand on retained topics, until they are emptied."""
     reader, _ = make(Role.DETECTOR)
