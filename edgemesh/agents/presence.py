@@ -9,8 +9,10 @@ from edgemesh.model.agents import Card, Presence
 WILL_S = 1.5
 """How long somebody whose last will was said may take to come back."""
 _OLD_INCARNATIONS = 8
-DELAY_KEPT_S = 10.0
-MOST_DELAY_S = 10.0
+SILENCE_KEPT_S = 10.0
+MOST_SILENCE_S = 12.0
+CLEARLY_BEATS = 0.5
+"""Nobody is dead whose silence is not longer, by so much of a heartbeat, than that of our own cards lately."""
 
 
 class _Known(msgspec.Struct):
@@ -32,16 +34,18 @@ class PresenceTracker:
     incarnation is alive, cards of those before it are ignored, and so is any last will but its own. Times are seconds
     of one monotonic clock.
 
-    Where we hear our own cards (`me`), we know how late the bus and we ourselves are: so much longer we wait for the
-    others, as a slow machine or an overloaded broker makes everybody late. After the idea of Dadgar, Phillips, Currey:
-    "Lifeguard: Local Health Awareness for More Accurate Failure Detection" (2018). At most `max_agents` are followed:
-    for one more, the agent that has been down the longest is forgotten, and if none is down the new one is ignored.
+    Where we hear our own cards (`me`), we know how late the bus and we ourselves are: a slow machine or an overloaded
+    broker makes everybody late, and whoever is silent for no longer than our own cards were is not dead. After the
+    idea of Dadgar, Phillips, Currey: "Lifeguard: Local Health Awareness for More Accurate Failure Detection" (2018).
+
+    At most `max_agents` are followed: for one more, the agent that has been down the longest is forgotten, and if none
+    is down the new one is ignored.
     """
 
     def __init__(self, dead_after_beats: float = 2.5, max_agents: int = 20_000, *, me: str = "") -> None:
         self._dead_after_beats, self._max_agents, self._me = dead_after_beats, max_agents, me
         self._known: dict[str, _Known] = {}
-        self._delay_s = self._delayed_s = 0.0  # how late our own card was, and when
+        self._silent_s = self._silent_at_s = 0.0  # for how long our own cards did not come, and until when
 
     def see(self, card: Card, *, retained: bool, now_s: float) -> list[Card]:
         """Take in a card as it came from the bus; return it if presence, incarnation or content changed."""
@@ -67,7 +71,9 @@ class PresenceTracker:
         found = []
         self._judge_ourselves(now_s)
         for known in self._known.values():
-            late = now_s - known.heard_s > self._dead_after_beats * known.card.heartbeat_s + self._delay_s
+            beat_s = known.card.heartbeat_s
+            ours_s = min(self._silent_s, MOST_SILENCE_S) + CLEARLY_BEATS * beat_s
+            late = now_s - known.heard_s > max(self._dead_after_beats * beat_s, ours_s)
             if known.up is not False and late:
                 found += self._report(known, msgspec.structs.replace(known.card, state=Presence.DOWN))
         return found
@@ -78,11 +84,11 @@ class PresenceTracker:
             known.heard_s = max(known.heard_s, until_s)
 
     def _judge_ourselves(self, now_s: float) -> None:
-        """Note how late our own newest card is; the latest of all counts for a while after it has come."""
+        """Note for how long our own newest card is not there; the longest silence counts for a while after it."""
         known = self._known.get(self._me)
-        delay_s = min(now_s - known.heard_s - known.card.heartbeat_s, MOST_DELAY_S) if known is not None else 0.0
-        if delay_s >= self._delay_s or now_s - self._delayed_s > DELAY_KEPT_S:
-            self._delay_s, self._delayed_s = max(0.0, delay_s), now_s
+        silent_s = now_s - known.heard_s if known is not None else 0.0
+        if silent_s >= self._silent_s or now_s - self._silent_at_s > SILENCE_KEPT_S:
+            self._silent_s, self._silent_at_s = silent_s, now_s
 
     def _hear(self, known: _Known, card: Card, *, retained: bool, now_s: float) -> list[Card]:
         """Take in another card of the same incarnation."""
