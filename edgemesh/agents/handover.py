@@ -48,10 +48,11 @@ class _Rehearsal(msgspec.Struct):
 
         Alerts are believed for a while only: a device's clock may have been ahead.
         """
-        if self._is_marked(pack) or (self.beyond_ns and self.heard_ns - self.beyond_ns > _PATIENCE_NS):
-            return self._is_marked(pack)
+        if self._is_marked(pack):
+            return True
         oldest = min((batch.at_ns[0] for batch in pack.records), default=0)
-        return any(oldest <= alert.at_ns for alert in self.alerts if alert.kind is not AlertKind.SILENT)
+        younger = any(oldest <= alert.at_ns for alert in self.alerts if alert.kind is not AlertKind.SILENT)
+        return younger and (not self.beyond_ns or self.heard_ns - self.beyond_ns <= _PATIENCE_NS)
 
     def _is_marked(self, pack: Readings) -> bool:
         return pack.epoch == self.epoch and Cursor(self.epoch, self.through, self.ahead).has(pack.seq)

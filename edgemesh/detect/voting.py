@@ -12,10 +12,9 @@ from edgemesh.detect.contract import Method
 from edgemesh.detect.judgement import NOT_YET, Blame, Judgement
 from edgemesh.detect.lessons import Lesson, Result
 from edgemesh.detect.model_settings import Vote
+from edgemesh.detect.plugged import MOST_WARM
 from edgemesh.detect.profile import Profile
 
-MOST_WARM = 20_000
-"""After so many rows those that have learnt go on without those that have not."""
 _MOST_BLAMED = 3
 
 
