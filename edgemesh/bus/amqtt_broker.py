@@ -50,11 +50,16 @@ async def _read_start(reader: asyncio.StreamReader) -> bytes:
 
 
 class _Broker(Broker):  # type: ignore[misc]  # amqtt has no types
-    """amqtt with three of its habits mended. `streams` are the open connections."""
+    """amqtt with four of its habits mended. `streams` are the open connections."""
 
     def __init__(self, configuration: BrokerConfig, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__(configuration, loop)
         self.streams: set[asyncio.StreamWriter] = set()
+
+    def stop_listening(self) -> None:
+        """Give the ports back at once. It would do so late in its shutdown, which is not waited for for ever."""
+        for server in self._servers.values():
+            server.instance.close()
 
     async def stream_connected(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, listener_name: str
@@ -150,6 +155,7 @@ class AmqttThread:
         streams: set[asyncio.StreamWriter] = set()
         if self._broker is not None:
             streams |= self._broker.streams
+            self._broker.stop_listening()
             await asyncio.wait([asyncio.ensure_future(self._broker.shutdown())], timeout=_STOP_S)
         own = asyncio.current_task()
         others = [task for task in asyncio.all_tasks() if task is not own]

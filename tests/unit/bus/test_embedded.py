@@ -118,6 +118,26 @@ def test_the_same_port_can_be_used_again_at_once(kind: Kind, tmp_path: Path, fre
     asyncio.run(scenario())
 
 
+def test_the_port_is_free_however_long_amqtt_takes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its shutdown is not waited for for ever, and what it has not come to must not cost the port."""
+
+    async def never(_: object) -> None:
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr("amqtt.broker.Broker.shutdown", never)
+
+    async def scenario() -> None:
+        port = 0
+        for _ in range(2):
+            broker = await start_broker("amqtt", port, folder=tmp_path)
+            port = broker.address.port
+            assert await asyncio.to_thread(greet, port) == b"\x20\x02\x00\x00"
+            await broker.stop()
+            assert not is_open(port)
+
+    asyncio.run(scenario())
+
+
 def test_a_port_in_use_is_said_with_what_to_do(kind: Kind, tmp_path: Path) -> None:
     """A port that somebody has is BusUnavailable, and the wish names the ways out."""
 
