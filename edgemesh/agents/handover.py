@@ -82,11 +82,14 @@ class Handover:
         return [alert for rehearsal in self._rehearsals.values() for alert in rehearsal.alerts]
 
     def adopt(self, gateway: str, alerts: Sequence[Alert], through: Cursor | None, moment: Moment) -> None:
-        """Go on with the open alerts of a gateway, or rehearse what its owner before has taken in (`through`)."""
+        """Go on with the open alerts of a gateway, and rehearse what its owner before has taken in.
+
+        That is all up to its mark (`through`; None: nobody has heard it) and up to those alerts.
+        """
         stand = [alert for alert in alerts if alert.state is not AlertState.CLEARED]
-        if through is None:
-            self._adopt(gateway, stand, moment)
+        if through is None and not stand:
             return
+        through = through or Cursor("", 0)
         self._rehearsals[gateway] = _Rehearsal(
             through.epoch, through.through, stand, moment.clock_ns, ahead=through.ahead
         )

@@ -70,7 +70,7 @@ def open_alerts(alerts: Sequence[Alert]) -> list[Alert]:
 def hand_over(
     levels: Sequence[float], hold_s: int, taken: int, marked: int, known: int, met_after: int, late: bool
 ) -> list[Alert]:
-    """The first owner handles `taken` packs. The second is told of `marked`, and of the alerts as of pack `known`;
+    """The first owner handles `taken` packs. The second is told of `marked` (0: of no mark), and of the alerts as of pack `known`;
     what the first leaves open comes to it after `met_after` packs. All alerts of both are returned. `late`: the second
     gets the old packs one a second, so that its rehearsal runs out.
     """
@@ -80,7 +80,7 @@ def hand_over(
     told = open_alerts(before)
     before += play(old, levels, known + 1, taken)
     left = old.release("gw")
-    new.adopt("gw", told, Cursor("e1", marked))
+    new.adopt("gw", told, Cursor("e1", marked) if marked else None)
     after = play(new, levels, 1, met_after, now=now)
     for alert in left:
         after += new.meet(alert)
