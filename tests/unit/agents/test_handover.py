@@ -70,9 +70,9 @@ def open_alerts(alerts: Sequence[Alert]) -> list[Alert]:
 def hand_over(
     levels: Sequence[float], hold_s: int, taken: int, marked: int, known: int, met_after: int, late: bool
 ) -> list[Alert]:
-    """The first owner handles `taken` packs. The second is told of `marked` (0: of no mark), and of the alerts as of pack `known`;
-    what the first leaves open comes to it after `met_after` packs. All alerts of both are returned. `late`: the second
-    gets the old packs one a second, so that its rehearsal runs out.
+    """The first owner handles `taken` packs. The second is told of `marked` (0: of no mark), and of the alerts as of
+    pack `known`; what the first leaves open comes to it after `met_after` packs. All alerts of both are returned.
+    `late`: the second gets the old packs one a second, so that its rehearsal runs out.
     """
     now = 0 if late else taken
     old, new = make_core(hold_s), make_core(hold_s)
