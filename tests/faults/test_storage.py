@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from typing import Any
@@ -50,7 +51,8 @@ def test_the_disk_fails(drill: str, figure: str) -> None:
 @pytest.mark.parametrize(
     ("drill", "guard", "problem"),
     [
-        ("log_put_back", "witness", "readings lost"),
+        # what is committed after is skipped: until the log has grown past where it was, or for as long as one waits
+        ("log_put_back", "witness", "readings lost|nothing arrives"),
         pytest.param("flipped_bits", "checksum", "no alert about the damaged rows", marks=long),
         pytest.param("disk_full", "reserve", "", marks=long),
         pytest.param(
@@ -59,7 +61,7 @@ def test_the_disk_fails(drill: str, figure: str) -> None:
     ],
 )
 def test_without_a_guard(drill: str, guard: str, problem: str) -> None:
-    """What a guard keeps from happening happens without it, and is found."""
+    """What a guard keeps from happening happens without it, and is found; `problem`: its words, an expression."""
     status, found = prove(f"--only={drill}", f"--without={guard}")
     assert (status, found["held"]) == (1, False)
-    assert problem in "; ".join(found["broken"])
+    assert re.search(problem, "; ".join(found["broken"]))
