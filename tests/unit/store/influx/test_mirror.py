@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -52,9 +53,8 @@ class Recorder:
     def open(self) -> None:
         """As after a start."""
         self.progress = Progress()
-        self.mirror = InfluxMirror(
-            "hall", Spool(self.progress), self.progress, rollups=True, max_series=self.max_series
-        )
+        self.spool = Spool(self.progress)
+        self.mirror = InfluxMirror("hall", self.spool, self.progress, rollups=True, max_series=self.max_series)
         self.sink = HistorySink(mirror=self.mirror)
         with self.transaction():
             self.sink.prepare(self.connection)
@@ -355,6 +355,29 @@ def test_agents_are_told_of_from_their_cards(recorder: Callable[..., Recorder]) 
     one.mirror.see(make_card("g1", 1, state=Presence.DOWN), retained=False)
     one.trim(START_NS + 10 * SECOND_NS)
     assert [point.fields["up"] for point in one.sent() if "up" in point.fields] == [0]
+
+
+def test_the_card_says_what_is_wrong(recorder: Callable[..., Recorder], caplog: pytest.LogCaptureFixture) -> None:
+    """A server that is down is a notice once it lasts; a refused login and lines that give way are trouble."""
+    one = recorder()
+    health, now_s = one.progress.health, time.monotonic()
+    assert (one.mirror.trouble, one.mirror.notice) == ("", "")
+    health.failing, health.since_s = "Connection refused", now_s
+    assert one.mirror.notice == ""
+    health.since_s = now_s - 60.0
+    assert one.mirror.notice == "InfluxDB can't be written, lines wait: Connection refused"
+    assert one.mirror.stats()["influx_failing_s"] == pytest.approx(60.0, abs=2.0)
+    health.held = "bucket `b`: 401"
+    assert one.mirror.trouble == "InfluxDB takes nothing: bucket `b`: 401"
+    health.held = health.failing = ""
+    health.refused, health.refused_at_s = "400 no", now_s
+    assert "refused lines for good: 400 no" in one.mirror.notice
+    one.write(one.readings(batch((0,), (1.0,))))
+    one.spool._max_bytes = 0
+    one.trim(START_NS)
+    assert one.mirror.trouble == "the spool for InfluxDB is full: the oldest lines give way"
+    assert one.mirror.stats()["spool_dropped"] > 0
+    assert sum("give way" in text for text in caplog.messages) == 1
 
 
 def conform(point: Point) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sqlite3
+import threading
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +16,7 @@ from edgemesh.store.influx.reader import SpoolReader
 from edgemesh.store.influx.sender import ROW_OF_REFUSALS, Sender
 from edgemesh.store.influx.spool import Lane, Spool
 from edgemesh.store.influx.verdict import HOLD_S, Reply
+from tests.conftest import WaitFor
 
 OK = Reply(204)
 
@@ -271,13 +274,53 @@ def test_dead_letters_wait_for_the_recorder(site: Site) -> None:
     assert sum(count for count, _ in site.dead()) == MAX_WAITING_DEAD + 50
 
 
-def test_stop_returns_with_a_server_that_hangs(site: Site) -> None:
-    """Ending takes two seconds at most, whatever the server does; here it takes a moment."""
+def test_stop_does_not_wait_for_a_server_that_hangs(
+    site: Site, monkeypatch: pytest.MonkeyPatch, wait_for: WaitFor
+) -> None:
+    """Ending takes STOP_S at most, whatever the server does; with nothing under way it takes a moment."""
+    hangs, ends = threading.Event(), threading.Event()
+
+    def hang(bucket: str, lines: list[str]) -> Reply:
+        hangs.set()
+        ends.wait(10)
+        return OK
+
+    monkeypatch.setattr("edgemesh.store.influx.sender.STOP_S", 0.05)
+    site.server.answer = hang
     site.put(lines(1))
     site.sender.start()
+    wait_for(hangs.is_set)
+    began_s = time.monotonic()
     site.sender.stop()
-    assert site.sender._thread is not None
-    assert not site.sender._thread.is_alive()
+    assert time.monotonic() - began_s < 1.0
+    thread = site.sender._thread
+    assert thread is not None
+    assert thread.is_alive()
+    ends.set()
+    thread.join(5)
+    assert not thread.is_alive()
+
+
+def test_what_a_step_raises_does_not_end_the_thread(
+    site: Site, wait_for: WaitFor, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A client that raises is logged, and the lines are sent after it."""
+    tries = iter((True, False))
+
+    def raise_once(bucket: str, lines: list[str]) -> Reply:
+        if next(tries, False):
+            raise RuntimeError("of the client")
+        return OK
+
+    site.server.answer = raise_once
+    site.sender._every_s = 0.01
+    put = site.put(lines(3))
+    site.sender.start()
+    wait_for(lambda: "sending failed" in caplog.text)
+    site.now_s += 10.0
+    wait_for(site.progress.done)
+    site.sender.stop()
+    assert site.server.stored["raw"] == put
 
 
 def test_what_a_server_says_is_one_short_line(site: Site) -> None:
