@@ -299,6 +299,34 @@ def test_every_reading_is_there_once_whatever_happens_to_the_server(
         assert rollups[0]["values"][0][1] == over * DEVICES * len(METRICS) > 0
 
 
+def test_a_long_outage_costs_no_memory(influxd: Server, tmp_path: Path, wait_for: WaitFor) -> None:
+    """InfluxDB is down for long (EDGEMESH_OUTAGE_S; in CI a minute) under 12,000 readings a second: the recorder's
+    memory stays flat, its writes do not wait, and afterwards everything is there.
+    """
+    outage_s = float(os.environ.get("EDGEMESH_OUTAGE_S", "60" if os.environ.get("CI") else "5"))
+    with recording(tmp_path, url=influxd.url, version=1, bucket="plant") as recorder:
+        health = recorder.outlet.sender._progress.health
+        with recorder.load():
+            wait_for(lambda: health.sent_lines > 5_000, 20)
+            influxd.kill()
+            wait_for(lambda: health.failing, 20)
+            before, began_s, first = resident_bytes(), time.monotonic(), recorder.seq
+            wait_for(lambda: time.monotonic() - began_s > outage_s, outage_s + 20)
+            grown, packs = resident_bytes() - before, recorder.seq - first
+            influxd.start()
+        assert packs > 5 * outage_s, "the load waited for the server"
+        waiting = recorder.written - health.sent_lines // (DEVICES * len(METRICS))
+        assert waiting * DEVICES * len(METRICS) > 1_000 * outage_s
+        assert grown < 30e6, f"{grown / 1e6:.1f} MB more after {packs} packs"
+        wait_for(recorder.is_empty, 60 + outage_s)
+        complete(influxd, recorder.written)
+
+
+def resident_bytes() -> int:
+    """What of this process is in memory now."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
 def test_what_is_written_has_the_documented_types(influxd: Server, tmp_path: Path, wait_for: WaitFor) -> None:
     """Tags and field types on a real server are those of docs/measurements.md."""
     with recording(

@@ -29,7 +29,10 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """Lines that go together, in order. `begins` and `ends` are places before and after them; `more` wait."""
+    """Lines that go together, in order. `begins` and `ends` are places before and after them; `more` wait.
+
+    Without a `body` they are those of a row that is not what was written.
+    """
 
     lane: Lane
     begins: Place
@@ -55,7 +58,7 @@ class SpoolReader:
         """The next lines of a lane after a place, at most so many; None: none wait. Nothing is taken out."""
         try:
             return self._take(lane, place, max_lines)
-        except (sqlite3.Error, zlib.error) as error:
+        except sqlite3.Error as error:
             self.close()
             raise StoreError(f"{self._path}: {error}", retryable=True) from error
 
@@ -74,8 +77,10 @@ class SpoolReader:
         ) as rows:  # an open one would hold the file
             for row, lines, packed in rows:
                 skip = place.skip if row == place.into else 0
-                left, body = lines - skip, zlib.decompress(packed)
-                more = bool(bodies) and (count + left > max_lines or size + len(body) > MAX_BYTES)
+                left, body = lines - skip, _unpack(packed)
+                if not body and not bodies:
+                    return Request(lane, place, Place(row), left, b"", True)
+                more = bool(bodies) and (not body or count + left > max_lines or size + len(body) > MAX_BYTES)
                 if more:
                     break
                 seen += 1
@@ -95,3 +100,11 @@ class SpoolReader:
             address = f"file:{urllib.parse.quote(str(self._path.absolute()))}?mode=ro"
             self._connection = sqlite3.connect(address, uri=True, timeout=5.0, check_same_thread=False)
         return self._connection
+
+
+def _unpack(packed: object) -> bytes:
+    """The lines of a row; empty: it is damaged."""
+    try:
+        return zlib.decompress(packed) if isinstance(packed, bytes) else b""
+    except zlib.error:
+        return b""

@@ -22,6 +22,7 @@ logger = logging.getLogger(__name__)
 MAX_LINES = 5_000
 EVERY_S = 1.0
 BUSY_S = 0.5
+"""So long it waits for the recorder to keep dead letters."""
 ROW_OF_REFUSALS = 64
 """After so many dead letters with nothing stored in between nobody looks for the one bad line any more."""
 STOP_S = 2.0
@@ -105,8 +106,10 @@ class Sender:
             while not self._stop.is_set():
                 try:
                     rest_s = self.step()
-                except Exception:
-                    logger.exception("InfluxDB: sending failed, going on")
+                except Exception as error:
+                    if not self._progress.health.failing:  # the same again and again is said once
+                        logger.exception("InfluxDB: sending failed, going on")
+                    self._fail(Reply(0, f"{type(error).__name__}: {error}"))
                     rest_s = self._every_s
                 self._stop.wait(rest_s)
         finally:
@@ -129,12 +132,14 @@ class Sender:
                     continue
                 request = self._reader.take(lane.lane, lane.place, lane.limit)
                 lane.due_s = now_s if request and request.more else now_s + self._every_s
-                if request:
+                if request and request.body:
                     self._send(lane, request)
                     return 0.0
+                if request:
+                    self._bury(lane, request, Reply(0, "the row is damaged"), Verdict.REFUSED)
+                    return 0.0
         except StoreError as error:
-            logger.debug("%s", error)
-            return BUSY_S
+            self._fail(Reply(0, str(error)))
         return max(min((lane.due_s for lane in self._lanes), default=now_s + self._every_s) - now_s, 0.0)
 
     def _send(self, lane: _Lane, request: Request) -> None:
@@ -175,7 +180,7 @@ class Sender:
 
     def _bury(self, lane: _Lane, request: Request, reply: Reply, verdict: Verdict) -> None:
         lane.refusals += 1
-        reason = f"{reply.status} {_short(reply.text)}"
+        reason = f"{reply.status or ''} {_short(reply.text)}".lstrip()
         health = self._progress.health
         health.refused, health.refused_at_s = reason, self._clock()
         lost = _dropped(reply.text, request.lines) if verdict is Verdict.PARTLY else request.lines

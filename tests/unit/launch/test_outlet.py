@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -11,10 +13,13 @@ import pytest
 from edgemesh.bus.contract import Message
 from edgemesh.bus.memory import MemoryBroker
 from edgemesh.configuration.loading import Configuration, load
-from edgemesh.errors import ConfigError
-from edgemesh.launch.plant import build
+from edgemesh.errors import ConfigError, StoreError
+from edgemesh.launch.plant import build, journal_file
+from edgemesh.launch.spool import spool_lines
 from edgemesh.model.agents import Card
 from edgemesh.model.alerts import Alert, AlertKind, AlertState
+from edgemesh.store.influx.progress import Dead, Progress
+from edgemesh.store.influx.spool import Lane, Spool
 from edgemesh.wire import codec
 from tests.conftest import Until
 from tests.unit.launch.small_plant import FILE, TOPICS, Device
@@ -129,3 +134,40 @@ def test_secrets_are_never_printed(tmp_path: Path) -> None:
     loaded = load(write_config(tmp_path, 'org = "o"\ntoken = "geheim"'))
     assert "geheim" not in repr(loaded.settings)
     assert "***" in repr(loaded.settings)
+
+
+def test_the_sample_can_be_used(tmp_path: Path) -> None:
+    """The section that configs/factory.toml shows is right as it stands, once its signs are taken away."""
+    sample = (Path(__file__).parents[3] / "configs" / "factory.toml").read_text()
+    begin, end = sample.index("# [influxdb]"), sample.index("[registry]")
+    section = "\n".join(line.removeprefix("# ") for line in sample[begin:end].splitlines())
+    path = tmp_path / "factory.toml"
+    path.write_text(sample[:begin] + section + "\n" + sample[end:])
+    influx = load(path, environment={"INFLUX_TOKEN": "geheim"}).settings.influxdb
+    assert influx is not None
+    assert (influx.token.reveal(), influx.rollup_bucket) == ("geheim", "edgemesh-long")
+
+
+def test_the_spool_is_shown(tmp_path: Path) -> None:
+    """`edgemesh spool` says what waits, what gave way, and why what was refused was."""
+    loaded = load(write_config(tmp_path, 'org = "o"'))
+    path = journal_file(loaded.data, "recorder")
+    with pytest.raises(StoreError, match="no recorder's file yet"):
+        spool_lines(loaded, limit=5)
+    path.parent.mkdir(parents=True)
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.execute("CREATE TABLE other (x)")
+        assert "nothing was ever to go" in spool_lines(loaded, limit=5)[0]
+        progress = Progress()
+        spool = Spool(progress)
+        spool.prepare(connection)
+        spool.put(connection, Lane.READINGS, ["m v=1 1", "m v=2 2"])
+        progress.bury(Dead("key", 1, 3, "400 no", b"bad v=1 1\nbad v=1 2"))
+        spool.keep_house(connection, 1_700_000_000 * 10**9)
+        lines = spool_lines(loaded, limit=5)
+        assert lines[0].split()[:5] == ["readings", "and", "health", "2", "lines"]
+        assert lines[1:] == [
+            "0 lines gave way ever, 3 were refused for good",
+            "2023-11-14 22:13:20Z  3 lines: 400 no",
+            "    bad v=1 1",
+        ]

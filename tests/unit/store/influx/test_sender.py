@@ -331,3 +331,24 @@ def test_what_a_server_says_is_one_short_line(site: Site) -> None:
     assert "\n" not in site.progress.health.held
     assert "\x1b" not in site.progress.health.held
     assert len(site.progress.health.held) < 220
+
+
+def test_a_damaged_row_costs_only_itself(site: Site) -> None:
+    """A row of the spool that the disk has changed is counted as refused, and those before and behind it are sent."""
+    first, second, third = (site.put(lines(3, name)) for name in ("a", "b", "c"))
+    site.connection.execute("UPDATE influx_spool SET body = x'00' WHERE id = 2")
+    site.run()
+    assert site.server.stored["raw"] == first + third
+    assert site.dead() == [(len(second), "the row is damaged")]
+
+
+def test_a_spool_that_can_not_be_read_is_told(site: Site) -> None:
+    """While the file can't be read nothing is lost, it is said why, and it goes on once it can."""
+    put = site.put(lines(3))
+    site.connection.execute("ALTER TABLE influx_spool RENAME TO elsewhere")
+    site.run()
+    assert "influx_spool" in site.progress.health.failing
+    site.connection.execute("ALTER TABLE elsewhere RENAME TO influx_spool")
+    site.run(until_s=site.now_s + 61.0)
+    assert site.server.stored["raw"] == put
+    assert site.progress.health.failing == ""
