@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from edgemesh.store.influx.progress import Dead, Progress
 from edgemesh.store.influx.reader import Place, Request, SpoolReader
@@ -94,7 +94,8 @@ class SpoolMachine(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.folder = Path(tempfile.mkdtemp())
-        self.site = Site(self.folder, max_bytes=600)
+        self.most = 10**9
+        self.site = Site(self.folder)
         self.next = 0
         self.put: set[str] = set()
         self.stored: set[str] = set()
@@ -103,6 +104,12 @@ class SpoolMachine(RuleBasedStateMachine):
     def teardown(self) -> None:
         self.site.close()
         shutil.rmtree(self.folder)
+
+    @initialize(most=st.sampled_from((600, 10**9)))
+    def choose(self, most: int) -> None:
+        """With little room lines give way; with plenty of it none may be missing at all."""
+        self.most = self.site.limits["max_bytes"] = most
+        self.crash()
 
     @rule(lane=st.sampled_from(Lane), many=st.integers(1, 7), commits=st.booleans())
     def come(self, lane: Lane, many: int, commits: bool) -> None:
@@ -131,7 +138,7 @@ class SpoolMachine(RuleBasedStateMachine):
     def keep_house(self, commits: bool) -> None:
         self.site.keep_house("COMMIT" if commits else "ROLLBACK")
         if commits:
-            assert self.site.state()["bytes"] <= 600
+            assert self.site.state()["bytes"] <= self.most
 
     @rule()
     def crash(self) -> None:
@@ -150,6 +157,7 @@ class SpoolMachine(RuleBasedStateMachine):
         assert (state["lines"], state["bytes"]) == (0, 0)
         lost = self.put - self.stored - self.buried
         assert len(lost) <= state["dropped"], "a line is gone that nobody counted"
+        assert self.most == 600 or not state["dropped"], "a line gave way to nothing"
 
     @invariant()
     def counts_are_right(self) -> None:
@@ -175,6 +183,16 @@ def test_rows_leave_only_when_they_are_over(site: Callable[..., Site]) -> None:
     one.keep_house()
     one.open()
     assert one.take() == []
+
+
+def test_what_is_over_in_one_lane_is_not_over_in_another(site: Callable[..., Site]) -> None:
+    """An alert that was sent takes no reading with it that was put before it."""
+    one = site()
+    one.put(["reading v=1 1"])
+    one.put(["alert v=1 1"], Lane.EVENTS)
+    assert one.take(lane=Lane.EVENTS) == ["alert v=1 1"]
+    one.keep_house()
+    assert one.take() == ["reading v=1 1"]
 
 
 def test_a_number_never_comes_back(site: Callable[..., Site]) -> None:
@@ -256,3 +274,24 @@ def test_dead_letters_are_kept_with_their_reason_once(site: Callable[..., Site])
     found = one.connection.execute("SELECT lines, reason FROM influx_dead").fetchall()
     assert found == [(1, "400 unable to parse")]
     assert one.spool.dead == 1
+
+
+def test_what_comes_after_a_start_is_not_old(site: Callable[..., Site]) -> None:
+    """Lines that are put before the first housekeeping of a start are as young as they are."""
+    one = site(max_age_s=100.0)
+    for _ in range(10):
+        one.now_ns += 30 * 10**9
+        one.keep_house()
+    one.open()
+    one.put(["m v=1 1"])
+    one.keep_house()
+    assert (one.spool.waiting, one.spool.age_s) == (1, 0.0)
+
+
+def test_a_process_that_was_frozen_ages_nothing(site: Callable[..., Site]) -> None:
+    """Days without any housekeeping count as a minute: nobody could have sent anything in them."""
+    one = site(max_age_s=100.0)
+    one.put(["m v=1 1"])
+    one.now_ns += 10 * 86_400 * 10**9
+    one.keep_house()
+    assert (one.spool.waiting, one.spool.age_s) == (1, 60.0)
