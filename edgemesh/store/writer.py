@@ -110,15 +110,16 @@ class ReadingWriter:
             else:
                 found = self._usable(stamps, column[start:end], quality[start:end] if quality else None)
                 self._rows.append([(minute, series, *reading) for reading in found])
-                self._tell(minute, series, found)
+                self._tell(minute, series, found, good=quality is None)
                 rollup = _roll_up(found)
             self._waiting += end - start
             if rollup.n:
                 self._rollups.add(minute, series, rollup)
 
-    def _tell(self, minute: int, series: int, readings: Iterable[Reading]) -> None:
+    def _tell(self, minute: int, series: int, readings: Iterable[Reading], *, good: bool = False) -> None:
         if self._mirror and (columns := tuple(zip(*readings, strict=True))):
-            self._mirror.readings(minute, series, *columns)
+            times, values, quality = columns
+            self._mirror.readings(minute, series, times, values, None if good else quality)
 
     def _usable(
         self, times: tuple[int, ...], column: tuple[float | None, ...], quality: tuple[Quality, ...] | None

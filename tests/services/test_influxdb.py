@@ -9,12 +9,14 @@ import shutil
 import signal
 import sqlite3
 import subprocess
+import sys
 import threading
 import time
 import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -320,6 +322,53 @@ def test_a_long_outage_costs_no_memory(influxd: Server, tmp_path: Path, wait_for
         assert grown < 30e6, f"{grown / 1e6:.1f} MB more after {packs} packs"
         wait_for(recorder.is_empty, 60 + outage_s)
         complete(influxd, recorder.written)
+
+
+def feed(folder: str, url: str, first: int) -> None:
+    """What a recorder's process does until it is killed; `first` is the pack to begin with."""
+    with recording(Path(folder), url=url, version=1, bucket="plant") as recorder:
+        recorder.seq = first
+        while True:
+            recorder.write()
+            if recorder.seq % 5 == 0:
+                recorder.keep_house()
+
+
+def has_kept(database: Path, at_ns: int) -> bool:
+    """Whether a history has come to this time; False as long as it is not there."""
+    with contextlib.suppress(sqlite3.Error), contextlib.closing(sqlite3.connect(database)) as look:
+        query = "SELECT 1 FROM reading WHERE minute >= ? AND at_ns > ? LIMIT 1"
+        return look.execute(query, (at_ns // MINUTE_NS, at_ns)).fetchone() is not None
+    return False
+
+
+def test_what_a_killed_recorder_has_kept_is_there_once(influxd: Server, tmp_path: Path, wait_for: WaitFor) -> None:
+    """Recorders are killed in the middle of their work, again and again: what their history holds is in InfluxDB,
+    reading by reading, and nothing else is.
+    """
+    database = tmp_path / "recorder.db"
+    for run in range(4):
+        first = run * 10_000
+        call = f"from tests.services.test_influxdb import feed; feed({str(tmp_path)!r}, {influxd.url!r}, {first})"
+        process = subprocess.Popen([sys.executable, "-c", call], cwd=Path(__file__).parents[2])
+        try:
+            wait_for(partial(has_kept, database, START_NS + (first + 20 + 3 * run) * SECOND_NS), 30)
+            assert process.poll() is None
+        finally:
+            process.kill()
+            process.wait(10)
+    with recording(tmp_path, url=influxd.url, version=1, bucket="plant") as recorder:
+        wait_for(recorder.is_empty, 60)
+        query = "SELECT device, metric, at_ns, value FROM reading JOIN series ON series.id = reading.series"
+        kept = sorted(recorder.connection.execute(query))
+        found = influxd.influxql("SELECT value FROM reading GROUP BY device, metric", "plant", epoch="ns")
+        there = [
+            (each["tags"]["device"], each["tags"]["metric"], at_ns, float(value))
+            for each in found
+            for at_ns, value in each["values"]
+        ]
+        assert len(kept) > 20_000
+        assert sorted(there) == kept
 
 
 def resident_bytes() -> int:

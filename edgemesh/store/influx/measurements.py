@@ -62,7 +62,7 @@ MEASUREMENTS: dict[str, Measurement] = {
         _SERIES,
         {
             "value": ("float", "the value"),
-            "quality": ("integer", "1 uncertain, 2 bad; absent: good"),
+            "quality": ("integer", "0 good, 1 uncertain, 2 bad; absent: good"),
             "late": ("integer", "1: it had to wait (an outage, a clock in doubt); absent: it came at once"),
         },
     ),

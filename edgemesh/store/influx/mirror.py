@@ -105,7 +105,8 @@ class InfluxMirror:
             self._readings += [f"{head} value={value!r} {at_ns}" for at_ns, value in zip(times, values, strict=True)]
             return
         late = ",late=1i" if self.late else ""
-        marks = ["" if not how else f",quality={int(how)}i" for how in quality or (0,) * len(times)]
+        # Where a time comes again its quality has to be said though it is good: fields that are not written stay.
+        marks = [f",quality={int(how)}i" for how in quality] if quality else [""] * len(times)
         self._readings += [
             f"{head} value={value!r}{mark}{late} {at_ns}"
             for at_ns, value, mark in zip(times, values, marks, strict=True)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import sqlite3
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import msgspec
@@ -30,6 +31,7 @@ from edgemesh.store.influx.spool import Lane, Spool
 from edgemesh.store.schema import MINUTE_NS
 from edgemesh.store.sink import HistorySink
 from tests.unit.store.influx.parser import Parsed, Point, parse
+from tests.unit.store.test_rollup_laws import START_MINUTE, Given, batches, make_packs
 
 DOCUMENT = Path(__file__).parents[4] / "docs" / "measurements.md"
 SECOND_NS = 10**9
@@ -223,8 +225,8 @@ def test_readings_of_a_clock_in_doubt_come_when_their_time_is_known(recorder: Ca
     one.write(one.readings(retimed=(right,)))
     true_ns = START_NS + 3_600 * SECOND_NS
     assert [(p.at_ns, p.fields) for p in one.sent()] == [
-        (true_ns, {"value": 1.0, "late": 1}),
-        (true_ns + SECOND_NS, {"value": 2.0, "late": 1}),
+        (true_ns, {"value": 1.0, "quality": 0, "late": 1}),
+        (true_ns + SECOND_NS, {"value": 2.0, "quality": 0, "late": 1}),
     ]
     assert [point.at_ns for point in one.sent(Lane.EVENTS)] == [true_ns + 5 * SECOND_NS]
 
@@ -288,6 +290,46 @@ def test_places_differ_and_stay(wanted: list[tuple[int, int]]) -> None:
         assert len(set(places.values())) == len(places)
     finally:
         connection.close()
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(batches(), max_size=12), st.lists(st.integers(0, 3), max_size=6), st.lists(st.booleans(), max_size=20))
+def test_law_what_was_sent_is_what_the_history_holds(
+    given_batches: list[Given], sizes: list[int], trims: list[bool]
+) -> None:
+    """Readings in any order, with times that come again: point by point, as a server takes them, readings and roll-ups
+    are in the end those of the history.
+    """
+    with tempfile.TemporaryDirectory() as folder, closing(Recorder(Path(folder) / "recorder.db")) as one:
+        for number, pack in enumerate(make_packs(given_batches, sizes)):
+            if not number % 3:
+                one.write(pack, how="ROLLBACK")
+            one.write(pack)
+            if number < len(trims) and trims[number]:
+                one.trim((START_MINUTE + 2 * number) * MINUTE_NS)
+        for minutes in (40, 41):
+            one.trim((START_MINUTE + minutes) * MINUTE_NS)
+        names = "device || '/' || metric"
+        held = f"SELECT {names}, at_ns, value, quality FROM reading JOIN series ON series.id = reading.series"
+        readings = as_taken(one.sent())
+        assert {(name, at_ns): (value, how) for name, at_ns, value, how in one.connection.execute(held)} == {
+            (name, at_ns): (fields["value"], fields.get("quality", 0)) for (_, name, at_ns), fields in readings.items()
+        }
+        rollups = as_taken(one.sent(Lane.ROLLUPS))
+        for width, table in ((1, "rollup_1min"), (10, "rollup_10min")):
+            query = f"SELECT {names}, bucket, n, total, low, high, last FROM {table} JOIN series ON id = series"
+            for name, bucket, n, total, low, high, last in one.connection.execute(query):
+                point = rollups[f"reading_{width}m", name, bucket * width * MINUTE_NS]
+                assert point == {"count": n, "mean": total / n, "min": low, "max": high, "last": last}
+
+
+def as_taken(points: Sequence[Point]) -> dict[tuple[str, str, int], dict[str, Parsed]]:
+    """What a server holds after these points: of each series and time the fields that were written last."""
+    held: dict[tuple[str, str, int], dict[str, Parsed]] = {}
+    for point in points:
+        name = f"{point.tags['device']}/{point.tags['metric']}"
+        held.setdefault((point.measurement, name, point.at_ns), {}).update(point.fields)
+    return held
 
 
 def test_orders_tell_how_long_things_took(recorder: Callable[..., Recorder]) -> None:
