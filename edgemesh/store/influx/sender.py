@@ -159,6 +159,8 @@ class Sender:
             return
         self._release(lane)
         if verdict is Verdict.DONE:
+            if not health.sent_lines:
+                logger.info("InfluxDB takes lines, bucket `%s`", lane.bucket)
             health.sent_lines += request.lines
             lane.refusals = 0
             self._pass(lane, request)
