@@ -281,6 +281,7 @@ class Runtime:
         with self._refusing(message):
             card = codec.decode_card(message.payload, agent=parse(message.topic).name)
             now_s = time.monotonic()
+            self.storage.saw(card, retained=message.retained)
             self.reader.saw(card, now_s)
             if self._namesakes.hear(card, retained=message.retained):
                 logger.error(
@@ -554,6 +555,10 @@ class Runtime:
             "namesakes": float(len(self._namesakes.found)),
             "clock_doubted": float(self._clock.doubt != 0),
             "clock_turns": float(self._clock.turns),
+            "link_published": float(self.bus.stats.published),
+            "link_received": float(self.bus.stats.received),
+            "link_refused": float(self.bus.stats.refused),
+            "link_disconnects": float(self.bus.stats.disconnects),
         }
         return make_card(
             self.engine,
@@ -563,6 +568,7 @@ class Runtime:
             beat=self._beat,
             stats=stats | self.storage.stats(),
             trouble=self.storage.trouble,
+            notice=self.storage.notice,
             lost=self.storage.lost,
         )
 

@@ -170,3 +170,12 @@ def test_an_agent_in_trouble_says_so() -> None:
     assert any("▲ gw-9 the log is full: x" in line for line in lines)
     (view,) = [agent for agent in hall.look().agents if agent.agent == "gw-9"]
     assert (view.trouble, view.stats["full_in_s"]) == ("the log is full: x", 90.0)
+
+
+def test_what_goes_badly_is_shown_as_trouble_is() -> None:
+    """A notice stands where trouble would, unless there is trouble: that goes first."""
+    hall = busy_hall()
+    hall.beat("gw-8", Role.RECORDER, notice="InfluxDB can't be written")
+    hall.beat("gw-9", Role.RECORDER, notice="InfluxDB can't be written", trouble="the disk is full")
+    told = {agent.agent: agent.trouble for agent in hall.look().agents}
+    assert (told["gw-8"], told["gw-9"]) == ("InfluxDB can't be written", "the disk is full")

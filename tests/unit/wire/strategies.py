@@ -150,6 +150,7 @@ cards = st.builds(
     epoch=texts.map(lambda text: text[:32]),
     head=counts,
     trouble=texts,
+    notice=texts,
     lost=counts,
     stats=st.dictionaries(texts, numbers, max_size=3),
 )
