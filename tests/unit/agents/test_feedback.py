@@ -1,0 +1,194 @@
+"""Verdicts of technicians through a detector: each has its effect once, whoever hears it; rules stay as they are."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+
+from edgemesh.detect.settings import DetectSettings, LimitRule
+from edgemesh.model.alerts import Alert, AlertState
+from edgemesh.model.orders import Verdict
+from edgemesh.model.settings import Seconds
+from edgemesh.model.verdicts import OrderVerdict, Verdicts
+from tests.unit.agents.test_rollout import ASSET, CALM, LEARNT, Bench, S
+
+SETTINGS = DetectSettings(model=(LEARNT,))
+SHIFTED = CALM.copy()
+SHIFTED[300:330, 0] -= 6.0
+ORDER = "a" * 32
+
+
+def verdict(alert: str, said: Verdict, *, at_s: float = 340, order: str = ORDER, learnt: bool = True) -> Verdicts:
+    found = OrderVerdict(order=order, alert=alert, verdict=said, at_ns=int(at_s * S), learnt=learnt)
+    return Verdicts(asset=ASSET, verdicts=(found,))
+
+
+@dataclass
+class Feedback(Bench):
+    """The bench, to which verdicts can be told."""
+
+    def hear(self, verdicts: Verdicts) -> list[Alert]:
+        made = list(self.core.handle(verdicts))
+        self.keep()
+        self.alerts += made
+        return made
+
+    @property
+    def ease(self) -> float:
+        watch = self.core._watches.get(ASSET)
+        assert watch is not None
+        assert watch.learner is not None
+        return watch.learner.state.ease
+
+
+def observed(bench: Bench) -> list[float]:
+    """The scores that will be given."""
+    told: list[float] = []
+    bench.core.observe(lambda _asset, _at_ns, score: told.append(score))
+    return told
+
+
+def raised(bench: Bench) -> list[Alert]:
+    return [alert for alert in bench.alerts if alert.version == 1]
+
+
+def test_a_false_alarm_takes_more_to_be_raised_again() -> None:
+    """After the verdict the limits lie a step further out; told twice, or again after a restart, it is one step."""
+    bench = Feedback(SETTINGS)
+    bench.feed(SHIFTED, 0, 400)
+    (alert,) = raised(bench)
+    said = verdict(alert.id, Verdict.FALSE_ALARM)
+    bench.hear(said)
+    bench.hear(said)
+    bench.feed(SHIFTED, 400, 410)
+    assert bench.ease == pytest.approx(1.1)
+    bench.restart()
+    bench.hear(said)
+    bench.feed(SHIFTED, 410, 420)
+    assert bench.ease == pytest.approx(1.1)
+
+
+def test_the_score_of_the_same_row_is_lower_by_the_step() -> None:
+    """What a model says of rows is in multiples of the limit, which is further out now; nothing else differs."""
+    scores: dict[bool, list[float]] = {}
+    for eased in (False, True):
+        bench = Feedback(SETTINGS)
+        told = observed(bench)
+        bench.feed(CALM, 0, 200)
+        if eased:
+            bench.hear(verdict("0" * 32, Verdict.FALSE_ALARM))
+        bench.feed(CALM, 200, 220)
+        scores[eased] = told
+    assert scores[True][:100] == scores[False][:100]
+    assert np.array(scores[True][100:]) * 1.1 == pytest.approx(np.array(scores[False][100:]))
+
+
+def test_no_number_of_false_alarms_makes_it_deaf() -> None:
+    """Twenty verdicts move the limits by half at most, and a fault beyond that is seen."""
+    bench = Feedback(SETTINGS)
+    bench.feed(CALM, 0, 300)
+    for number in range(20):
+        bench.hear(verdict("0" * 32, Verdict.FALSE_ALARM, order=f"{number:032}"))
+    faulty = CALM.copy()
+    faulty[350:, 0] -= 15.0
+    bench.feed(faulty, 300, 400)
+    assert bench.ease == 1.5
+    assert len(raised(bench)) == 1
+
+
+def test_a_false_alarm_that_stands_is_over() -> None:
+    """The present level is normal from the verdict on: the alert clears with the next row, and does not come again."""
+    level = CALM.copy()
+    level[300:, 0] -= 6.0
+    bench = Feedback(SETTINGS)
+    bench.feed(level, 0, 340)
+    (alert,) = raised(bench)
+    bench.hear(verdict(alert.id, Verdict.FALSE_ALARM))
+    assert bench.feed(level, 340, 342)[-1].state is AlertState.CLEARED
+    bench.feed(level, 342, 600)
+    assert len(raised(bench)) == 1
+
+
+def test_a_verdict_on_a_rule_moves_neither_rule_nor_model() -> None:
+    """Limits of rules stay where they are written, and what was said of them says nothing of the model."""
+    rule = LimitRule(metric="flow", below=85.0, clear=86.0, hold=Seconds(0.0), clear_hold=Seconds(0.0))
+    bench = Feedback(DetectSettings(model=(LEARNT,), rule=(rule,)))
+    shifted = CALM.copy()
+    shifted[(300, 420), 0] = 80.0  # single values: the model believes neither
+    bench.feed(shifted, 0, 400)
+    (first,) = raised(bench)
+    bench.hear(verdict(first.id, Verdict.FALSE_ALARM, learnt=False))
+    bench.feed(shifted, 400, 500)
+    assert bench.ease == 1.0
+    assert len(raised(bench)) == 2
+
+
+def test_a_replaced_part_begins_a_new_warm_up() -> None:
+    """The model's alert is over at once, rows of the new part are learnt, and the new normal raises nothing."""
+    other = CALM.copy()
+    other[300:, 0] += 30.0
+    bench = Feedback(SETTINGS)
+    bench.feed(other, 0, 340)
+    (alert,) = raised(bench)
+    (over,) = bench.hear(verdict(alert.id, Verdict.REPLACED_PART))
+    assert (over.id, over.state) == (alert.id, AlertState.CLEARED)
+    bench.feed(other, 340, 700)
+    watch = bench.core._watches.get(ASSET)
+    assert watch is not None
+    assert watch.learner is not None
+    assert watch.learner.state.about.begin_ns == 340 * S
+    assert len(raised(bench)) == 1
+    bench.restart()
+    bench.hear(verdict(alert.id, Verdict.REPLACED_PART))
+    bench.feed(other, 700, 702)
+    watch = bench.core._watches.get(ASSET)
+    assert watch is not None
+    assert watch.learner is not None
+    assert watch.learner.learnt
+
+
+@pytest.mark.parametrize("said", [Verdict.FALSE_ALARM, Verdict.REPLACED_PART])
+def test_who_takes_the_asset_over_knows_it(said: Verdict) -> None:
+    """A detector that kept the verdicts of all assets has the same limits, and learns no row of the old part."""
+    bench = Feedback(SETTINGS)
+    bench.hear(verdict("0" * 32, said, at_s=50))
+    bench.restart()
+    bench.feed(CALM, 0, 200)
+    watch = bench.core._watches.get(ASSET)
+    assert watch is not None
+    assert watch.learner is not None
+    assert bench.ease == (pytest.approx(1.1) if said is Verdict.FALSE_ALARM else 1.0)
+    assert (watch.learner.state.about.begin_ns >= 50 * S) is (said is Verdict.REPLACED_PART)
+
+
+def test_a_model_of_the_machine_before_is_refused() -> None:
+    """What was learnt from rows of the part that is gone does not come back as an offer."""
+    bench = Feedback(SETTINGS)
+    bench.feed(CALM, 0, 200)
+    content = bench.core.model(ASSET, version=2, now_ns=1)
+    assert content is not None
+    bench.hear(verdict("0" * 32, Verdict.REPLACED_PART, at_s=200))
+    bench.feed(CALM, 200, 350)
+    bench.offer(content)
+    assert bench.said[-1].stage.value == "refused"
+    assert "replaced" in bench.said[-1].reason
+
+
+def test_a_kill_at_any_row_changes_nothing() -> None:
+    """With verdicts between the rows, what is said is the same, restarted before every pack or never."""
+    alerts = {}
+    for broken in (False, True):
+        bench = Feedback(SETTINGS)
+        for row in range(0, 500, 10):
+            bench.feed(SHIFTED, row, row + 10)
+            if row == 340:
+                bench.hear(verdict(raised(bench)[0].id, Verdict.FALSE_ALARM))
+            if row == 420:
+                bench.hear(verdict("0" * 32, Verdict.REPLACED_PART, at_s=430, order="b" * 32))
+            if broken:
+                bench.restart()
+        alerts[broken] = bench.alerts
+    assert alerts[True] == alerts[False]
+    assert alerts[True]
