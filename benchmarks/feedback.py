@@ -32,14 +32,14 @@ S = 10**9
 HOUR, DAY, WEEK = 3600.0, 86_400.0, 7 * 86_400.0
 START_NS = 1_767_625_200 * S
 PERIOD_S = 60.0
-PACK = 10
+PACK = 30
 WARM_DAYS = 4.0
 """A warm-up of two days and as long again before anything happens."""
 ANSWER_S = 1800.0
 AFTER_S = 2 * HOUR
 DISTURBED = {"fan": ("filter_clogging", "fan_imbalance"), "exchanger": ("fouling",), "gearbox": ("oil_loss",)}
 """What shows a little of itself now and then and is no fault: dust that is brushed off, another grade of oil."""
-DEPTH = (0.12, 0.3)
+DEPTH = (0.05, 0.15)
 MACHINE = ProfileSettings(train_rows=2880, trim=False)
 VARIANTS = {
     "no verdicts": (False, 0.0),
@@ -127,13 +127,11 @@ class Site:
         fault = self.fault_of(alert)
         verdict = Verdict.FALSE_ALARM
         if fault is not None:
-            verdict = Verdict.REPLACED_PART if fault in self._replaced else Verdict.REAL_FAULT
-        if verdict is Verdict.REPLACED_PART:  # it is replaced when the fault ends
-            until_s = next(until_s for name, _, until_s in self._history.faults if name == fault and until_s > now_s)
-            if until_s > now_s + PACK * PERIOD_S:
-                self._due.append((until_s, alert))
-                self._due.sort(key=lambda due: due[0])
-                return
+            verdict = Verdict.REPLACED_PART if fault[0] in self._replaced else Verdict.REAL_FAULT
+        if fault is not None and verdict is Verdict.REPLACED_PART and now_s < fault[2]:  # with it the fault ends
+            self._due.append((fault[2], alert))
+            self._due.sort(key=lambda due: due[0])
+            return
         found = OrderVerdict(
             order=derive_id("order", alert.id),
             alert=alert.id,
@@ -143,10 +141,10 @@ class Site:
         )
         self._core.handle(Verdicts(asset=self._history.kind, verdicts=(found,)))
 
-    def fault_of(self, alert: Alert) -> str | None:
+    def fault_of(self, alert: Alert) -> tuple[str, float, float] | None:
         """The fault that the machine had when the alert was raised, or within the two hours before."""
         at_s = (alert.raised_at_ns - START_NS) / S
-        return next((n for n, begin_s, until_s in self._history.faults if begin_s <= at_s <= until_s + AFTER_S), None)
+        return next((each for each in self._history.faults if each[1] <= at_s <= each[2] + AFTER_S), None)
 
     def outcome(self, weeks: int) -> Outcome:
         result = Outcome([0] * weeks, [0] * weeks, [0] * weeks)

@@ -63,10 +63,6 @@ class Method(ABC):
         """
         return
 
-    def accept(self) -> None:
-        """A person says that all is well: the present level is normal."""
-        return
-
     def acknowledge(self) -> None:
         """A person has seen what is wrong: what comes next gets no benefit of the doubt."""
         return

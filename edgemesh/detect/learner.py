@@ -21,7 +21,6 @@ from edgemesh.detect.settings import ModelSettings
 from edgemesh.detect.signals import Signal
 from edgemesh.detect.versions import Versions
 from edgemesh.detect.windows import Channel
-from edgemesh.model.orders import Verdict
 from edgemesh.model.samples import Retimed
 
 Observer = Callable[[int, float], None]
@@ -166,10 +165,10 @@ class Learner:
             self.scoring.scorer.settle(rows)
             self._moved = True
 
-    def hear(self, verdict: Verdict) -> None:
-        """A person has looked at what the present alert is about: it is nothing, or it is a fault."""
-        if (scorer := self.scoring.scorer) is not None and self.learnt:
-            (scorer.accept if verdict is Verdict.FALSE_ALARM else scorer.acknowledge)()
+    def acknowledge(self) -> None:
+        """A person has seen the fault that the present alert is about: what comes next gets no benefit of the doubt."""
+        if self.scoring.scorer is not None:
+            self.scoring.scorer.acknowledge()
             self._moved = True
 
     @property

@@ -2,42 +2,52 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from edgemesh.detect.feedback import replaced_ns, unheard
+from edgemesh.detect.model_signals import mute
 from edgemesh.detect.signals import MODEL_SOURCE
 from edgemesh.detect.watch import Moment, Watch
 from edgemesh.model.alerts import Alert, AlertKind
 from edgemesh.model.orders import Verdict
 from edgemesh.model.verdicts import OrderVerdict, Verdicts
 
+if TYPE_CHECKING:
+    from edgemesh.detect.learner import Learner
+
 
 def hear(watch: Watch, verdicts: Verdicts, moment: Moment) -> list[Alert]:
     """Take in all that is known; return the alerts that are over by it.
 
-    The threshold follows from the list as a whole, see `feedback.ease`. Besides: a false alarm that stands makes the
-    present level normal, and its rows are learnt from; what is a fault gets no benefit of the doubt; a replaced part
-    begins a new warm-up, unless the model was learnt from younger rows already.
+    The threshold follows from the list as a whole, see `feedback.ease`. Besides: a false alarm that stands is over, and
+    its rows are learnt from; what is a fault gets no benefit of the doubt; a replaced part begins a new warm-up, unless
+    the model was learnt from younger rows already.
     """
     news = unheard(watch.state.feedback, verdicts.verdicts)
     if watch.learner is None:
         return []
+    alerts = []
     for found in news:
         if found.verdict is not Verdict.REPLACED_PART and found.learnt:
-            _tell(watch, found)
+            alerts += _tell(watch, watch.learner, found, moment)
     at_ns = replaced_ns(verdicts.verdicts)
     if at_ns < 0 or all(found.verdict is not Verdict.REPLACED_PART for found in news):
-        return []
-    about = watch.learner.state.about
-    if about.begin_ns >= at_ns:
+        return alerts
+    if watch.learner.state.about.begin_ns >= at_ns:
         watch.state.rollout.renewed_ns = at_ns
-        return []
-    return watch.renew(at_ns, moment)
+        return alerts
+    return alerts + watch.renew(at_ns, moment)
 
 
-def _tell(watch: Watch, found: OrderVerdict) -> None:
-    """Have the model, and what is kept for the next one, hear of a verdict."""
-    entry = watch.state.book.entries.get(AlertKind.MACHINE)
-    stands = entry is not None and entry.alert.id == found.alert and MODEL_SOURCE in entry.sources
-    if stands and watch.learner is not None:
-        watch.learner.hear(found.verdict)
+def _tell(watch: Watch, learner: Learner, found: OrderVerdict, moment: Moment) -> list[Alert]:
+    """Have the model, and what is kept for the next one, hear of a verdict; return what is over by it."""
     if watch.retraining is not None:
         watch.retraining.hear(found)
+    entry = watch.state.book.entries.get(AlertKind.MACHINE)
+    if entry is None or entry.alert.id != found.alert or MODEL_SOURCE not in entry.sources:
+        return []
+    if found.verdict is Verdict.REAL_FAULT:
+        learner.acknowledge()
+        return []
+    mute(learner.state)
+    return watch.end_model_alert(moment)

@@ -122,11 +122,6 @@ class Panel(Method):
         for method in self.methods.values():
             method.ease(factor)
 
-    def accept(self) -> None:
-        """All of them hear of it."""
-        for method in self.methods.values():
-            method.accept()
-
     def acknowledge(self) -> None:
         """All of them hear of it."""
         for method in self.methods.values():

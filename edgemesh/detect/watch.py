@@ -350,8 +350,11 @@ class Watch:
             self._follow_trial()
         if self.retraining is not None:
             self.retraining.renew()
-        over = Signal(max(self.newest_ns, 0), AlertKind.MACHINE, MODEL_SOURCE, firing=False)
-        return self._apply([over], moment) if stands else []
+        return self.end_model_alert(moment) if stands else []
+
+    def end_model_alert(self, moment: Moment) -> list[Alert]:
+        """What the model said is over; what rules say is not."""
+        return self._apply([Signal(max(self.newest_ns, 0), AlertKind.MACHINE, MODEL_SOURCE, firing=False)], moment)
 
     def _follow_trial(self) -> None:
         """Have whoever judges now judge."""

@@ -99,16 +99,32 @@ def test_no_number_of_false_alarms_makes_it_deaf() -> None:
 
 
 def test_a_false_alarm_that_stands_is_over() -> None:
-    """The present level is normal from the verdict on: the alert clears with the next row, and does not come again."""
+    """The alert ends with the verdict, and nothing more is said of this episode; the next one is another."""
     level = CALM.copy()
-    level[300:, 0] -= 6.0
+    level[300:380, 0] -= 6.0
+    level[700:730, 0] -= 8.0
     bench = Feedback(SETTINGS)
     bench.feed(level, 0, 340)
     (alert,) = raised(bench)
-    bench.hear(verdict(alert.id, Verdict.FALSE_ALARM))
-    assert bench.feed(level, 340, 342)[-1].state is AlertState.CLEARED
-    bench.feed(level, 342, 600)
+    (over,) = bench.hear(verdict(alert.id, Verdict.FALSE_ALARM))
+    assert (over.id, over.state) == (alert.id, AlertState.CLEARED)
+    bench.restart()
+    bench.feed(level, 340, 700)
     assert len(raised(bench)) == 1
+    bench.feed(level, 700, 730)
+    assert len(raised(bench)) == 2
+
+
+def test_what_gets_much_worse_is_said_again() -> None:
+    """Twice as strange as what somebody has called no fault is news, within the same episode."""
+    level = CALM.copy()
+    level[300:, 0] -= 6.0
+    level[350:, 0] -= 14.0
+    bench = Feedback(SETTINGS)
+    bench.feed(level, 0, 340)
+    bench.hear(verdict(raised(bench)[0].id, Verdict.FALSE_ALARM))
+    bench.feed(level, 340, 370)
+    assert len(raised(bench)) == 2
 
 
 def test_a_verdict_on_a_rule_moves_neither_rule_nor_model() -> None:
