@@ -70,19 +70,20 @@ def test_a_false_alarm_takes_more_to_be_raised_again() -> None:
     assert bench.ease == pytest.approx(1.1)
 
 
-def test_the_score_of_the_same_row_is_lower_by_the_step() -> None:
+@pytest.mark.parametrize("size", [1, 20])
+def test_the_score_of_the_same_row_is_lower_by_the_step(size: int) -> None:
     """What a model says of rows is in multiples of the limit, which is further out now; nothing else differs."""
     scores: dict[bool, list[float]] = {}
     for eased in (False, True):
         bench = Feedback(SETTINGS)
         told = observed(bench)
-        bench.feed(CALM, 0, 200)
+        bench.feed(CALM, 0, 800, size=20)
         if eased:
             bench.hear(verdict("0" * 32, Verdict.FALSE_ALARM))
-        bench.feed(CALM, 200, 220)
+        bench.feed(CALM, 800, 820, size=size)
         scores[eased] = told
-    assert scores[True][:100] == scores[False][:100]
-    assert np.array(scores[True][100:]) * 1.1 == pytest.approx(np.array(scores[False][100:]))
+    assert scores[True][:700] == scores[False][:700]
+    assert np.array(scores[True][700:]) * 1.1 == pytest.approx(np.array(scores[False][700:]))
 
 
 def test_no_number_of_false_alarms_makes_it_deaf() -> None:

@@ -9,6 +9,7 @@ import pytest
 from edgemesh.agents.core import Taught
 from edgemesh.agents.detector import DetectorCore
 from edgemesh.detect.lessons import learn_encoded
+from edgemesh.detect.normal import Floats
 from edgemesh.detect.settings import DetectSettings
 from edgemesh.model.alerts import AlertState
 from edgemesh.model.orders import Verdict
@@ -26,6 +27,14 @@ CALM = CHANCE.normal(size=(ROWS, 3)) + np.array([90.0, 22.0, 3.0])
 
 def pads(bench: Bench) -> dict[str, bytes]:
     return {name: part for name, part in bench.parts.items() if name.startswith(f"asset/{ASSET}/calm/")}
+
+
+def kept(bench: Bench) -> list[Floats]:
+    """The calm windows that there are."""
+    watch = bench.core._watches.get(ASSET)
+    assert watch is not None
+    assert watch.retraining is not None
+    return watch.retraining._reservoir.windows
 
 
 def version(bench: Bench) -> int:
@@ -71,17 +80,18 @@ def test_what_is_kept_is_bounded() -> None:
 
 
 def test_rows_of_an_alert_are_not_kept_as_calm() -> None:
-    """No window holds a row of a disturbance that raised an alert, nor of its beginning."""
+    """No window holds a row of a disturbance that raised an alert, nor is there one from just before it."""
     bench = Bench(SETTINGS)
     table = CALM.copy()
     table[1000:1060, 0] -= 12.0
     bench.feed(table, 0, 1800, size=20)
-    watch = bench.core._watches.get(ASSET)
-    assert watch is not None
-    assert watch.retraining is not None
-    kept = np.concatenate(watch.retraining._reservoir.windows)
-    assert len(kept) >= 512
-    assert kept[:, 0].min() > 84.0
+    windows = kept(bench)
+    assert len(windows) >= 4
+    begins = {value: row for row, value in enumerate(table[:, 0].tolist())}
+    for window in windows:
+        first = begins[window[0, 0]]
+        assert np.array_equal(window, table[first : first + 128])
+        assert first + 2 * 128 <= 1000 or first > 1060
 
 
 @pytest.mark.parametrize("puts_off", [False, True])
@@ -96,7 +106,7 @@ def test_a_kill_at_any_pack_changes_nothing(puts_off: bool) -> None:
                 bench.learn()
             if broken:
                 bench.restart()
-        ends.append((bench.core.model(ASSET, version=2, now_ns=1), bench.stages))
+        ends.append((bench.core.model(ASSET, version=2, now_ns=1), bench.stages, np.array(kept(bench)).tolist()))
     assert ends[0] == ends[1]
     assert ends[0][1] == ["shadow", "canary", "promoted"]
 

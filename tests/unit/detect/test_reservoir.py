@@ -87,7 +87,7 @@ def test_a_replay_gives_the_same(stretches: list[tuple[bool, int]], size: int, s
     assert once.state == again.state
 
 
-@given(st.lists(st.tuples(STRETCHES, st.sampled_from(["save", "fade", "forget"])), max_size=6))
+@given(st.lists(st.tuples(STRETCHES, st.sampled_from(["save", "fade", "forget", "anew"])), max_size=6))
 def test_a_checkpoint_equals_going_on(chapters: list[tuple[list[tuple[bool, int]], str]]) -> None:
     """Saved in parts and taken up again at any moment, it is what it would have been."""
     whole, broken, parts, first = Reservoir(2, 5), Reservoir(2, 5), dict[str, bytes](), 0
@@ -99,6 +99,9 @@ def test_a_checkpoint_equals_going_on(chapters: list[tuple[list[tuple[bool, int]
                 sample.fade()
             elif then == "forget":
                 sample.forget(first // 2)
+        if then == "anew":  # all that was saved is lost, and saved again
+            parts.clear()
+            broken.save_anew()
         for name, part in broken.parts().items():
             parts.pop(name, None) if part is None else parts.update({name: part})
         state, broken = broken.state, Reservoir(2, 5, broken.state)
