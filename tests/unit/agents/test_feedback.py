@@ -2,17 +2,30 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from edgemesh.agents.detector import DetectorCore
+from edgemesh.agents.scheduler import SchedulerCore
 from edgemesh.detect.settings import DetectSettings, LimitRule
+from edgemesh.dispatch.settings import DispatchSettings
+from edgemesh.model.agents import Role
 from edgemesh.model.alerts import Alert, AlertState
-from edgemesh.model.orders import Verdict
+from edgemesh.model.orders import Verdict, WorkOrder
+from edgemesh.model.packs import Alerts, Answers, Cards
 from edgemesh.model.settings import Seconds
 from edgemesh.model.verdicts import OrderVerdict, Verdicts
+from edgemesh.wire import codec
+from firmware_sim import executor as firmware
+from firmware_sim.memory import Mark
+from tests.conftest import Until
+from tests.unit.agents.site import TOPICS, client, running
 from tests.unit.agents.test_rollout import ASSET, CALM, LEARNT, Bench, S
+from tests.unit.dispatch.plant import card
 
 SETTINGS = DetectSettings(model=(LEARNT,))
 SHIFTED = CALM.copy()
@@ -164,6 +177,44 @@ def test_a_replaced_part_begins_a_new_warm_up() -> None:
     assert watch is not None
     assert watch.learner is not None
     assert watch.learner.learnt
+
+
+def test_from_an_alert_to_a_threshold() -> None:
+    """Detector, scheduler, a simulated executor and the wire between them: the whole way round."""
+    bench = Feedback(SETTINGS)
+    bench.feed(SHIFTED, 0, 320)
+    scheduler = SchedulerCore("s", "plant", DispatchSettings(), {}, epoch=1)
+    scheduler.tick(S)
+    scheduler.handle(Cards((card("ana", skills={"operator": 1.0, "fitter": 1.0, "instrument": 1.0}),)))
+    pack = Alerts(agent="det", epoch="e", seq=1, lowest=1, at_ns=0, records=tuple(raised(bench)))
+    order = scheduler.handle(pack)[-1]
+    assert isinstance(order, WorkOrder)
+    word = firmware.Answer(order.id, Mark("done", order.attempt, 340 * S, "nothing found", "false_alarm"))
+    done = scheduler.handle(Answers((codec.decode_answer(word.payload("ana"), executor="ana"),)))
+    told = scheduler.present(done)[f"state/verdicts/{ASSET}"]
+    assert isinstance(told, Verdicts)
+    (over,) = bench.hear(codec.decode_verdicts(codec.encode(told), asset=ASSET))
+    assert over.state is AlertState.CLEARED
+    bench.feed(SHIFTED, 320, 330)
+    assert bench.ease == pytest.approx(1.1)
+
+
+def test_a_running_detector_hears_them(tmp_path: Path, until: Until) -> None:
+    """They come by the asset's retained topic, are committed, and are refused when they are of another asset."""
+    found = verdict("0" * 32, Verdict.FALSE_ALARM)
+
+    async def play() -> None:
+        async with running(tmp_path) as site, client(site) as stranger:
+            stranger.publish(TOPICS.verdicts(ASSET), codec.encode(found), retain=True)
+            stranger.publish(TOPICS.verdicts("other"), codec.encode(found), retain=True)
+            detector = site.add("det", Role.DETECTOR, lambda: DetectorCore("det", "site", SETTINGS, {}))
+            await site.start()
+            await until(lambda: detector.engine.stats.rejected)
+            disk = site.peek("det")
+            await until(lambda: f"verdicts/{ASSET}" in disk.parts())
+            assert "verdicts/other" not in disk.parts()
+
+    asyncio.run(play())
 
 
 @pytest.mark.parametrize("said", [Verdict.FALSE_ALARM, Verdict.REPLACED_PART])

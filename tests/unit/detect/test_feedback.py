@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from random import Random
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgemesh.detect.feedback import FeedbackSettings, FeedbackState, ease, unheard
@@ -31,6 +31,7 @@ def found(number: int, verdict: Verdict, *, day: float = 0.0, learnt: bool = Tru
     return OrderVerdict(order=f"{number:032}", alert="0" * 32, verdict=verdict, at_ns=int(day * DAY), learnt=learnt)
 
 
+@settings(deadline=None)
 @given(LISTS, st.integers(0, 300 * DAY), SETTINGS)
 def test_the_threshold_stays_within_its_bounds(
     verdicts: list[OrderVerdict], now_ns: int, some: FeedbackSettings
@@ -39,6 +40,7 @@ def test_the_threshold_stays_within_its_bounds(
     assert 1.0 <= ease(verdicts, now_ns, some) <= 1.0 + some.most
 
 
+@settings(deadline=None)
 @given(LISTS, st.randoms(use_true_random=False), st.integers(1, 9))
 def test_how_and_how_often_it_is_heard_makes_no_difference(
     verdicts: list[OrderVerdict], chance: Random, pieces: int
@@ -56,6 +58,7 @@ def test_how_and_how_often_it_is_heard_makes_no_difference(
     assert heard.merged(heard.verdicts) == heard
 
 
+@settings(deadline=None)
 @given(st.lists(LISTS, max_size=6))
 def test_each_verdict_has_its_effect_once(lists: list[list[OrderVerdict]]) -> None:
     """Of lists that grow, each order's verdict is new once, however often the list is heard."""

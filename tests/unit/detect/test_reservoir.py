@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgemesh.detect import reservoir
@@ -37,6 +37,7 @@ def content(sample: Reservoir) -> list[list[float]]:
     return [window.ravel().tolist() for window in (*sample.windows, sample.recent)]
 
 
+@settings(deadline=None)
 @given(STRETCHES)
 def test_it_is_bounded_and_holds_calm_rows_only(stretches: list[tuple[bool, int]]) -> None:
     """Whatever comes, there are at most 16 windows of 128 rows in a row, each wholly of one calm stretch."""
@@ -77,6 +78,7 @@ def test_a_draw_that_is_not_fair_is_seen(draw: Callable[[int, int], int], monkey
     assert not all(180 < count < 300 for count in by_quarter(draw, monkeypatch))
 
 
+@settings(deadline=None)
 @given(STRETCHES, st.integers(1, 300), st.integers(0, 3))
 def test_a_replay_gives_the_same(stretches: list[tuple[bool, int]], size: int, seed: int) -> None:
     """The rows and the seed alone decide, not how many rows come at once."""
@@ -87,6 +89,7 @@ def test_a_replay_gives_the_same(stretches: list[tuple[bool, int]], size: int, s
     assert once.state == again.state
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(STRETCHES, st.sampled_from(["save", "fade", "forget", "anew"])), max_size=6))
 def test_a_checkpoint_equals_going_on(chapters: list[tuple[list[tuple[bool, int]], str]]) -> None:
     """Saved in parts and taken up again at any moment, it is what it would have been."""
