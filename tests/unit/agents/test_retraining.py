@@ -8,7 +8,9 @@ import pytest
 
 from edgemesh.agents.core import Taught
 from edgemesh.agents.detector import DetectorCore
+from edgemesh.agents.watches import Observer
 from edgemesh.detect.lessons import learn_encoded
+from edgemesh.detect.models import read_model
 from edgemesh.detect.normal import Floats
 from edgemesh.detect.settings import DetectSettings
 from edgemesh.model.alerts import AlertState
@@ -164,3 +166,53 @@ def test_rows_of_a_false_alarm_join_those_of_a_fault_do_not() -> None:
     assert windows > 4
     assert len(lows) == 1
     assert lows[0] < 82.0
+
+
+def test_slow_change_is_followed() -> None:
+    """A machine that has drifted by ten spreads, raising nothing, has its new level in the normal of the next model."""
+    bench = Bench(SETTINGS)
+    table = CALM.copy()
+    table[:, 0] += np.linspace(0.0, 10.0, ROWS)
+    bench.feed(table, 0, 2600, size=20)
+    assert version(bench) == 2
+    assert not bench.alerts
+    file = read_model(bench.core.model(ASSET, version=2, now_ns=1) or b"")[0]
+    flow = next(channel for channel in file.channels if channel.metric == "flow")
+    assert flow.low is not None
+    assert flow.high is not None
+    assert flow.low < 90.0 + 10.0 * 1000 / ROWS < flow.high
+    assert flow.low > 90.5
+
+
+def test_a_fault_that_comes_again_and_again_is_not_learnt_as_normal() -> None:
+    """Nobody says a word of it; the next model, learnt meanwhile, sees it as the first one did."""
+    bench = Bench(SETTINGS)
+    table = CALM.copy()
+    begins = range(300, ROWS - 200, 500)
+    for begin in begins:
+        table[begin : begin + 60, 0] -= 5.0
+    bench.feed(table, 0, ROWS, size=10)
+    assert version(bench) > 1
+    raised = [alert for alert in bench.alerts if alert.version == 1]
+    assert [any(0 <= alert.raised_at_ns / S - begin <= 60 for alert in raised) for begin in begins] == [True] * len(
+        begins
+    )
+    assert raised[-1].model.startswith(f"profile-{version(bench)}@")
+
+
+def test_what_is_judged_meanwhile_is_as_without_it() -> None:
+    """Until the next model judges, keeping rows and learning from them change no score and no alert."""
+    ends = []
+    for settings in (SETTINGS, DetectSettings(model=(LEARNT,), rollout=ROLLOUT)):
+        bench, scores = Bench(settings), list[float]()
+        bench.core.observe(_collector(scores))
+        table = CALM.copy()
+        table[700:730, 1] += 12.0
+        bench.feed(table, 0, 1640, size=20)  # the next model is in the shadow
+        ends.append((scores, bench.alerts))
+        assert bench.stages == (["shadow"] if settings is SETTINGS else [])
+    assert ends[0] == ends[1]
+
+
+def _collector(scores: list[float]) -> Observer:
+    return lambda _asset, _at_ns, score: scores.append(score)
