@@ -64,9 +64,16 @@ class Retraining:
         """Rows are missing, or none was judged."""
         self._reservoir.interrupt()
 
-    def hear(self, found: OrderVerdict) -> None:
-        """Somebody has looked at an alert: what was no fault is learnt from; what came before one is not."""
-        onset_ns = self._disputed.settle(found.alert, calm=found.verdict is Verdict.FALSE_ALARM)
+    def hear(self, found: OrderVerdict, alert: str) -> None:
+        """Somebody has looked at an alert: what was no fault is learnt from; what came before one is not.
+
+        `alert` is the one that stands now, where there is one: it belongs to the same order.
+        """
+        onsets = [
+            self._disputed.settle(each, calm=found.verdict is Verdict.FALSE_ALARM)
+            for each in sorted({found.alert, alert})
+        ]
+        onset_ns = min((each for each in onsets if each), default=0)
         if found.verdict is Verdict.REAL_FAULT:
             self._reservoir.forget((onset_ns or found.at_ns) - SUSPECT_NS)
 

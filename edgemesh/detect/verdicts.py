@@ -40,11 +40,16 @@ def hear(watch: Watch, verdicts: Verdicts, moment: Moment) -> list[Alert]:
 
 
 def _tell(watch: Watch, learner: Learner, found: OrderVerdict, moment: Moment) -> list[Alert]:
-    """Have the model, and what is kept for the next one, hear of a verdict; return what is over by it."""
-    if watch.retraining is not None:
-        watch.retraining.hear(found)
+    """Have the model, and what is kept for the next one, hear of a verdict; return what is over by it.
+
+    An alert that was raised before the verdict belongs to the same order, whichever alert has opened that.
+    """
     entry = watch.state.book.entries.get(AlertKind.MACHINE)
-    if entry is None or entry.alert.id != found.alert or MODEL_SOURCE not in entry.sources:
+    alert = entry.alert if entry is not None and MODEL_SOURCE in entry.sources else None
+    stands = alert is not None and (alert.id == found.alert or alert.raised_at_ns <= found.at_ns)
+    if watch.retraining is not None:
+        watch.retraining.hear(found, alert.id if stands and alert is not None else found.alert)
+    if not stands:
         return []
     if found.verdict is Verdict.REAL_FAULT:
         learner.acknowledge()

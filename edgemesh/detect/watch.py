@@ -171,14 +171,22 @@ class Watch:
         file = self.retraining.learn(self.asset.id, key, content, self.learner)
         if file is not None:
             self.stats["retrained" if file else "untrainable"] += 1
-        return file or None
+        return file if file and self._idle else None  # what somebody has offered meanwhile goes before
+
+    @property
+    def _idle(self) -> bool:
+        """Whether no model is on trial."""
+        return not self.state.rollout.revision or self.state.rollout.stage.over
 
     @property
     def _retrains(self) -> bool:
-        """Whether the next model is due, and nothing else is on trial."""
-        rollout = self.state.rollout
-        idle = not rollout.revision or rollout.stage.over
-        return self.retraining is not None and self.learner is not None and idle and self.retraining.due(self.learner)
+        """Whether the next model is due, and no other is on trial."""
+        return (
+            self._idle
+            and self.retraining is not None
+            and self.learner is not None
+            and self.retraining.due(self.learner)
+        )
 
     def look_for_silence(self, moment: Moment) -> list[Alert]:
         """Return the alerts about devices that have been silent for too long now."""

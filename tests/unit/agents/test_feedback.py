@@ -129,6 +129,20 @@ def test_a_false_alarm_that_stands_is_over() -> None:
     assert len(raised(bench)) == 2
 
 
+def test_an_alert_that_came_again_before_the_verdict_is_over_too() -> None:
+    """One order stands for all of it, and names the alert that opened it; a verdict of before says nothing of it."""
+    level = CALM.copy()
+    level[300:315, 0] -= 8.0
+    level[500:560, 0] -= 8.0
+    bench = Feedback(SETTINGS)
+    bench.feed(level, 0, 520)
+    first, second = raised(bench)
+    bench.hear(verdict(first.id, Verdict.FALSE_ALARM, at_s=400, order="b" * 32))
+    assert bench.core.present(None)[f"state/alert/{second.id}"] is not None
+    (over,) = bench.hear(verdict(first.id, Verdict.FALSE_ALARM, at_s=520))
+    assert over.id == second.id
+
+
 def test_what_gets_much_worse_is_said_again() -> None:
     """Twice as strange as what somebody has called no fault is news, within the same episode."""
     level = CALM.copy()

@@ -143,6 +143,19 @@ def test_rows_are_judged_while_the_next_model_is_learnt() -> None:
     assert version(bench) == 1
 
 
+def test_what_somebody_offers_meanwhile_goes_before() -> None:
+    """A model that is pushed while the next one is learnt is tried to its end."""
+    bench = _PuttingOff(SETTINGS)
+    bench.feed(CALM, 0, 100, size=20)
+    bench.learn()
+    bench.feed(CALM, 100, 1700, size=20)
+    (due,) = bench.core.lessons()
+    bench.offer(bench.core.model(ASSET, version=5, now_ns=1) or b"", revision=1)
+    bench.core.handle(Taught(ASSET, due.key, learn_encoded(due.content)))
+    bench.feed(CALM, 1700, 2000, size=20)
+    assert [(state.revision, state.stage.value) for state in bench.said][-1] == (1, "promoted")
+
+
 def test_rows_of_a_false_alarm_join_those_of_a_fault_do_not() -> None:
     """What was no fault is in the next lesson; what was one is dropped, and so is the day before it."""
     shares = {}
