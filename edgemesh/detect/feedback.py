@@ -25,10 +25,14 @@ class FeedbackSettings(Settings, frozen=True, kw_only=True):
 
 
 class FeedbackState(msgspec.Struct, omit_defaults=True):
-    """The `verdicts` that count, oldest first; `heard`: order and verdict of each that had its effect once."""
+    """The `verdicts` that count, oldest first; `heard`: order and verdict of each that had its effect once.
+
+    `news`: it has changed since it was saved. With 32 verdicts it has some 7 KB, so it is saved only then.
+    """
 
     verdicts: tuple[OrderVerdict, ...] = ()
     heard: list[str] = []
+    news: bool = False
 
 
 def ease(verdicts: Iterable[OrderVerdict], now_ns: int, settings: FeedbackSettings) -> float:
@@ -63,7 +67,7 @@ def unheard(state: FeedbackState, verdicts: Iterable[OrderVerdict]) -> list[Orde
     """Those that had no effect of their own yet; they count as heard from now on, and all of them as known."""
     known = tuple(verdicts)
     news = [each for each in known if _name(each) not in state.heard]
-    state.verdicts, state.heard = known, [_name(each) for each in known]
+    state.verdicts, state.heard, state.news = known, [_name(each) for each in known], True
     return news
 
 

@@ -23,7 +23,7 @@ def hear(watch: Watch, verdicts: Verdicts, moment: Moment) -> list[Alert]:
     its rows are learnt from; what is a fault gets no benefit of the doubt; a replaced part begins a new warm-up, unless
     the model was learnt from younger rows already.
     """
-    news = unheard(watch.state.feedback, verdicts.verdicts)
+    news = unheard(watch.feedback, verdicts.verdicts)
     if watch.learner is None:
         return []
     alerts = []

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 
 _BESIDE = "beside/"  # see `trial.BESIDE`
 _CALM = "calm/"  # see `retraining.PREFIX`
+_HEARD = "heard"  # the part with the verdicts
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +72,6 @@ class WatchState(msgspec.Struct, omit_defaults=True):
     book: Book = msgspec.field(default_factory=Book)
     learner: LearnerState = msgspec.field(default_factory=LearnerState)
     rollout: RolloutState = msgspec.field(default_factory=RolloutState)
-    feedback: FeedbackState = msgspec.field(default_factory=FeedbackState)
     retrain: RetrainState = msgspec.field(default_factory=RetrainState)
     unsaid: list[str] = []
 
@@ -104,6 +104,7 @@ class Watch:
         self.state = WatchState(gateway=gateway)
         self._rollout_settings, self._stopwatch = settings.rollout, stopwatch
         self._feedback_settings = settings.feedback
+        self.feedback = FeedbackState()
         self.learner = self._make_learner(self.state.learner)
         self.trial = self._make_trial()
         self.retraining = self._make_retraining()
@@ -290,9 +291,11 @@ class Watch:
     def restore(self, state: WatchState, parts: Mapping[str, bytes]) -> None:
         """Go on from what was saved; a warm-up or model that does not fit is counted and begun anew."""
         self.state = state
+        if _HEARD in parts:
+            self.feedback = msgspec.msgpack.decode(parts[_HEARD], type=FeedbackState)
         self.learner = self._make_learner(state.learner)
         if self.learner is not None:
-            own = {name: parts[name] for name in parts if not name.startswith((_BESIDE, _CALM))}
+            own = {name: parts[name] for name in parts if not name.startswith((_BESIDE, _CALM, _HEARD))}
             try:
                 self.learner.restore(own, state.window.channels)
             except ValueError:
@@ -322,6 +325,9 @@ class Watch:
     def learnt_parts(self) -> dict[str, bytes | None]:
         """Parts of warm-up and model that changed since the last call; None: gone."""
         parts = self.learner.parts() if self.learner is not None else {}
+        if self.feedback.news or (self.renewed and self.feedback.verdicts):
+            self.feedback.news = False
+            parts[_HEARD] = msgspec.msgpack.encode(self.feedback)
         if self.retraining is not None:
             if self.renewed:
                 self.retraining.save_anew()
@@ -430,8 +436,8 @@ class Watch:
     ) -> list[Alert]:
         """Have the learner judge what its gate lets through, and keep what of it was calm."""
         state = self.state
-        if state.feedback.verdicts:
-            factor = ease(state.feedback.verdicts, self.newest_ns, self._feedback_settings)
+        if self.feedback.verdicts:
+            factor = ease(self.feedback.verdicts, self.newest_ns, self._feedback_settings)
             for each in (learner, self.trial.beside if self.trial is not None else None):
                 if each is not None:
                     each.ease(factor)

@@ -181,6 +181,22 @@ def test_rows_of_a_false_alarm_join_those_of_a_fault_do_not() -> None:
     assert lows[0] < 82.0
 
 
+@pytest.mark.parametrize("rows", [1500, 2400])
+def test_a_verdict_has_no_effect_again_after_a_restart(rows: int) -> None:
+    """What a fault made the detector forget it forgets once, also where another model has begun to judge since."""
+    bench = Bench(SETTINGS)
+    bench.feed(CALM, 0, 300, size=20)
+    found = OrderVerdict(order="a" * 32, alert="b" * 32, verdict=Verdict.REAL_FAULT, at_ns=300 * S, learnt=True)
+    bench.core.handle(Verdicts(asset=ASSET, verdicts=(found,)))
+    bench.feed(CALM, 300, rows, size=20)
+    assert version(bench) == (2 if rows > 2000 else 1)
+    before = len(kept(bench))
+    assert before > 4
+    bench.restart()
+    bench.feed(CALM, rows, rows + 20, size=20)
+    assert len(kept(bench)) >= before
+
+
 def test_slow_change_is_followed() -> None:
     """A machine that has drifted by ten spreads, raising nothing, has its new level in the normal of the next model."""
     bench = Bench(SETTINGS)
