@@ -236,6 +236,7 @@ class Runtime:
         if traits.offered:
             self.bus.subscribe(topics.model_state("+"), self._hear_model)  # first: it says how an offer has ended
             self.bus.subscribe(topics.model("+"), self._hear_model)
+            self.bus.subscribe(topics.verdicts("+"), self._hear_model)
         if traits.hears_answers:
             self.bus.subscribe(topics.answer("+"), self._hear_answer)
         if traits.watches_cards or traits.follows:
