@@ -15,11 +15,12 @@ from edgemesh.agents.position import Place, Position
 from edgemesh.agents.watches import Observer, Watches
 from edgemesh.detect import late
 from edgemesh.detect.health import Health
+from edgemesh.detect.review import Reviews, Sight
 from edgemesh.detect.settings import DetectSettings
 from edgemesh.detect.watch import Moment
 from edgemesh.log.outbox import Cursor
 from edgemesh.model.agents import Asset
-from edgemesh.model.alerts import Alert, AlertState
+from edgemesh.model.alerts import Alert, AlertKind, AlertState, Review, Stage
 from edgemesh.model.packs import Cards, Readings
 from edgemesh.model.rollouts import ModelOffer, ModelState
 from edgemesh.model.samples import Batch, Record, Retimed
@@ -29,8 +30,10 @@ _CLOCK_STEP_NS = 10**9
 _HUSH_NS = 10 * 10**9
 _COUNTERS = (
     "alerts_cleared",
+    "alerts_confirmed",
     "alerts_past",
     "alerts_raised",
+    "alerts_withdrawn",
     "channels_ignored",
     "clock_steps",
     "detectors_failed",
@@ -71,7 +74,8 @@ class DetectorCore:
 
     Assets not in `assets` are watched as what an `Asset` is by default. `stats` are counters; they start at 0.
     `puts_off`: it does not learn in its steps, but has others do it (`lessons`); left out, a recording gives the same
-    alerts whoever plays it. `stopwatch` (ns) times models that are compared; left out, their cost plays no part.
+    alerts whoever plays it. `stopwatch` (ns) times models that are compared; left out, their cost plays no part. An
+    alert of a sentry is withdrawn `withdraw_after_s` of calm rows after it was raised.
     """
 
     def __init__(
@@ -83,6 +87,7 @@ class DetectorCore:
         *,
         puts_off: bool = False,
         stopwatch: Callable[[], int] | None = None,
+        withdraw_after_s: float = 20.0,
     ) -> None:
         self.agent, self.site, self.settings, self.assets = agent, site, settings, assets
         self._puts_off = puts_off
@@ -95,6 +100,7 @@ class DetectorCore:
         self._handover = Handover(self._watches)
         self._lanes = Lanes(self._watches)
         self._health = Health(site)
+        self._reviews, self._withdraw_after_ns = Reviews(), int(withdraw_after_s * 1e9)
         self._just_loaded = False
         self._dirty_cursors: set[str] = set()
         self._gone: set[str] = set()
@@ -136,9 +142,10 @@ class DetectorCore:
             alerts += self._lanes.close(gateway, cursor.holes)
         if cursor.hush_until_ns and pack.seq + 1 == pack.live:
             alerts += self._speak(gateway)
-        return self._counted(
-            self._rehearse(pack, alerts, missed=missed) if self._handover.rehearses(gateway) else alerts
-        )
+        if self._handover.rehearses(gateway):
+            return self._counted(self._rehearse(pack, alerts, missed=missed))
+        self._reviews.note(alerts)
+        return self._counted(alerts + self._review(gateway))
 
     def _rehearse(self, pack: Readings, alerts: Sequence[Alert], *, missed: bool) -> list[Alert]:
         """What may be said in a rehearsal: what was over within rows that the owner before has `missed`.
@@ -225,6 +232,9 @@ class DetectorCore:
             alerts += [] if self._handover.rehearses(watch.state.gateway) else found
         alerts += self._handover.tell_silence(moment)
         alerts += self._health.tick(moment)
+        self._reviews.note(alerts)
+        for gateway in self._reviews.gateways():
+            alerts += self._review(gateway)
         return self._counted(alerts)
 
     def retime(self, by_ns: int, doubt: int) -> list[Alert]:
@@ -236,6 +246,7 @@ class DetectorCore:
     def _put_right(self, gateway: str, retimed: Retimed, place: Place) -> list[Alert]:
         """A gateway's clock is known now: give all that came with its times their true ones."""
         self._handover.put_right(gateway, retimed)
+        self._reviews.put_right(gateway, retimed)
         self._lanes.put_right(gateway, retimed, old=place is Place.OLD)
         moved = []
         for watch in self._watches.of(gateway):
@@ -265,7 +276,7 @@ class DetectorCore:
         if parts or self._clock.now_ns - self._clock_saved_ns >= _CLOCK_STEP_NS:
             parts["clock"] = msgspec.json.encode(self._clock)
             self._clock_saved_ns = self._clock.now_ns
-        parts |= self._health.save()
+        parts |= self._health.save() | self._reviews.save()
         self._gone.clear()
         self._dirty_cursors.clear()
         return parts
@@ -283,14 +294,20 @@ class DetectorCore:
         """Go on with the open alerts of a gateway that another detector has owned until now: same ids, next versions.
 
         What it has taken in (`through`) comes again and is learnt from in silence. What no rule here watches is cleared
-        at the next tick after that.
+        at the next tick after that. What its sentry has decided waits for our own word.
         """
         moment = self._moment("")
+        for alert in alerts:
+            if alert.stage is Stage.GATEWAY:
+                self._reviews.hear(alert)
+        alerts = [alert for alert in alerts if alert.stage is Stage.SITE]
         self._handover.adopt(gateway, self._health.adopt(gateway, alerts, moment), through, moment)
 
     def meet(self, alert: Alert) -> list[Alert]:
         """Take note of an open alert on a gateway of ours that another detector has made; see `OwnerCore.meet`."""
         moment = self._moment("")
+        if alert.stage is Stage.GATEWAY:
+            return self._reviews.hear(alert)
         if not self._health.adopt(alert.gateway, [alert], moment) or alert.gateway not in self._cursors:
             return []
         return self._counted(self._handover.meet(alert, moment))
@@ -322,6 +339,7 @@ class DetectorCore:
         self._handover.release(gateway, dropped)
         self._offers.release(dropped)
         self._lanes.release(gateway)
+        self._reviews.release(gateway)
         self._hushed.discard(gateway)
         if self._cursors.pop(gateway, None) is not None:
             self._dirty_cursors.discard(gateway)
@@ -343,6 +361,38 @@ class DetectorCore:
             alerts += found
         self._watches.touch(watch)
         return self._counted([] if self._handover.rehearses(gateway) else alerts)
+
+    def _review(self, gateway: str) -> list[Alert]:
+        """What we have to say of the alerts of the gateway's sentry, as far as we can tell yet."""
+        if not self._reviews.waits(gateway):
+            return []
+        cursor = self._cursors.get(gateway)
+        if cursor is None or cursor.hush_until_ns or self._lanes.flow(gateway) or self._handover.rehearses(gateway):
+            return []
+        return self._reviews.judge(gateway, self._look)
+
+    def _look(self, alert: Alert) -> Sight:
+        """What we see of the trouble that a sentry has found."""
+        watch, kind, silent = self._watches.get(alert.asset), alert.kind, alert.kind is AlertKind.SILENT
+        if watch is None or not (silent or self._has(alert)):
+            return Sight.UNCLEAR
+        book, devices = watch.state.book, watch.state.devices
+        stands = any(mine.kind is kind for mine in watch.state.said)
+        if stands or book.closed_at_ns.get(kind, -1) >= alert.onset_at_ns:
+            return Sight.FOUND
+        names = {evidence.device for evidence in alert.evidence}.intersection(devices) if silent else ()
+        newest_ns = min((devices[name].newest_ns for name in names), default=0) if silent else watch.newest_ns
+        calm = newest_ns >= alert.raised_at_ns + self._withdraw_after_ns and kind not in book.entries
+        return Sight.CALM if calm and watch.judges else Sight.UNCLEAR
+
+    def _has(self, alert: Alert) -> bool:
+        """Whether we have taken in the row that an alert was raised from, and all before it."""
+        _, epoch, seq = alert.origin.split("/") if alert.origin.count("/") == 2 else ("", "", "")
+        reached = self._cursors[alert.gateway].epochs.get(epoch)
+        if reached is not None and seq.isdecimal():
+            return reached >= int(seq)
+        watch = self._watches.get(alert.asset)  # a log of before, or none that we know
+        return watch is not None and watch.newest_ns >= alert.raised_at_ns
 
     def _moment(self, origin: str) -> Moment:
         return Moment(self._clock.now_ns, self._clock.watched_ns, origin)
@@ -382,13 +432,18 @@ class DetectorCore:
             self._watches.load(rest, content, parts)
         elif room == "late":
             self._lanes.load(rest, content)
+        elif room == "review":
+            self._reviews.load(rest, content)
         elif room in ("offer", "told"):
             self._offers.load(key, content)
 
     def _counted(self, alerts: list[Alert]) -> list[Alert]:
-        self.stats["alerts_raised"] += sum(alert.version == 1 for alert in alerts)
-        self.stats["alerts_cleared"] += sum(alert.state is AlertState.CLEARED for alert in alerts)
-        self.stats["alerts_past"] += sum(alert.past for alert in alerts)
+        ours = [alert for alert in alerts if alert.review is None]
+        self.stats["alerts_raised"] += sum(alert.version == 1 for alert in ours)
+        self.stats["alerts_cleared"] += sum(alert.state is AlertState.CLEARED for alert in ours)
+        self.stats["alerts_past"] += sum(alert.past for alert in ours)
+        self.stats["alerts_confirmed"] += sum(alert.review is Review.CONFIRMED for alert in alerts)
+        self.stats["alerts_withdrawn"] += sum(alert.review is Review.WITHDRAWN for alert in alerts)
         return alerts
 
 

@@ -147,6 +147,11 @@ class Watch:
         """Whether others are to learn something for the learner."""
         return self.puts_off and self.learner is not None and self.learner.wants
 
+    @property
+    def judges(self) -> bool:
+        """Whether all that is to judge here does: no model is still being learnt."""
+        return self.learner is None or (self.learner.learnt and not self.learner.wants)
+
     def look_for_silence(self, moment: Moment) -> list[Alert]:
         """Return the alerts about devices that have been silent for too long now."""
         signals = []
