@@ -11,12 +11,14 @@ from pathlib import Path
 import pytest
 
 from edgemesh.agents import local
+from edgemesh.agents.core import Core
 from edgemesh.agents.gateway import GatewayCore
 from edgemesh.agents.items import Offered
 from edgemesh.agents.local import LocalLog
 from edgemesh.agents.recorder import RecorderCore
 from edgemesh.agents.sentry import SentryCore
 from edgemesh.detect.settings import DetectSettings, LimitRule
+from edgemesh.errors import LogError
 from edgemesh.log.journal import Journal
 from edgemesh.model.agents import Role
 from edgemesh.model.alerts import Alert, AlertState, Stage
@@ -28,9 +30,13 @@ Until = Callable[..., Awaitable[None]]
 SETTINGS = DetectSettings(rule=(LimitRule(name="low", metric="flow", below=50.0),))
 
 
-def add_pair(site: Site, core: Callable[[], object] = partial(SentryCore, "sentry", "site", SETTINGS, {})) -> None:
+def make_sentry() -> SentryCore:
+    return SentryCore("sentry", "site", SETTINGS, {})
+
+
+def add_pair(site: Site, make_core: Callable[[], Core] = make_sentry) -> None:
     site.add("gw", Role.GATEWAY, GatewayCore)
-    site.add("sentry", Role.SENTRY, core)  # type: ignore[arg-type]
+    site.add("sentry", Role.SENTRY, make_core)
 
 
 def link(site: Site) -> LocalLog:
@@ -189,12 +195,12 @@ def test_a_disk_that_can_not_be_read_now_is_read_again(
             await site.start()
             gateway = site.agents["gw"]
             assert gateway.feed is not None
-            rows, failures = gateway.feed.rows, []
+            rows, failures = gateway.feed.rows, list[range]()
 
             async def fail_once(span: range) -> object:
                 if not failures:
                     failures.append(span)
-                    raise local.LogError("the disk is away")
+                    raise LogError("the disk is away")
                 return await rows(span)
 
             monkeypatch.setattr(gateway.feed, "rows", fail_once)
