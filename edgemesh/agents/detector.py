@@ -143,7 +143,7 @@ class DetectorCore:
         if cursor.hush_until_ns and pack.seq + 1 == pack.live:
             alerts += self._speak(gateway)
         if self._handover.rehearses(gateway):
-            return self._counted(self._rehearse(pack, alerts, missed=missed))
+            alerts = self._rehearse(pack, alerts, missed=missed)
         self._reviews.note(alerts)
         return self._counted(alerts + self._review(gateway))
 
@@ -360,7 +360,9 @@ class DetectorCore:
                     self._dirty_cursors.add(gateway)
             alerts += found
         self._watches.touch(watch)
-        return self._counted([] if self._handover.rehearses(gateway) else alerts)
+        alerts = [] if self._handover.rehearses(gateway) else alerts
+        self._reviews.note(alerts)
+        return self._counted(alerts)
 
     def _review(self, gateway: str) -> list[Alert]:
         """What we have to say of the alerts of the gateway's sentry, as far as we can tell yet."""

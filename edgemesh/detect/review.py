@@ -17,7 +17,7 @@ from edgemesh.model.alerts import Alert, AlertState, Review, Stage
 from edgemesh.model.samples import Retimed
 
 MOST_WAITING = 256
-"""Alerts of one gateway that wait for a word at most; of more, the newest get none."""
+"""Alerts of one gateway that wait for a word at most; of more, the oldest get none."""
 MOST_PAST = 64
 """Past alerts of our own, of one gateway, that are remembered: the provisional one may be heard of after them."""
 MOST_SAID = 256
@@ -55,8 +55,10 @@ class Bench(msgspec.Struct, omit_defaults=True):
             self.said[alert.id] = again = msgspec.structs.replace(said, version=max(said.version, alert.version + 1))
             return [again]
         known = self.waiting.get(alert.id)
-        if (known is None and len(self.waiting) < MOST_WAITING) or (known and alert.version > known.version):
+        if known is None or alert.version > known.version:
             self.waiting[alert.id] = alert
+        while len(self.waiting) > MOST_WAITING:
+            del self.waiting[next(iter(self.waiting))]
         return []
 
     def note(self, alert: Alert) -> None:

@@ -7,11 +7,11 @@ import pytest
 
 from edgemesh.agents.detector import DetectorCore
 from edgemesh.agents.sentry import SentryCore, read_standing
-from edgemesh.detect.settings import DetectSettings, LimitRule, ModelSettings, SilentRule
+from edgemesh.detect.settings import DetectSettings, LimitRule, SilentRule
 from edgemesh.errors import LogDamaged
 from edgemesh.model.alerts import Alert, AlertKind, AlertState, Review, Severity, Stage
 from edgemesh.model.settings import Seconds
-from tests.unit.agents.test_detector import pack
+from tests.unit.agents.test_detector import MODEL, noise, pack
 
 S = 10**9
 RULES = (
@@ -19,7 +19,7 @@ RULES = (
     LimitRule(name="very low", metric="flow", below=20.0, severity=Severity.CRITICAL),
     SilentRule(name="silent", after=Seconds(10)),
 )
-SETTINGS = DetectSettings(rule=RULES, model=(ModelSettings(),))
+SETTINGS = DetectSettings(rule=RULES, model=(MODEL,))
 
 
 def make_core() -> SentryCore:
@@ -79,8 +79,12 @@ def test_what_it_decides_is_provisional() -> None:
 def test_it_learns_nothing() -> None:
     """Models of the configuration are the site's business: no lesson, no channel that is learnt from."""
     gateway = Gateway()
-    gateway.feed(*[90.0] * 500)
+    gateway.feed(*noise(150))
     assert gateway.core.stats["trained"] == 0
+    site = DetectorCore("det", "plant", SETTINGS, {})
+    for seq, value in enumerate(noise(150), 1):
+        site.handle(pack(seq, [seq], [value]))
+    assert site.stats["trained"] == 1
     assert not any("learn" in name or "model" in name for name in gateway.parts)
 
 
