@@ -19,6 +19,8 @@ from edgemesh.model.packs import Readings
 from edgemesh.model.samples import Record
 
 _PART = "sentry"
+MOST_OVER = 64
+"""Alerts that were over before the site has judged them: so many are kept for its word, the newest."""
 
 
 class _Open(msgspec.Struct):
@@ -28,13 +30,20 @@ class _Open(msgspec.Struct):
     review: Review | None = None
 
 
-_decode = msgspec.json.Decoder(dict[str, _Open]).decode
+class _State(msgspec.Struct):
+    """`open` by the id under which the detector has it; `over`: not judged yet, by the id under which it was said."""
+
+    open: dict[str, _Open] = {}
+    over: dict[str, Alert] = {}
+
+
+_decode = msgspec.json.Decoder(_State).decode
 
 
 def read_standing(parts: Mapping[str, bytes]) -> list[Alert]:
     """What stands at a sentry, by its checkpoint, with what the site says of it; nothing for another's checkpoint."""
     try:
-        standing = _decode(parts.get(_PART, b"{}")).values()
+        standing = _decode(parts.get(_PART, b"{}")).open.values()
     except msgspec.MsgspecError as damage:
         raise LogDamaged(f"the sentry's part can't be read: {damage}") from damage
     return [msgspec.structs.replace(each.said, review=each.review) for each in standing]
@@ -43,8 +52,9 @@ def read_standing(parts: Mapping[str, bytes]) -> list[Alert]:
 class SentryCore:
     """Watches the assets of its own gateways by rules; see `edgemesh.agents.core.Core` for the verbs.
 
-    Models of `settings` are left out: those judge at the site. Once the site has judged an alert it is quiet about that
-    trouble until it is over here, or more severe than what was judged: then it is another alert.
+    Models of `settings` are left out: those judge at the site. What is over waits for its word, too. Once the site has
+    judged an alert it is quiet about that trouble until it is over here, or more severe than what was judged: then it
+    is another alert.
     """
 
     def __init__(self, agent: str, site: str, settings: DetectSettings, assets: Mapping[str, Asset]) -> None:
@@ -52,7 +62,8 @@ class SentryCore:
         rules = msgspec.structs.replace(settings, model=())
         # With our name in them, ids are never those of the site's alerts about the same.
         self._detector = DetectorCore(agent, f"{site}/{agent}", rules, assets)
-        self._open: dict[str, _Open] = {}
+        self._state = _State()
+        self._forgotten: list[str] = []
         self._dirty = self._just_loaded = False
 
     @property
@@ -63,7 +74,7 @@ class SentryCore:
     @property
     def standing(self) -> list[Alert]:
         """What stands here, with what the site says of it (`review`), for who has to act on the spot."""
-        return [msgspec.structs.replace(each.said, review=each.review) for each in self._open.values()]
+        return [msgspec.structs.replace(each.said, review=each.review) for each in self._state.open.values()]
 
     def handle(self, pack: Input) -> Sequence[Record]:
         """Take in readings; return provisional alerts. Other inputs are none of a sentry's business."""
@@ -86,10 +97,12 @@ class SentryCore:
 
     def meet(self, alert: Alert) -> Sequence[Alert]:
         """Hear what the site says of an alert. It has ended it itself, so nothing is left to say."""
-        for each in self._open.values():
+        for each in self._state.open.values():
             if each.said.id == alert.id and alert.review is not None and each.review is None:
                 each.review = alert.review
                 self._dirty = True
+        if alert.review is not None and self._state.over.pop(alert.id, None) is not None:
+            self._dirty = True
         return ()
 
     def release(self, gateway: str) -> Sequence[Alert]:
@@ -97,20 +110,23 @@ class SentryCore:
         return ()
 
     def present(self, records: Sequence[Record] | None) -> Mapping[str, Record | None]:
-        """One retained topic per alert that stands and was not judged; see `Core.present`."""
+        """One retained topic per alert that was not judged, also where it is over; see `Core.present`."""
+        over, forgotten = self._state.over, self._forgotten
+        self._forgotten = []
         if records is None:
-            records = [each.said for each in self._open.values() if each.review is None]
-        return {
-            f"state/alert/{alert.id}": None if alert.state is AlertState.CLEARED else alert
-            for alert in records
-            if isinstance(alert, Alert)
-        }
+            records = [*over.values(), *(each.said for each in self._state.open.values() if each.review is None)]
+        topics: dict[str, Record | None] = {f"state/alert/{name}": None for name in forgotten}
+        for alert in records:
+            if isinstance(alert, Alert):
+                gone = alert.state is AlertState.CLEARED and alert.id not in over
+                topics[f"state/alert/{alert.id}"] = None if gone else alert
+        return topics
 
     def save(self) -> Mapping[str, bytes | None]:
         """Parts of the detector, and one of what stands."""
         parts = self._detector.save()
         if self._dirty:
-            parts[_PART] = msgspec.json.encode(self._open)
+            parts[_PART] = msgspec.json.encode(self._state)
             self._dirty = False
         return parts
 
@@ -120,14 +136,14 @@ class SentryCore:
         self._just_loaded = True
         if _PART in parts:
             try:
-                self._open = _decode(parts[_PART])
+                self._state = _decode(parts[_PART])
             except msgspec.MsgspecError as damage:
                 raise LogDamaged(f"the sentry's part can't be read: {damage}") from damage
 
     def _end_unknown(self) -> list[Alert]:
         """End what the detector knows nothing of any more: a part of its state was lost."""
         standing = {topic.rpartition("/")[2] for topic in self._detector.present(None)}
-        gone = [self._open.pop(name) for name in sorted(self._open.keys() - standing)]
+        gone = [self._state.open.pop(name) for name in sorted(self._state.open.keys() - standing)]
         self._dirty = self._dirty or bool(gone)
         return [closed(each.said, each.said.at_ns) for each in gone if each.review is None]
 
@@ -138,7 +154,7 @@ class SentryCore:
         return [alert for alert in said if alert is not None]
 
     def _version(self, alert: Alert) -> Alert | None:
-        known = self._open.get(alert.id)
+        known = self._state.open.get(alert.id)
         over = alert.state is AlertState.CLEARED
         if known is None:
             said = msgspec.structs.replace(alert, stage=Stage.GATEWAY)
@@ -150,10 +166,20 @@ class SentryCore:
             name = derive_id(self.site, self.agent, known.said.id, alert.severity.value)
             said = msgspec.structs.replace(_under(alert, name, 1), raised_at_ns=alert.at_ns)
         if over:
-            self._open.pop(alert.id, None)
+            self._state.open.pop(alert.id, None)
+            self._keep_over(said)
         elif said is not None:
-            self._open[alert.id] = _Open(said)
+            self._state.open[alert.id] = _Open(said)
         return said
+
+    def _keep_over(self, said: Alert | None) -> None:
+        """An alert is over; unless it was judged, the site can still say what it was."""
+        over = self._state.over
+        if said is not None:
+            over[said.id] = said
+        while len(over) > MOST_OVER:
+            self._forgotten.append(name := next(iter(over)))
+            del over[name]
 
 
 def _under(alert: Alert, name: str, version: int) -> Alert:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator
 import msgspec
 
 from edgemesh.detect.book import closed
-from edgemesh.model.alerts import Alert, AlertState, Review, Stage
+from edgemesh.model.alerts import Alert, Review, Stage
 from edgemesh.model.samples import Retimed
 
 MOST_WAITING = 256
@@ -48,8 +48,11 @@ class Bench(msgspec.Struct, omit_defaults=True):
     past: list[Alert] = []
 
     def hear(self, alert: Alert) -> list[Alert]:
-        """Take a version of a provisional alert; return our word on it where it was said before: it was not heard."""
-        if alert.stage is not Stage.GATEWAY or alert.state is AlertState.CLEARED:
+        """Take a version of a provisional alert; return our word on it where it was said before: it was not heard.
+
+        One that is over is judged as well: it was true, or it was not.
+        """
+        if alert.stage is not Stage.GATEWAY or alert.review is not None:
             return []
         if (said := self.said.get(alert.id)) is not None:
             self.said[alert.id] = again = msgspec.structs.replace(said, version=max(said.version, alert.version + 1))

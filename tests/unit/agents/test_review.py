@@ -255,12 +255,26 @@ def test_bounds_hold() -> None:
     assert next(iter(bench.said)) == provisional(20).id
 
 
-@pytest.mark.parametrize("state", [AlertState.CLEARED, AlertState.FIRING])
-def test_only_what_a_sentry_has_open_waits(state: AlertState) -> None:
-    """An alert of the site, and one that is over, need no word."""
+def test_only_what_a_sentry_has_said_waits() -> None:
+    """An alert of the site, and one that was judged, need no word."""
     bench = Bench()
-    alert = msgspec.structs.replace(
-        provisional(1), state=state, stage=Stage.GATEWAY if state is AlertState.CLEARED else Stage.SITE
-    )
-    assert bench.hear(alert) == []
+    for alert in (
+        msgspec.structs.replace(provisional(1), stage=Stage.SITE),
+        msgspec.structs.replace(provisional(2), review=Review.CONFIRMED),
+    ):
+        assert bench.hear(alert) == []
     assert bench.waiting == {}
+
+
+@pytest.mark.parametrize(("flow", "review"), [(40.0, Review.CONFIRMED), (90.0, Review.WITHDRAWN)])
+def test_what_is_over_before_we_hear_of_it_is_judged_too(flow: float, review: Review) -> None:
+    """It began and ended while the link was down: whether it was true is said in a further version."""
+    core = make_core()
+    over = msgspec.structs.replace(
+        provisional(3), version=2, state=AlertState.CLEARED, at_ns=7 * S, cleared_at_ns=7 * S
+    )
+    core.meet(over)
+    said = play(core, [90.0, 90.0, *[flow] * 4, *[90.0] * 20], now_s=60)
+    (end,) = [alert for alert in said if alert.review]
+    assert (end.id, end.version, end.review, end.cleared_at_ns) == (over.id, 3, review, 7 * S)
+    assert core.present([end]) == {f"state/alert/{over.id}": None}

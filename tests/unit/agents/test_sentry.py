@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from edgemesh.agents.detector import DetectorCore
-from edgemesh.agents.sentry import SentryCore, read_standing
+from edgemesh.agents.sentry import MOST_OVER, SentryCore, read_standing
 from edgemesh.detect.settings import DetectSettings, LimitRule, SilentRule
 from edgemesh.errors import LogDamaged
 from edgemesh.model.alerts import Alert, AlertKind, AlertState, Review, Severity, Stage
@@ -149,3 +149,29 @@ def test_what_the_detector_has_lost_is_ended() -> None:
         make_core().load({"sentry": b"?"})
     with pytest.raises(LogDamaged, match="sentry"):
         read_standing({"sentry": b"[]"})
+
+
+def test_what_was_over_before_it_was_judged_waits_for_its_word() -> None:
+    """It stays on its topic, cleared, over restarts; the word empties it, and of too many the oldest go."""
+    gateway = Gateway()
+    *_, over = gateway.feed(90.0, 40.0, 90.0)
+    assert over.state is AlertState.CLEARED
+    assert gateway.core.present([over]) == {f"state/alert/{over.id}": over}
+    gateway.restart()
+    assert gateway.core.present(None) == {f"state/alert/{over.id}": over}
+    assert gateway.core.standing == []
+    gateway.hear(over, Review.WITHDRAWN)
+    gateway.restart()
+    assert gateway.core.present(None) == {}
+    ends = [alert for alert in gateway.feed(*[40.0, 90.0] * (MOST_OVER + 2)) if alert.state is AlertState.CLEARED]
+    kept = [topic for topic, alert in gateway.core.present(None).items() if alert is not None]
+    assert kept == [f"state/alert/{alert.id}" for alert in ends[2:]]
+
+
+def test_what_is_forgotten_leaves_its_topic() -> None:
+    """More were over than are kept for a word: the topics of the oldest are emptied, once."""
+    gateway = Gateway()
+    said = gateway.feed(*[40.0, 90.0] * (MOST_OVER + 1))
+    topics = gateway.core.present(said[-1:])
+    assert topics == {f"state/alert/{said[0].id}": None, f"state/alert/{said[-1].id}": said[-1]}
+    assert gateway.core.present([]) == {}

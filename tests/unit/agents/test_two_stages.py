@@ -288,6 +288,7 @@ class Conversation(RuleBasedStateMachine):
         self.wait(40)
         unjudged = [alert for alert in self.retained.values() if alert.stage is Stage.GATEWAY]
         assert unjudged == [], "nobody says whether it is true"
+        assert {alert.id for alert in self.sentry.log if isinstance(alert, Alert)} == self.words.keys()
         open_ = sorted(order.asset for order in self.orders.values() if not order.state.final)
         assert open_ == (["a"] if flow < 50.0 else [])
 
