@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import closing
 from functools import partial
 from pathlib import Path
@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from edgemesh.agents import local
-from edgemesh.agents.core import Core
+from edgemesh.agents.core import Core, Input
 from edgemesh.agents.gateway import GatewayCore
 from edgemesh.agents.items import Offered
 from edgemesh.agents.local import LocalLog
@@ -20,8 +20,11 @@ from edgemesh.agents.sentry import SentryCore
 from edgemesh.detect.settings import DetectSettings, LimitRule
 from edgemesh.errors import LogError
 from edgemesh.log.journal import Journal
+from edgemesh.log.outbox import Row
 from edgemesh.model.agents import Role
 from edgemesh.model.alerts import Alert, AlertState, Stage
+from edgemesh.model.packs import Readings
+from edgemesh.model.samples import Record, Retimed
 from edgemesh.testing import make_sample
 from edgemesh.wire import codec
 from tests.unit.agents.site import SOURCE, TOPICS, Keeper, Site, client, collect, running
@@ -208,6 +211,40 @@ def test_a_disk_that_can_not_be_read_now_is_read_again(
             site.put("gw", 1.0, 2.0)
             await until(lambda: kept(site) == [1.0, 2.0])
             assert failures
+            await log.stop()
+
+    asyncio.run(body())
+
+
+def test_what_is_known_of_a_clock_comes_in_its_place(tmp_path: Path, until: Until) -> None:
+    """Rows of another kind in the log of readings are handed over in order, too."""
+    known = Retimed(clock=7, from_ns=1, until_ns=2, by_ns=3)
+
+    class Times(Keeper):
+        """Keeps what became known of clocks as values, too."""
+
+        def handle(self, pack: Input) -> Sequence[Record]:
+            super().handle(pack)
+            if isinstance(pack, Readings) and pack.retimed:
+                self.kept[pack.agent].append(float(pack.retimed[0].by_ns))
+            return []
+
+    def append(journal: Journal) -> Row:
+        with journal.begin() as transaction:
+            return transaction.append(codec.RETIMED, codec.encode_records([known]), at_ns=0)
+
+    async def body() -> None:
+        async with running(tmp_path) as site:
+            add_pair(site, Times)
+            await site.start()
+            log = link(site)
+            gateway = site.agents["gw"]
+            assert gateway.feed is not None
+            site.put("gw", 1.0)
+            await until(lambda: kept(site) == [1.0])
+            gateway.feed.committed([await gateway.in_worker(partial(append, gateway.engine.journal))])
+            site.put("gw", 2.0)
+            await until(lambda: kept(site) == [1.0, 3.0, 2.0])
             await log.stop()
 
     asyncio.run(body())
