@@ -12,15 +12,15 @@ from edgemesh.agents.handover import Handover
 from edgemesh.agents.lanes import Lanes
 from edgemesh.agents.offers import Offers
 from edgemesh.agents.position import Place, Position
+from edgemesh.agents.second_look import SecondLook
 from edgemesh.agents.watches import Observer, Watches
 from edgemesh.detect import late
 from edgemesh.detect.health import Health
-from edgemesh.detect.review import Reviews, Sight
 from edgemesh.detect.settings import DetectSettings
 from edgemesh.detect.watch import Moment
 from edgemesh.log.outbox import Cursor
 from edgemesh.model.agents import Asset
-from edgemesh.model.alerts import Alert, AlertKind, AlertState, Review, Stage
+from edgemesh.model.alerts import Alert, AlertState, Review, Stage
 from edgemesh.model.packs import Cards, Readings
 from edgemesh.model.rollouts import ModelOffer, ModelState
 from edgemesh.model.samples import Batch, Record, Retimed
@@ -100,7 +100,8 @@ class DetectorCore:
         self._handover = Handover(self._watches)
         self._lanes = Lanes(self._watches)
         self._health = Health(site)
-        self._reviews, self._withdraw_after_ns = Reviews(), int(withdraw_after_s * 1e9)
+        self._second = SecondLook(self._watches, self._handover, self._lanes, self._cursors, withdraw_after_s)
+        self._reviews = self._second.reviews
         self._just_loaded = False
         self._dirty_cursors: set[str] = set()
         self._gone: set[str] = set()
@@ -145,7 +146,7 @@ class DetectorCore:
         if self._handover.rehearses(gateway):
             alerts = self._rehearse(pack, alerts, missed=missed)
         self._reviews.note(alerts)
-        return self._counted(alerts + self._review(gateway))
+        return self._counted(alerts + self._second.judge(gateway))
 
     def _rehearse(self, pack: Readings, alerts: Sequence[Alert], *, missed: bool) -> list[Alert]:
         """What may be said in a rehearsal: what was over within rows that the owner before has `missed`.
@@ -233,9 +234,7 @@ class DetectorCore:
         alerts += self._handover.tell_silence(moment)
         alerts += self._health.tick(moment)
         self._reviews.note(alerts)
-        for gateway in self._reviews.gateways():
-            alerts += self._review(gateway)
-        return self._counted(alerts)
+        return self._counted(alerts + self._second.judge())
 
     def retime(self, by_ns: int, doubt: int) -> list[Alert]:
         """Our own clock was set: nothing was unwatched meanwhile; see `TimedCore.retime`."""
@@ -363,38 +362,6 @@ class DetectorCore:
         alerts = [] if self._handover.rehearses(gateway) else alerts
         self._reviews.note(alerts)
         return self._counted(alerts)
-
-    def _review(self, gateway: str) -> list[Alert]:
-        """What we have to say of the alerts of the gateway's sentry, as far as we can tell yet."""
-        if not self._reviews.waits(gateway):
-            return []
-        cursor = self._cursors.get(gateway)
-        if cursor is None or cursor.hush_until_ns or self._lanes.flow(gateway) or self._handover.rehearses(gateway):
-            return []
-        return self._reviews.judge(gateway, self._look)
-
-    def _look(self, alert: Alert) -> Sight:
-        """What we see of the trouble that a sentry has found."""
-        watch, kind, silent = self._watches.get(alert.asset), alert.kind, alert.kind is AlertKind.SILENT
-        if watch is None or not (silent or self._has(alert)):
-            return Sight.UNCLEAR
-        book, devices = watch.state.book, watch.state.devices
-        stands = any(mine.kind is kind for mine in watch.state.said)
-        if stands or book.closed_at_ns.get(kind, -1) >= alert.onset_at_ns:
-            return Sight.FOUND
-        names = {evidence.device for evidence in alert.evidence}.intersection(devices) if silent else ()
-        newest_ns = min((devices[name].newest_ns for name in names), default=0) if silent else watch.newest_ns
-        calm = newest_ns >= alert.raised_at_ns + self._withdraw_after_ns and kind not in book.entries
-        return Sight.CALM if calm and watch.judges else Sight.UNCLEAR
-
-    def _has(self, alert: Alert) -> bool:
-        """Whether we have taken in the row that an alert was raised from, and all before it."""
-        _, epoch, seq = alert.origin.split("/") if alert.origin.count("/") == 2 else ("", "", "")
-        reached = self._cursors[alert.gateway].epochs.get(epoch)
-        if reached is not None and seq.isdecimal():
-            return reached >= int(seq)
-        watch = self._watches.get(alert.asset)  # a log of before, or none that we know
-        return watch is not None and watch.newest_ns >= alert.raised_at_ns
 
     def _moment(self, origin: str) -> Moment:
         return Moment(self._clock.now_ns, self._clock.watched_ns, origin)
