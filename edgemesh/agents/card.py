@@ -8,6 +8,7 @@ from edgemesh.model.agents import Card, Presence, Role
 from edgemesh.wire import codec
 
 HEARTBEAT_S = 1.0
+TEXT = 256
 
 
 def make_card(
@@ -19,6 +20,7 @@ def make_card(
     beat: int,
     stats: dict[str, float],
     trouble: str = "",
+    notice: str = "",
     lost: int = 0,
 ) -> bytes:
     """The card as bytes; `stats` are added to the engine's own health numbers."""
@@ -34,7 +36,8 @@ def make_card(
             version=edgemesh.__version__,
             epoch=journal.epoch if engine.writes else "",
             head=journal.head if engine.writes else 0,
-            trouble=trouble,
+            trouble=trouble[:TEXT],
+            notice=notice[:TEXT],
             lost=lost,
             stats={
                 "packs": float(counted.packs),

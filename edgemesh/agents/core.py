@@ -15,6 +15,7 @@ from edgemesh.model.alerts import Alert
 from edgemesh.model.packs import Answers, Cards, Pack
 from edgemesh.model.rollouts import ModelOffer, ModelState
 from edgemesh.model.samples import Record, Sample
+from edgemesh.model.verdicts import Verdicts
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +43,7 @@ class Taught:
     content: bytes
 
 
-Input = Pack | Answers | Cards | Samples | Taught | ModelOffer | ModelState
+Input = Pack | Answers | Cards | Samples | Taught | ModelOffer | ModelState | Verdicts
 
 
 class Core(Protocol):

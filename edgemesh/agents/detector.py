@@ -8,6 +8,7 @@ from dataclasses import replace
 import msgspec
 
 from edgemesh.agents.core import Input, Lesson, Taught
+from edgemesh.agents.findings import Findings
 from edgemesh.agents.handover import Handover
 from edgemesh.agents.lanes import Lanes
 from edgemesh.agents.offers import Offers
@@ -17,13 +18,14 @@ from edgemesh.agents.watches import Observer, Watches
 from edgemesh.detect import late
 from edgemesh.detect.health import Health
 from edgemesh.detect.settings import DetectSettings
-from edgemesh.detect.watch import Moment
+from edgemesh.detect.watch import Moment, Watch
 from edgemesh.log.outbox import Cursor
 from edgemesh.model.agents import Asset
 from edgemesh.model.alerts import Alert, AlertState, Review, Stage
 from edgemesh.model.packs import Cards, Readings
-from edgemesh.model.rollouts import ModelOffer, ModelState
+from edgemesh.model.rollouts import MAX_PACKED_BYTES, ModelOffer, ModelState
 from edgemesh.model.samples import Batch, Record, Retimed
+from edgemesh.model.verdicts import Verdicts
 
 _LONGEST_TICK_NS = 5 * 10**9
 _CLOCK_STEP_NS = 10**9
@@ -45,6 +47,7 @@ _COUNTERS = (
     "packs_repeated",
     "parts_refused",
     "readings",
+    "retrained",
     "rows",
     "seconds_unwatched",
     "trained",
@@ -97,6 +100,7 @@ class DetectorCore:
         self._hushed: set[str] = set()
         self._watches = Watches(site, settings, assets, self.stats, puts_off=puts_off, stopwatch=stopwatch)
         self._offers = Offers(agent, self._watches)
+        self._findings = Findings(self._watches)
         self._handover = Handover(self._watches)
         self._lanes = Lanes(self._watches)
         self._health = Health(site)
@@ -117,6 +121,8 @@ class DetectorCore:
             return self._counted([alert for card in pack.records for alert in self._health.see(card, moment)])
         if isinstance(pack, Taught):
             return self._learn(pack)
+        if isinstance(pack, Verdicts):
+            return self._hear_verdicts(pack)
         if isinstance(pack, ModelOffer | ModelState):
             self._offers.hear(pack, self._clock.now_ns)
             return []
@@ -200,18 +206,23 @@ class DetectorCore:
         self, asset: str, batches: Sequence[Batch], gateway: str, moment: Moment, *, old: bool, is_late: bool
     ) -> list[Alert]:
         watch = self._watches.make(asset, gateway)
+        over = self._findings.look(watch, moment)
         alerts = self._lanes.take(gateway, watch, batches, moment) if old else None
         if alerts is not None:
-            return alerts
+            return over + alerts
         if self._lanes.flow(gateway):
             self._lanes.jump(gateway, watch, batches)
-        alerts = watch.take(batches, moment, late=is_late)
+        alerts = over + watch.take(batches, moment, late=is_late)
         if alerts:
             self._lanes.found(gateway, watch, alerts)
         if is_late:
             alerts = late.hush(watch.state, alerts)
             self._hush(gateway)
         self._offers.look(watch, moment.now_ns)
+        if not self._puts_off and (lesson := watch.retraining_lesson()) is not None:
+            from edgemesh.detect.lessons import learn_encoded  # numpy only where something is learnt
+
+            self._retrain(watch, lesson[0], learn_encoded(lesson[1]))
         self._watches.touch(watch)
         for alert in self._handover.due(watch):
             alerts += self._handover.meet(alert, moment)
@@ -272,6 +283,7 @@ class DetectorCore:
         for gateway in self._dirty_cursors:
             parts[f"log/{gateway}"] = msgspec.json.encode(self._cursors[gateway])
         parts |= self._handover.save() | self._lanes.save() | self._watches.save() | self._offers.save()
+        parts |= self._findings.save()
         if parts or self._clock.now_ns - self._clock_saved_ns >= _CLOCK_STEP_NS:
             parts["clock"] = msgspec.json.encode(self._clock)
             self._clock_saved_ns = self._clock.now_ns
@@ -337,6 +349,7 @@ class DetectorCore:
         dropped = self._watches.drop(gateway)
         self._handover.release(gateway, dropped)
         self._offers.release(dropped)
+        self._findings.release(dropped)
         self._lanes.release(gateway)
         self._reviews.release(gateway)
         self._hushed.discard(gateway)
@@ -350,6 +363,7 @@ class DetectorCore:
         watch = self._watches.get(taught.asset)
         if watch is None:
             return []
+        self._retrain(watch, taught.key, taught.content)
         gateway, alerts = watch.state.gateway, []
         for moment, found in watch.learn(taught.key, taught.content, self._moment("")):
             if moment.hushed and found:
@@ -362,6 +376,29 @@ class DetectorCore:
         alerts = [] if self._handover.rehearses(gateway) else alerts
         self._reviews.note(alerts)
         return self._counted(alerts)
+
+    def _retrain(self, watch: Watch, key: str, content: bytes) -> None:
+        """The next model of an asset was learnt, if this is its lesson: offer it, to be tried like any other."""
+        file = watch.retrained(key, content)
+        if file is None:
+            return
+        from edgemesh.detect.models import pack_model, read_model  # numpy only where something is learnt
+
+        packed, version = pack_model(file), read_model(file)[0].version
+        if len(packed) > MAX_PACKED_BYTES:
+            self.stats["untrainable"] += 1
+            return
+        self._offers.propose(watch.asset.id, version, packed, self._clock.now_ns)
+
+    def _hear_verdicts(self, verdicts: Verdicts) -> list[Alert]:
+        """Somebody has found something out about an asset's alerts."""
+        moment = self._moment("")
+        alerts = self._findings.hear(verdicts, moment)
+        watch = self._watches.get(verdicts.asset)
+        if watch is None:
+            return []
+        said = late.hush(watch.state, alerts)
+        return self._counted([] if self._handover.rehearses(watch.state.gateway) else said)
 
     def _moment(self, origin: str) -> Moment:
         return Moment(self._clock.now_ns, self._clock.watched_ns, origin)
@@ -403,6 +440,8 @@ class DetectorCore:
             self._lanes.load(rest, content)
         elif room == "review":
             self._reviews.load(rest, content)
+        elif room == "verdicts":
+            self._findings.load(rest, content)
         elif room in ("offer", "told"):
             self._offers.load(key, content)
 

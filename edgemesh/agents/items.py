@@ -25,7 +25,8 @@ class Arrival:
 @dataclass(slots=True, eq=False)
 class Heard(Arrival):
     """A message of another agent's log (`kind` readings, alerts, orders), an executor's answer (`answers`), an offer of
-    a model for the asset `agent` (`model`), or what a detector says of one (`model_state`).
+    a model for the asset `agent` (`model`), what a detector says of one (`model_state`), or what was found about its
+    alerts (`verdicts`).
     """
 
     kind: str

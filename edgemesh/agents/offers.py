@@ -39,6 +39,12 @@ class Offers:
             self.look(watch, now_ns)
             self._watches.touch(watch)
 
+    def propose(self, asset: str, version: int, packed: bytes, now_ns: int) -> None:
+        """Offer a model of our own making, as if it had come from elsewhere: it is tried, and others hear of it."""
+        before = self._offers.get(asset)
+        revision = max(now_ns, before.revision + 1 if before is not None else 1)
+        self.hear(ModelOffer(asset=asset, revision=revision, at_ns=now_ns, version=version, content=packed), now_ns)
+
     def _keep_offer(self, offer: ModelOffer, watch: Watch | None) -> bool:
         """Whether it is newer than what we have. An older one that has taken its place is put right."""
         before = self._offers.get(offer.asset)

@@ -17,7 +17,7 @@ _PART = "owners"
 
 
 class _State(msgspec.Struct, kw_only=True):
-    """`detectors` are those alive; `gateways` all that were ever seen."""
+    """`detectors` are those alive; `gateways` all that were ever seen, and recorders that were ever in trouble."""
 
     owners: Owners
     detectors: set[str] = set()
@@ -31,6 +31,7 @@ _decode = msgspec.json.Decoder(_State).decode
 class RegistryCore:
     """Gives every known gateway to one live detector by rendezvous hashing.
 
+    A recorder that is in trouble is given to one, too: it follows no log there, but alerts of what the card tells.
     A gateway that is down keeps its owner, and with no live detector the last map stands. Epochs of maps begin above
     `epoch`, or above the saved one if that is higher.
     """
@@ -81,7 +82,7 @@ class RegistryCore:
         """Whether the cards changed who is there."""
         detectors, gateways = set(self._state.detectors), set(self._state.gateways)
         for card in cards:
-            if card.role is Role.GATEWAY:
+            if card.role is Role.GATEWAY or (card.role is Role.RECORDER and card.trouble):
                 gateways.add(card.agent)
             elif card.role is Role.DETECTOR and card.state is Presence.UP:
                 detectors.add(card.agent)

@@ -11,8 +11,8 @@ from edgemesh.model.agents import Role
 class RoleTraits:
     """`writes`: the kind of its own log, empty for none. `follows`: kinds of logs it reads. `readers`: the roles whose
     consumer groups must have a row before it may be pruned. `owned`: follows only the gateways given to it. `offered`:
-    takes offers of models. `local`: follows the gateways of its own process, whose rows are handed to it without the
-    bus.
+    takes offers of models, and verdicts. `local`: follows the gateways of its own process, whose rows are handed to it
+    without the bus.
     """
 
     writes: str = ""

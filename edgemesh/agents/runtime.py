@@ -239,6 +239,7 @@ class Runtime:
         if traits.offered:
             self.bus.subscribe(topics.model_state("+"), self._hear_model)  # first: it says how an offer has ended
             self.bus.subscribe(topics.model("+"), self._hear_model)
+            self.bus.subscribe(topics.verdicts("+"), self._hear_model)
         if traits.hears_answers:
             self.bus.subscribe(topics.answer("+"), self._hear_answer)
         if traits.watches_cards or (traits.follows and not traits.local):
@@ -284,6 +285,7 @@ class Runtime:
         with self._refusing(message):
             card = codec.decode_card(message.payload, agent=parse(message.topic).name)
             now_s = time.monotonic()
+            self.storage.saw(card, retained=message.retained)
             self.reader.saw(card, now_s)
             if self._namesakes.hear(card, retained=message.retained):
                 logger.error(
@@ -566,6 +568,10 @@ class Runtime:
             "namesakes": float(len(self._namesakes.found)),
             "clock_doubted": float(self._clock.doubt != 0),
             "clock_turns": float(self._clock.turns),
+            "link_published": float(self.bus.stats.published),
+            "link_received": float(self.bus.stats.received),
+            "link_refused": float(self.bus.stats.refused),
+            "link_disconnects": float(self.bus.stats.disconnects),
         }
         return make_card(
             self.engine,
@@ -575,6 +581,7 @@ class Runtime:
             beat=self._beat,
             stats=stats | self.storage.stats(),
             trouble=self.storage.trouble,
+            notice=self.storage.notice,
             lost=self.storage.lost,
         )
 

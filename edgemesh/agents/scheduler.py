@@ -19,6 +19,7 @@ from edgemesh.model.agents import Asset
 from edgemesh.model.orders import Dispatch, DispatchList, WorkOrder
 from edgemesh.model.packs import Alerts, Answers, Cards
 from edgemesh.model.samples import Record
+from edgemesh.model.verdicts import Verdicts
 
 _encode = msgspec.json.Encoder(order="deterministic").encode
 _entry = msgspec.json.Decoder(Entry)
@@ -28,6 +29,7 @@ _line = msgspec.json.Decoder(Line)
 _held = msgspec.json.Decoder(Held)
 _alive = msgspec.json.Decoder(Alive)
 _executor = msgspec.json.Decoder(Executor)
+_verdicts = msgspec.json.Decoder(Verdicts)
 
 
 class SchedulerCore:
@@ -67,22 +69,31 @@ class SchedulerCore:
         return []
 
     def present(self, records: Sequence[Record] | None) -> Mapping[str, Record | None]:
-        """`state/order/{id}` and `dispatch/{executor}` of these orders; None: of all, those to be emptied included."""
-        ledger = self._desk.ledger
+        """`state/order/{id}` and `dispatch/{executor}` of these orders, `state/verdicts/{asset}` where they have one.
+
+        None: of all, those to be emptied included.
+        """
+        ledger, findings = self._desk.ledger, self._desk.findings.lists
         orders = [order for order in records if isinstance(order, WorkOrder)] if records is not None else []
         names = {order.executor for order in orders} | {ledger.left(order) for order in orders}
+        judged = {order.asset for order in orders if order.verdict is not None}
         if records is None:
+            judged = set(findings)
             orders = [entry.order for _, entry in sorted(ledger.entries.items())]
             names = {*self._desk.roster.executors, *(order.executor for order in orders)}
         topics: dict[str, Record | None] = {}
         for order in orders:
             topics[f"state/order/{order.id}"] = None if order.state.final else order
+        for asset in sorted(judged & findings.keys()):
+            topics[f"state/verdicts/{asset}"] = findings[asset]
         for name in sorted(name for name in names if name is not None):
             topics[f"dispatch/{name}"] = self._dispatches(name)
         return topics
 
     def save(self) -> Mapping[str, bytes | None]:
-        """Parts `epoch`, `clock`, `detectors`, `order/`, `alert/` and `held/{id}`, `executor/{name}` that changed."""
+        """Parts that changed: `epoch`, `clock`, `detectors`, `order/`, `alert/` and `held/{id}`, `executor/{name}` and
+        `verdicts/{asset}`.
+        """
         desk = self._desk
         parts: dict[str, bytes | None] = {}
         if self.epoch != self._saved_epoch:
@@ -98,6 +109,7 @@ class SchedulerCore:
         _collect(parts, "alert", desk.memory.seen, desk.memory.dirty)
         _collect(parts, "held", desk.provisional.held, desk.provisional.dirty)
         _collect(parts, "executor", desk.roster.executors, desk.roster.dirty)
+        _collect(parts, "verdicts", desk.findings.lists, desk.findings.dirty)
         return parts
 
     def load(self, parts: Mapping[str, bytes]) -> None:
@@ -120,6 +132,8 @@ class SchedulerCore:
                     self._desk.provisional.alive = _alive.decode(part)
                 elif kind == "executor":
                     self._desk.roster.restore(_executor.decode(part))
+                elif kind == "verdicts":
+                    self._desk.findings.restore(_verdicts.decode(part))
             except msgspec.MsgspecError as damage:
                 raise LogDamaged(f"part {key} of the scheduler can't be read: {damage}") from damage
 

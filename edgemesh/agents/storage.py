@@ -19,7 +19,9 @@ from edgemesh.log.disk import written_bytes
 from edgemesh.log.filling import Filling
 from edgemesh.log.journal import DROPPED, Journal, Row
 from edgemesh.log.writes import Writes
+from edgemesh.model.agents import Card
 from edgemesh.model.samples import Batch
+from edgemesh.store.contract import Outlet
 
 logger = logging.getLogger(__name__)
 
@@ -61,7 +63,8 @@ class _Loss:
 
 
 class Storage:
-    """Cares for an agent's disk; `hold_s` is how long readings wait for a reader at most.
+    """Cares for an agent's disk; `hold_s` is how long readings wait for a reader at most. `outlet` is where what the
+    agent keeps goes besides, if anywhere: it has its own words for how that goes.
 
     `make_room`, `keep_house` and `give_up` are called in the worker thread, never during a step.
     """
@@ -73,8 +76,10 @@ class Storage:
         keep_s: float = 600.0,
         hold_s: float | None = None,
         write_budget: int | None = None,
+        outlet: Outlet | None = None,
     ) -> None:
         self._engine = engine
+        self._outlet = outlet
         self._drops = engine.writes == READINGS
         self._keep_s, self._hold_s = keep_s, hold_s
         self._had: deque[tuple[float, int]] = deque()
@@ -115,7 +120,19 @@ class Storage:
             return f"can't keep what comes in: {self._failure}"[:200]
         if self._loss.what:
             return self._loss.what
-        return "the disk is full: the log makes do with the room it has" if self._journal.room.tight else ""
+        if self._journal.room.tight:
+            return "the disk is full: the log makes do with the room it has"
+        return self._outlet.trouble if self._outlet else ""
+
+    @property
+    def notice(self) -> str:
+        """What goes badly but harms nothing so far, for people; empty: nothing."""
+        return self._outlet.notice if self._outlet else ""
+
+    def saw(self, card: Card, *, retained: bool) -> None:
+        """A card of an agent came, perhaps our own."""
+        if self._outlet:
+            self._outlet.see(card, retained=retained)
 
     def stats(self) -> dict[str, float]:
         """Health numbers for the card; `full_in_s` is there only while the log fills."""
@@ -128,7 +145,7 @@ class Storage:
         waits = [wait for wait in (self._filling.full_in_s, self._hold_left_s) if wait is not None]
         if waits:
             told["full_in_s"] = round(min(waits))
-        return told
+        return told | (self._outlet.stats() if self._outlet else {})
 
     # -- how things go ------------------------------------------------------------------------------------------------
 

@@ -127,8 +127,8 @@ class Watches:
         """What has become due to be learnt since the last call, or since it was loaded."""
         found = []
         for asset in sorted(self._eager):
-            learner = self._watches[asset].learner if asset in self._watches else None
-            if learner is not None and (due := learner.lesson()) is not None:
+            watch = self._watches.get(asset)
+            if watch is not None and (due := watch.lesson()) is not None:
                 found.append(Lesson(asset, *due))
         self._eager.clear()
         return found

@@ -9,7 +9,7 @@ import asyncio
 import importlib.metadata
 import logging
 import threading
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from typing import Any
 
 from amqtt.adapters import StreamReaderAdapter, StreamWriterAdapter
@@ -56,16 +56,31 @@ class _Broker(Broker):  # type: ignore[misc]  # amqtt has no types
         super().__init__(configuration, loop)
         self.streams: set[asyncio.StreamWriter] = set()
 
-    def stop_listening(self) -> None:
-        """Give the ports back at once. It would do so late in its shutdown, which is not waited for for ever."""
-        for server in self._servers.values():
-            server.instance.close()
+    async def stop_listening(self) -> None:
+        """Give the ports back first thing. It would do so late in its shutdown, which is not waited for for ever.
 
-    async def stream_connected(
+        A connection that was accepted this moment has to come in first: a closed server would lose its socket
+        (https://github.com/python/cpython/issues/109564).
+        """
+        servers = [server.instance for server in self._servers.values()]
+        for sock in [sock for server in servers for sock in server.sockets]:
+            asyncio.get_running_loop().remove_reader(sock.fileno())
+        for _ in range(3):
+            await asyncio.sleep(0)
+        for server in servers:
+            server.close()
+
+    def stream_connected(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, listener_name: str
+    ) -> Coroutine[Any, Any, None]:
+        """Serve a connection, noted before its task runs: in a shutdown it may be cancelled before it ever does."""
+        self.streams.add(writer)
+        return self._serve_stream(reader, writer, listener_name)
+
+    async def _serve_stream(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, listener_name: str
     ) -> None:
-        """Serve a connection. It would let an MQTT 5 client wait for ever instead of refusing it."""
-        self.streams.add(writer)
+        """Refuse MQTT 5: it would let such a client wait for ever."""
         try:
             async with asyncio.timeout(_CONNECT_S):
                 first = await _read_start(reader)
@@ -155,8 +170,9 @@ class AmqttThread:
         streams: set[asyncio.StreamWriter] = set()
         if self._broker is not None:
             streams |= self._broker.streams
-            self._broker.stop_listening()
+            await self._broker.stop_listening()
             await asyncio.wait([asyncio.ensure_future(self._broker.shutdown())], timeout=_STOP_S)
+            streams |= self._broker.streams  # those that were on their way in
         own = asyncio.current_task()
         others = [task for task in asyncio.all_tasks() if task is not own]
         for task in others:

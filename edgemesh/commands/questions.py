@@ -49,6 +49,19 @@ class _Instant(click.ParamType[int]):
             self.fail(f"{value!r} is no time; write it like 2024-05-01T12:00:00Z", param, ctx)
 
 
+@click.command()
+@click.argument("config", type=click.Path(path_type=Path))
+@click.option("--count", default=20, show_default=True, type=click.IntRange(min=0), help="How many dead letters.")
+@errors
+def spool(config: Path, count: int) -> None:
+    """Show what the recorder of CONFIG holds for InfluxDB, what gave way, and what was refused and why."""
+    from edgemesh.configuration.loading import load
+    from edgemesh.launch.spool import spool_lines
+
+    log("error")
+    click.echo("\n".join(spool_lines(load(config), limit=count)))
+
+
 @click.command(epilog=_BACKTEST_EXAMPLES)
 @click.argument("config", type=click.Path(path_type=Path))
 @click.argument("data", type=click.Path(path_type=Path))

@@ -56,6 +56,7 @@ def load(
     settings = convert(tree, PlantSettings, file=str(file))
     _check_names(settings, file)
     _check_broker(settings.site.broker, file)
+    _check_influxdb(settings, file)
     for number, model in enumerate(settings.detection.model):
         check_method(model, file=str(file), path=f"detection.model[{number}]")
     built = {
@@ -95,6 +96,19 @@ def _check_broker(broker: str, file: Path) -> None:
     except ConfigError as error:
         wish = f'{error.wish}; or "embedded"'
         raise ConfigError(error.problem, file=str(file), path="site.broker", wish=wish) from None
+
+
+def _check_influxdb(settings: PlantSettings, file: Path) -> None:
+    influx = settings.influxdb
+    if influx is None:
+        return
+    if settings.recorder is None:
+        wish = "the recorder writes into InfluxDB what it keeps; or leave [influxdb] out here"
+        raise ConfigError("is missing", file=str(file), path="recorder", wish=wish)
+    problem = influx.problem()
+    if problem:
+        key, what, wish = problem
+        raise ConfigError(what, file=str(file), path=f"influxdb.{key}", wish=wish)
 
 
 def _driver(table: Mapping[str, object], file: Path, path: str, name: str) -> tuple[str, Driver]:

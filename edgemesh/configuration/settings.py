@@ -14,6 +14,7 @@ from edgemesh.model.agents import Asset, Role
 from edgemesh.model.alerts import Stage
 from edgemesh.model.ids import Id
 from edgemesh.model.settings import Bytes, BytesPerDay, Seconds, Settings
+from edgemesh.store.influx.settings import InfluxSettings
 
 Port = Annotated[int, Meta(ge=0, le=65535)]
 
@@ -158,6 +159,7 @@ class PlantSettings(Settings, frozen=True, kw_only=True):
     scheduler: SchedulerSettings | None = None
     dispatch: DispatchSettings = DispatchSettings()
     recorder: RecorderSettings | None = None
+    influxdb: InfluxSettings | None = None
     registry: RegistrySettings | None = None
     console: ConsoleSettings | None = None
     outbox: OutboxSettings = OutboxSettings()

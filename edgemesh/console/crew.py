@@ -99,5 +99,5 @@ def _view(agent: _Agent, now_s: float) -> AgentView:
         version=plain(card.version, 64),
         skills=tuple(sorted(card.skills)[:12]),
         stats={plain(name, 48): value for name, value in sorted(card.stats.items())[:MAX_STATS]},
-        trouble=plain(card.trouble, 256),
+        trouble=plain(card.trouble or card.notice, 256),
     )

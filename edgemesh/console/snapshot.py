@@ -18,7 +18,7 @@ class View(msgspec.Struct, frozen=True, kw_only=True):
 class AgentView(View, frozen=True, kw_only=True):
     """One agent. `presence` is up, down or unknown (only a retained card so far), `age_s` counts from its last beat.
 
-    `trouble` is what it says that it can't do now.
+    `trouble` is what it says that it can't do now, or what goes badly.
     """
 
     agent: str

@@ -56,6 +56,17 @@ class Method(ABC):
         """Rows are missing: what is only suspected is forgotten."""
         return
 
+    def ease(self, factor: float) -> None:
+        """Have limits lie so many times as far out (1 and more) from the next row on.
+
+        A method that does not know what its limits are ignores it.
+        """
+        return
+
+    def acknowledge(self) -> None:
+        """A person has seen what is wrong: what comes next gets no benefit of the doubt."""
+        return
+
     @property
     def wants(self) -> bool:
         """Whether something is to be learnt before the next row can be judged."""

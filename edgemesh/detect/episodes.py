@@ -191,6 +191,8 @@ class Episodes:
     ) -> None:
         """Begin calm after a warm-up whose newest features were `recent` (n x features)."""
         self.pace, self._strange = pace or Pace(), strange
+        self.ease = 1.0
+        """How many limits count as one: above 1 it takes more to be strange."""
         self._strange_row = strange_row or (lambda deviations, _: float(strange(np.array([deviations]))[0]))
         width = recent.shape[1]
         self._state = EpisodeState()
@@ -229,7 +231,7 @@ class Episodes:
             first = self._append(features[place : place + _AHEAD_ROWS])
             blocks = self._foresee(first, min(rows - place, _AHEAD_ROWS), holes)
             nearest = np.concatenate([self._nearest(block, baseline) for block, baseline in blocks])
-            strange = self._strange(nearest)
+            strange = self._strange(nearest) / self.ease
             expected: list[float] = strange.tolist()
             taken, former = 0, self._former
             for block, baseline in blocks:
@@ -258,7 +260,7 @@ class Episodes:
             others = [value - normal for value, normal in zip(features, other, strict=True)]
             if (smaller := max(map(abs, others))) < chart:
                 deviations, chart = others, smaller
-        strange = self._strange_row(deviations, chart)
+        strange = self._strange_row(deviations, chart) / self.ease
         if self._end == len(self._past):
             self._keep(self.recent)
         self._past[self._end] = features
@@ -283,6 +285,10 @@ class Episodes:
             self._settle_at(self._mean(self._end - 1, self.pace.mean_over))
             self._enter(Phase.CALM)
             self._fault, self._state.trust = None, 0.0
+
+    def settle(self, features: Floats) -> None:
+        """Begin calm where the machine is now: at the mean of these newest features."""
+        self._settle_baseline(features[-self.pace.kept_rows :])
 
     def snapshot(self, *, recent: bool = True) -> EpisodeState:
         """What is needed to go on from here; without `recent` the rows of the property of that name belong to it."""
@@ -471,6 +477,11 @@ class Episodes:
         if fact is Fact.RELAPSED:
             state.doubt_rows = 1
 
+    def _settle_baseline(self, recent: Floats) -> None:
+        self._keep(recent)
+        self._baseline = recent.mean(axis=0)
+        self._onset_baseline, self._state.onset_age = self._baseline, self._state.age
+
     def _settle_at(self, level: Floats) -> None:
         self._former, self._baseline = self._baseline, level
         self._state.trust = self.pace.trust_settled
@@ -497,7 +508,7 @@ class Episodes:
         return float(now @ self._direction), float(np.sqrt(now @ now))
 
     def _distance(self, level: Floats) -> float:
-        return float(self._strange(self._nearest(level[None], self._baseline))[0])
+        return float(self._strange(self._nearest(level[None], self._baseline))[0]) / self.ease
 
     def _mean(self, at: int, rows: int) -> Floats:
         return np.asarray(self._past[max(0, at - rows + 1) : at + 1].mean(axis=0))

@@ -38,7 +38,8 @@ class _Known(msgspec.Struct):
 
 
 class Health:
-    """Turns the cards of gateways into alerts of the kind `gateway`; the asset is the gateway.
+    """Turns the cards of gateways into alerts of the kind `gateway`; the asset is the gateway. A recorder in trouble is
+    given to a detector like a gateway.
 
     One is raised when a card tells of trouble or that more of its log is gone than the one before said. The first card
     of a gateway that is new only tells where to count from. Where two detectors have raised one, ours goes on.

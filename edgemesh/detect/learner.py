@@ -11,6 +11,7 @@ from edgemesh.detect.chunks import Chunks
 from edgemesh.detect.contract import Method
 from edgemesh.detect.judgement import NOT_YET, Judgement
 from edgemesh.detect.lessons import Nothing, decode_result, encode_lesson, learn_encoded
+from edgemesh.detect.machine import MachineScorer
 from edgemesh.detect.memory import About, Kept, LearnerState, Waiting
 from edgemesh.detect.model_signals import cleared, decide, raised
 from edgemesh.detect.models import check_fit, describe_channels, make_model, read_model
@@ -40,7 +41,7 @@ class Learner:
     ) -> None:
         """`puts_off`: what is to be learnt others learn (`lesson`, `learn`); rows that come meanwhile wait."""
         self.settings, self.state, self.stats, self.puts_off = settings, state, stats, puts_off
-        self.scoring = AutoScorer((), settings, puts_off=puts_off)
+        self.scoring = AutoScorer((), settings, puts_off=puts_off, ease=state.ease)
         self.waiting = Waiting()
         self.versions = Versions()
         self._asked = ""  # the key of the lesson that somebody learns
@@ -152,6 +153,30 @@ class Learner:
         self._begin(machine, file.about)
         return True
 
+    def ease(self, factor: float) -> None:
+        """Have limits lie so many times as far out as was learnt, from the next row on."""
+        if factor != self.state.ease:
+            self.state.ease = factor
+            self.scoring.ease(factor)
+
+    def settle(self, rows: Sequence[Sequence[float]]) -> None:
+        """Begin calm at the level of these newest rows, where a model of a machine was just taken over."""
+        if isinstance(self.scoring.scorer, MachineScorer):
+            self.scoring.scorer.settle(rows)
+            self._moved = True
+
+    def acknowledge(self) -> None:
+        """A person has seen the fault that the present alert is about: what comes next gets no benefit of the doubt."""
+        if self.scoring.scorer is not None:
+            self.scoring.scorer.acknowledge()
+            self._moved = True
+
+    @property
+    def machine(self) -> MachineScorer | None:
+        """The scorer of a machine that judges alone; None: another one does, or it has not learnt."""
+        scorer = self.scoring.scorer
+        return scorer if isinstance(scorer, MachineScorer) and scorer.learnt else None
+
     @property
     def _profile(self) -> Profile | None:
         return self.scoring.scorer.profile if self.scoring.scorer is not None else None
@@ -225,7 +250,7 @@ class Learner:
     def restore(self, parts: Mapping[str, bytes], channels: Sequence[Channel]) -> None:
         """Go on from the state and what was saved beside it. Raise ValueError when it does not fit together."""
         state = self.state
-        self.scoring = AutoScorer(channels, self.settings, puts_off=self.puts_off)
+        self.scoring = AutoScorer(channels, self.settings, puts_off=self.puts_off, ease=state.ease)
         self.waiting.restore(parts)
         self.versions.restore(parts)
         rows = Chunks.join(parts, state.warm_rows, len(channels)) if state.warm_rows else []

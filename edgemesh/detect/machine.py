@@ -67,7 +67,13 @@ class MachineScorer(Method):
         self.warmup: list[list[float]] = []
         self._news: Learnt | None = None  # what it has learnt itself last
         self._running: Running | None = None
+        self._ease = 1.0
         self._saved_rows = 0
+
+    @property
+    def order(self) -> list[int]:
+        """Where its `channels` stand in a row."""
+        return self._order
 
     @property
     def learnt(self) -> bool:
@@ -164,7 +170,7 @@ class MachineScorer(Method):
         if learnt.profile.file.channels != self.channels:
             raise ValueError("the profile is of other channels")
         self.warmup, self.profile, self._news = [], learnt.profile, learnt
-        self._running = Running.begun(learnt, self.pace, self._order)
+        self._go(Running.begun(learnt, self.pace, self._order))
 
     def warm(self, rows: Sequence[Sequence[float]]) -> None:
         """Begin with these rows of a warm-up that was not complete, or not learnt from yet."""
@@ -175,7 +181,18 @@ class MachineScorer(Method):
         if profile.file.channels != self.channels:
             raise ValueError("the profile is of other channels")
         self.warmup, self.profile = [], profile
-        self._running = Running.at_rest(profile, self.pace, self._order)
+        self._go(Running.at_rest(profile, self.pace, self._order))
+
+    def settle(self, rows: Sequence[Sequence[float]]) -> None:
+        """Begin calm at the level of these newest rows."""
+        if self._running is not None and len(rows):
+            self._running.settle(np.array(rows, dtype=np.float64))
+
+    def ease(self, factor: float) -> None:
+        """Have limits lie so many times as far out; see `Method`."""
+        self._ease = factor
+        if self._running is not None:
+            self._running.ease(factor)
 
     def skip(self) -> None:
         """Rows are missing: what is only suspected is forgotten; an episode goes on."""
@@ -219,7 +236,7 @@ class MachineScorer(Method):
         if self.profile is None:
             raise ValueError("there is no profile yet")
         twin = MachineScorer(self.channels, self.settings, kinds=self.kinds, pace=self.pace)
-        twin._order = self._order
+        twin._order, twin._ease = self._order, self._ease
         twin._go_on(self.profile, msgspec.msgpack.decode(moving, type=MachineState))
         return twin
 
@@ -250,5 +267,9 @@ class MachineScorer(Method):
     def _go_on(self, profile: Profile, state: MachineState) -> None:
         if profile.file.channels != self.channels:
             raise ValueError("the profile is of other channels")
-        self._running = Running.restored(profile, state, self.pace, self._order)
+        self._go(Running.restored(profile, state, self.pace, self._order))
         self.profile, self.warmup = profile, []
+
+    def _go(self, running: Running) -> None:
+        running.ease(self._ease)
+        self._running = running

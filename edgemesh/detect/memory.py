@@ -26,7 +26,9 @@ class LearnerState(msgspec.Struct, omit_defaults=True):
     """`warm_rows` of a warm-up are there, with the first `instants` while the `method` is open; or the model moves.
 
     `switch` is what its alert does; `flagged`: the last row was in an episode. `moving` is a whole snapshot of what
-    moves: only in the fork of a watch, which has no parts of its own. `about`: how its model came about.
+    moves: only in the fork of a watch, which has no parts of its own. `about`: how its model came about. `ease`: so
+    many times as far out its limits lie as it has learnt. `peak`: the largest score of this episode; `mute`: it is said
+    no more of it unless the score exceeds this.
     """
 
     method: str = ""
@@ -36,6 +38,9 @@ class LearnerState(msgspec.Struct, omit_defaults=True):
     flagged: bool = False
     moving: bytes = b""
     about: About = msgspec.field(default_factory=About)
+    ease: float = 1.0
+    peak: float = 0.0
+    mute: float = 0.0
 
 
 class Kept(msgspec.Struct, omit_defaults=True):

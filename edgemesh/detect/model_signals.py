@@ -12,6 +12,7 @@ from edgemesh.detect.windows import Channel
 from edgemesh.model.alerts import AlertKind, Evidence, Severity
 
 _CALM_BELOW = 0.9
+_MUTE = 2.0
 _CALM_ROWS = 15
 """So many calm rows end an alert that this model has not raised itself."""
 
@@ -19,8 +20,11 @@ _CALM_ROWS = 15
 def decide(state: LearnerState, judgement: Judgement, at_ns: int) -> bool | None:
     """Take one judgement into the state; return True where it raises, False where it clears.
 
-    It raises where an episode begins and clears where it ends; an alert from elsewhere ends after calm rows.
+    It raises where an episode begins, or exceeds what a person has called no fault, and clears where it ends; an alert
+    from elsewhere ends after calm rows.
     """
+    state.peak = max(state.peak, judgement.score) if judgement.flag else 0.0
+    state.mute = state.mute if judgement.flag and judgement.score <= state.mute else 0.0
     switch, ended = state.switch, state.flagged and not judgement.flag
     if judgement.since == 1:
         switch.onset_at_ns = at_ns
@@ -28,13 +32,22 @@ def decide(state: LearnerState, judgement: Judgement, at_ns: int) -> bool | None
     switch.seen = Seen.BEYOND if beyond else Seen.WITHIN if judgement.score < _CALM_BELOW else Seen.BETWEEN
     state.flagged, switch.last_ns = judgement.flag, at_ns
     switch.spent = switch.spent + 1 if switch.seen is Seen.WITHIN and switch.firing else 0
-    if judgement.flag and not switch.firing:
+    if judgement.flag and not switch.firing and not state.mute:
         switch.firing = True
         return True
     if switch.firing and not judgement.flag and (ended or switch.spent >= _CALM_ROWS):
         switch.firing, switch.spent = False, 0
         return False
     return None
+
+
+def mute(state: LearnerState) -> None:
+    """A person says that what stands is no fault: it is over, and comes again only if it gets twice as strange.
+
+    So it is for this episode; the next one is another.
+    """
+    state.mute = _MUTE * max(1.0, state.peak) if state.flagged else 0.0
+    state.switch.firing, state.switch.spent = False, 0
 
 
 def raised(

@@ -19,10 +19,10 @@ LARGEST = 1e100
 FARTHEST = 1000.0
 """Where a value is cut off, in spreads: far enough for a machine that has settled at quite another level."""
 _RIDGE = 0.3
-_FOLDS = 5
-_LONG_WEIGHT = 0.8
-_AT_LIMIT = 0.99
-_LEAST_SCALE = 1e-3
+FOLDS = 5
+LONG_WEIGHT = 0.8
+AT_LIMIT = 0.99
+LEAST_SCALE = 1e-3
 _MEMORY_ROWS = (3.0, 60.0)
 _SURE_ROWS = 400
 
@@ -70,14 +70,19 @@ class Normal:
     def __init__(self, numbers: NormalNumbers) -> None:
         self.numbers = numbers
         width = len(numbers.center)
-        self.rates = np.array([FAST] * width + [LONG] * len(numbers.long))
+        self.rates = self.rates_of(width, len(numbers.long))
         self.owner = np.array([*range(width), *range(width), *numbers.long], dtype=np.intp)
         """Which channel each feature belongs to."""
         self.place = np.array([*range(width), *numbers.long], dtype=np.intp)
         """Which channel each level belongs to."""
         self._center, self._scale = np.array(numbers.center)[self.place], np.array(numbers.scale)[self.place]
         self._offset, self._gain = np.array(numbers.offset), np.array(numbers.gain)
-        self._fit = _Fit(np.array(numbers.mean), np.array(numbers.precision), numbers.stretch, np.array(numbers.middle))
+        self._fit = Fit(np.array(numbers.mean), np.array(numbers.precision), numbers.stretch, np.array(numbers.middle))
+
+    @staticmethod
+    def rates_of(width: int, long: int) -> Floats:
+        """The rates of the levels of so many channels, of which so many have a long average."""
+        return np.array([FAST] * width + [LONG] * long)
 
     def standardise(self, rows: Floats) -> Floats:
         """Raw rows (n x channels, NaN: unknown) as deviations in spreads, the channels with a long average twice."""
@@ -96,15 +101,18 @@ class Normal:
             features[unknown[:, self.owner]] = np.nan
         return features
 
-    def range_of(self, feature: int, level: float, deviation: float) -> tuple[float, float, float]:
-        """In the channel's unit: its `level`, and between what it may lie by this feature, which deviates so much."""
+    def range_of(self, feature: int, level: float, deviation: float, reach: float = 1.0) -> tuple[float, float, float]:
+        """In the channel's unit: its `level`, and between what it may lie by this feature, which deviates so much.
+
+        `reach`: by how many limits it may deviate.
+        """
         numbers, channel = self.numbers, int(self.owner[feature])
         center, scale = numbers.center[channel], numbers.scale[channel]
-        low, high = (level - (deviation + side) / numbers.gain[feature] for side in (1.0, -1.0))
+        low, high = (level - (deviation + side) / numbers.gain[feature] for side in (reach, -reach))
         return center + scale * level, center + scale * low, center + scale * high
 
 
-class _Fit:
+class Fit:
     """What is learnt from levels; fitted once on all of them, and once for each block left out."""
 
     def __init__(self, mean: Floats, precision: Floats, stretch: float, middle: Floats) -> None:
@@ -135,13 +143,14 @@ class _Fit:
         return features
 
 
-def _fit(levels: Floats, width: int) -> _Fit:
+def fit_levels(levels: Floats, width: int) -> Fit:
+    """How the first `width` columns of settled levels (n x rates) hang together."""
     mean = levels[:, :width].mean(axis=0)
     deviations = levels[:, :width] - mean
     rows = len(levels)
     precision = np.linalg.inv(deviations.T @ deviations + _RIDGE * rows * np.eye(width))
     stretch = min(max(_memory_rows(deviations), _MEMORY_ROWS[0]), _MEMORY_ROWS[1])
-    return _Fit(mean, (precision + precision.T) / 2.0, stretch, np.median(levels[:, width:], axis=0))
+    return Fit(mean, (precision + precision.T) / 2.0, stretch, np.median(levels[:, width:], axis=0))
 
 
 def fit_normal(rows: Floats, kinds: Sequence[Kind]) -> tuple[Normal, Floats, Levels]:
@@ -156,15 +165,15 @@ def fit_normal(rows: Floats, kinds: Sequence[Kind]) -> tuple[Normal, Floats, Lev
     width = rows.shape[1]
     long = [k for k, kind in enumerate(kinds) if kind in LONG_MEMORY]
     z = np.clip((rows - center) / scale, -FARTHEST, FARTHEST)
-    averages = Levels(np.array([FAST] * width + [LONG] * len(long)))
+    averages = Levels(Normal.rates_of(width, len(long)))
     levels = averages.run(np.concatenate([z, z[:, long]], axis=1))[min(SETTLING_ROWS, len(rows) // 4) :]
-    fit = _fit(levels, width)
+    fit = fit_levels(levels, width)
     raw = fit.apply(levels)
     offset = np.median(raw, axis=0)
-    spread = np.maximum(np.maximum(_unseen_spread(levels, width), (raw - offset).std(axis=0)), _LEAST_SCALE)
+    spread = np.maximum(np.maximum(_unseen_spread(levels, width), (raw - offset).std(axis=0)), LEAST_SCALE)
     weights = [WEIGHTS.get(kind, 1.0) for kind in kinds]
-    gain = np.array(weights * 2 + [_LONG_WEIGHT] * len(long)) / spread
-    gain /= np.quantile(np.abs((raw - offset) * gain).max(axis=1), _AT_LIMIT) * _doubt(len(rows))
+    gain = np.array(weights * 2 + [LONG_WEIGHT] * len(long)) / spread
+    gain /= np.quantile(np.abs((raw - offset) * gain).max(axis=1), AT_LIMIT) * doubt(len(rows))
     normal = Normal(
         NormalNumbers(
             center=tuple(center.tolist()),
@@ -181,7 +190,7 @@ def fit_normal(rows: Floats, kinds: Sequence[Kind]) -> tuple[Normal, Floats, Lev
     return normal, normal.features(levels), averages
 
 
-def _doubt(rows: int) -> float:
+def doubt(rows: int) -> float:
     """By how much wider limits are that were learnt from so few rows: a short warm-up may happen to be a quiet one.
 
     On white noise the largest of 16 99 % quantiles of later scores is 1.4 times as high after 100 rows as after 400.
@@ -192,9 +201,9 @@ def _doubt(rows: int) -> float:
 def _unseen_spread(levels: Floats, width: int) -> Floats:
     """Root mean square of the features of rows that a fit has not seen, over contiguous blocks left out in turn."""
     total = np.zeros(2 * width + levels.shape[1] - width)
-    for block in np.array_split(np.arange(len(levels)), _FOLDS):
+    for block in np.array_split(np.arange(len(levels)), FOLDS):
         kept = np.delete(levels, block, axis=0)
-        fit = _fit(kept, width)
+        fit = fit_levels(kept, width)
         unseen = fit.apply(levels[block]) - np.median(fit.apply(kept), axis=0)
         total += (unseen**2).sum(axis=0)
     return np.asarray(np.sqrt(total / len(levels)))

@@ -145,13 +145,20 @@ def learn_profile(
         slow=tuple(slow),
         normal=normal.numbers,
         slowness=slowness.numbers,
-        forest=_fit_forest(features, settings) if settings.forest_weight > 0.0 else None,
+        forest=fit_forest(features, settings) if settings.forest_weight > 0.0 else None,
     )
     profile = Profile(msgspec.json.encode(file))
+    return Learnt(
+        profile=profile, levels=levels, slow=slowness, features=features, start=start, libraries=libraries_now()
+    )
+
+
+def libraries_now() -> dict[str, str]:
+    """What profiles are made with here, and its versions."""
     made = {"edgemesh": edgemesh.__version__, "numpy": np.__version__}
     if "sklearn" in sys.modules:
         made["scikit-learn"] = str(sys.modules["sklearn"].__version__)
-    return Learnt(profile=profile, levels=levels, slow=slowness, features=features, start=start, libraries=made)
+    return made
 
 
 def _calm_start(rows: Floats) -> int:
@@ -159,7 +166,8 @@ def _calm_start(rows: Floats) -> int:
     return calm_start((rows - np.nanmedian(rows, axis=0)) / scale)
 
 
-def _fit_forest(features: Floats, settings: ProfileSettings) -> ForestPart:
+def fit_forest(features: Floats, settings: ProfileSettings) -> ForestPart:
+    """The forest of a profile whose limits make these features of calm rows (1 at the limit)."""
     widened = widen(features, settings.widen, _WIDENED_SHARE, settings.seed)
     forest = train(widened, trees=settings.trees, subsample=settings.subsample, seed=settings.seed)
     scores = forest.score(features)

@@ -128,7 +128,7 @@ class RolloutState(msgspec.Struct, omit_defaults=True):
 
     `since_ns`: when the stage began, by the receiver's clock. `last_ns` and `lasted_ns`: the newest row, and how long
     rows have come in this stage. `tenth`: how many tenths of the stage are over. `beside` is what the model in the
-    shadow remembers; None: there is none.
+    shadow remembers; None: there is none. `renewed_ns`: when a part was replaced last; 0: never.
     """
 
     revision: int = 0
@@ -142,6 +142,7 @@ class RolloutState(msgspec.Struct, omit_defaults=True):
     new: Tally = msgspec.field(default_factory=Tally)
     former: Tally = msgspec.field(default_factory=Tally)
     beside: LearnerState | None = None
+    renewed_ns: int = 0
 
     @property
     def runs(self) -> bool:

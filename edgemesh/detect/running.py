@@ -22,6 +22,7 @@ WILD = 6.0
 A level moves by a fifth of what comes, so what lies nearer can't start an episode alone.
 """
 _MOST_BLAMED = 3
+_SETTLING_ROWS = 32
 
 
 class MachineState(msgspec.Struct, omit_defaults=True):
@@ -80,6 +81,21 @@ class Running:
             raise ValueError("a wild channel is none of the profile")
         running.wild = state.wild[:]
         return running
+
+    def ease(self, factor: float) -> None:
+        """Have limits lie so many times as far out from the next row on."""
+        self.episodes.ease = factor
+
+    def settle(self, table: Floats) -> None:
+        """Begin calm at the level of these newest rows (n x channels, NaN: unknown); too few change nothing."""
+        if len(table) < 2 * _SETTLING_ROWS:
+            return
+        fast = table.take(self._fast, axis=1)
+        fast[~(np.abs(fast) <= LARGEST)] = np.nan
+        levels = self.levels.run(self.profile.normal.standardise(fast))
+        self._unsettled(table)
+        self.episodes.settle(self.profile.normal.features(levels)[_SETTLING_ROWS:])
+        self.seen = len(self.episodes.recent)
 
     def judge(self, table: Floats) -> list[Judgement]:
         """Judge rows (n x channels, NaN: unknown)."""
@@ -171,8 +187,9 @@ class Running:
                 break
             if channel not in parts:
                 level = levels[feature if feature < width else feature - width]
-                value, low, high = self.profile.normal.range_of(feature, level, deviations[feature])
-                score = round(strength[feature], 3)
+                ease = self.episodes.ease
+                value, low, high = self.profile.normal.range_of(feature, level, deviations[feature], ease)
+                score = round(strength[feature] / ease, 3)
                 parts[channel] = Blame(self._names[channel], score, self._fast_places[channel], value, low, high)
         return tuple(parts.values())
 

@@ -36,12 +36,18 @@ class AutoScorer:
     """
 
     def __init__(
-        self, channels: Sequence[Channel] = (), settings: ScoreSettings | None = None, *, puts_off: bool = False
+        self,
+        channels: Sequence[Channel] = (),
+        settings: ScoreSettings | None = None,
+        *,
+        puts_off: bool = False,
+        ease: float = 1.0,
     ) -> None:
-        """`channels`: device (may be empty), metric and unit of each entry of a row.
+        """`channels`: device (may be empty), metric and unit of each entry of a row. `ease`: see `Method`.
 
         `puts_off`: it takes no more rows while it `wants` to learn, which others do (`lesson`) and hand in (`learn`).
         """
+        self._ease = ease
         self.channels, self.settings, self.puts_off = tuple(channels), settings or ScoreSettings(), puts_off
         self.instants: list[int] = []
         """Times of the first rows, while the choice is open."""
@@ -78,6 +84,12 @@ class AutoScorer:
         """Go on with what was learnt from the `lesson`. ValueError: it is not sound, or of something else."""
         assert self.scorer is not None
         self.scorer.learn(result)
+
+    def ease(self, factor: float) -> None:
+        """Have limits lie so many times as far out from the next row on, whatever judges then."""
+        self._ease = factor
+        if self.scorer is not None:
+            self.scorer.ease(factor)
 
     def take(self, at_ns: Sequence[int], rows: Sequence[Sequence[float | None]]) -> list[Judgement]:
         """Judge the next rows. ValueError when a row has another width than there are channels.
@@ -122,6 +134,8 @@ class AutoScorer:
         if len(names) != len(asked) or not all(same):
             raise ValueError(f"the method is {'+'.join(asked)} now, not {name}")
         methods = [self._make(each) for each in names]
+        for method in methods:
+            method.ease(self._ease)
         return methods[0] if len(methods) == 1 else Panel(dict(zip(asked, methods, strict=True)), self.settings.vote)
 
     def _make(self, name: str) -> Method:
@@ -140,7 +154,9 @@ class AutoScorer:
         """A scorer of all channels as a machine."""
         declared = self.settings.machine.kinds
         kinds = [find_kind(metric, unit, declared) for _, metric, unit in self.channels]
-        return MachineScorer(self._names(), self.settings.machine, kinds=kinds, puts_off=self.puts_off)
+        machine = MachineScorer(self._names(), self.settings.machine, kinds=kinds, puts_off=self.puts_off)
+        machine.ease(self._ease)
+        return machine
 
     def _names(self) -> list[str]:
         return [f"{device}/{metric}" if device else metric for device, metric, _ in self.channels]

@@ -82,6 +82,7 @@ class SeriesScorer(Method):
         self._forest: Forest | None = None
         self._former: Forest | None = None
         self._state = _checked(state or SeriesState())
+        self._ease = 1.0
         self._saved_rows = 0
 
     @property
@@ -164,7 +165,12 @@ class SeriesScorer(Method):
         twin = SeriesScorer(self.channel, self.settings, state)
         if state.grown == self._state.grown:
             twin._forest = self._forest
+        twin._ease = self._ease
         return twin
+
+    def ease(self, factor: float) -> None:
+        """Have the limit lie so many times as far out; see `Method`."""
+        self._ease = factor
 
     def parts(self) -> dict[str, bytes | None]:
         """What moves, and the newest values in parts of 64."""
@@ -216,7 +222,7 @@ class SeriesScorer(Method):
         peaks.append((state.seen, strange))
         if self._forest is None or not kept or state.seen <= settings.train_rows:
             return NOT_YET
-        score = strange / settings.limit
+        score = strange / (settings.limit * self._ease)
         if score < 1.0:
             return Judgement(score, flag=False)
         past = state.values[max(0, place - _USUAL_ROWS) : place]

@@ -21,6 +21,7 @@ from __future__ import annotations
 import msgspec
 
 from edgemesh.detect.derived_settings import Derived
+from edgemesh.detect.feedback import FeedbackSettings
 from edgemesh.detect.model_settings import ScoreSettings
 from edgemesh.detect.rollout import RolloutSettings
 from edgemesh.detect.rule_settings import (
@@ -55,7 +56,8 @@ class ModelSettings(ScoreSettings, frozen=True, kw_only=True):
     """A model per asset, learnt from its own first rows; of several the first that fits the asset counts.
 
     `metrics` and `exclude` are patterns of what it learns from. `gate`: only rows with this metric non-zero for
-    `gate_for` are learnt and scored. `method` and what it does are those of the scoring engine.
+    `gate_for` are learnt and scored. `method` and what it does are those of the scoring engine. `retrain_every`: after
+    so long a machine's next model is learnt from calm rows; 0: never.
     """
 
     asset_class: Glob = "*"
@@ -65,6 +67,7 @@ class ModelSettings(ScoreSettings, frozen=True, kw_only=True):
     gate: Name = ""
     gate_for: Seconds = Seconds(30.0)
     severity: Severity = Severity.WARNING
+    retrain_every: Seconds = Seconds(0.0)
 
 
 class DetectSettings(Settings, frozen=True, kw_only=True):
@@ -79,6 +82,7 @@ class DetectSettings(Settings, frozen=True, kw_only=True):
     template: tuple[TemplateUse, ...] = ()
     model: tuple[ModelSettings, ...] = ()
     rollout: RolloutSettings = RolloutSettings()
+    feedback: FeedbackSettings = FeedbackSettings()
 
     def __post_init__(self) -> None:
         for use in self.template:

@@ -39,6 +39,8 @@ class Trial:
         """`make`: a learner like `judge` that knows nothing yet. `stopwatch`: ns; left out, nobody takes the time."""
         self.state, self.settings, self.judge = state, settings, judge
         self.beside: Learner | None = None
+        self.settle_at: Callable[[], Sequence[Sequence[float]]] = list
+        """The newest calm rows, at whose level a new model begins; none: where it was learnt."""
         self.renewed = False
         """Whether parts that were saved before count no more: `parts` will give all that there is."""
         self._asset, self._make, self._stopwatch = asset, make, stopwatch or (lambda: 0)
@@ -119,6 +121,8 @@ class Trial:
             raise ValueError(f"it is a model of {file.name}")
         if file.version != offer.version:
             raise ValueError(f"it is version {file.version}, offered as version {offer.version}")
+        if file.begin_ns < state.renewed_ns:
+            raise ValueError("it was learnt from rows before a part of the asset was replaced")
         if not judge.learnt:
             if not channels or _only_lacks(file, channels):
                 state.reason = "not all of its channels have come yet" if channels else state.reason
@@ -140,6 +144,8 @@ class Trial:
         beside.feed((), (), channels, calm=True)
         beside.stats = dict.fromkeys(judge.stats, 0.0)
         beside.use_model(content)
+        beside.ease(judge.state.ease)
+        beside.settle(self.settle_at())
         self.beside, state.beside = beside, beside.state
         state.enter(RolloutStage.SHADOW, now_ns)
         state.former.firing = judge.state.flagged
@@ -167,6 +173,21 @@ class Trial:
             if self.state.stage is RolloutStage.CANARY:
                 self._exchange()
             self._drop_beside()
+
+    def renew(self, at_ns: int, now_ns: int) -> None:
+        """A part was replaced: what was normal before says nothing any more, so the asset is learnt anew.
+
+        `at_ns`: when. Models that were learnt from older rows are refused from now on.
+        """
+        state, reason = self.state, "a part was replaced, so the asset is learnt anew"
+        self._withdraw()
+        if state.revision and not state.stage.over:
+            state.enter(RolloutStage.ROLLED_BACK, now_ns, reason)
+        state.renewed_ns = at_ns
+        observer = self.judge.observer
+        self.judge = self._make(LearnerState())
+        self.judge.observer = observer
+        self.renewed = True
 
     # -- rows ---------------------------------------------------------------------------------------------------------
 

@@ -117,6 +117,16 @@ class Panel(Method):
         for method in self.methods.values():
             method.skip()
 
+    def ease(self, factor: float) -> None:
+        """The limits of all that have some."""
+        for method in self.methods.values():
+            method.ease(factor)
+
+    def acknowledge(self) -> None:
+        """All of them hear of it."""
+        for method in self.methods.values():
+            method.acknowledge()
+
     @property
     def wants(self) -> bool:
         """Whether one of them has to learn before the next row."""

@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from edgemesh.detect.book import Book
+from edgemesh.detect.calm import RetrainState
 from edgemesh.detect.columns import Columns, DeviceState, heard_samples, read_columns
 from edgemesh.detect.decision import Switch
 from edgemesh.detect.derived import DerivedState
+from edgemesh.detect.feedback import FeedbackState, ease
 from edgemesh.detect.gates import Gate, GateTrack, track_gate
 from edgemesh.detect.memory import LearnerState
 from edgemesh.detect.rollout import RolloutState, done
@@ -31,10 +33,13 @@ from edgemesh.model.samples import Batch, Retimed
 
 if TYPE_CHECKING:
     from edgemesh.detect.learner import Learner
+    from edgemesh.detect.retraining import Retraining
     from edgemesh.detect.trial import Trial
 
 
 _BESIDE = "beside/"  # see `trial.BESIDE`
+_CALM = "calm/"  # see `retraining.PREFIX`
+_HEARD = "heard"  # the part with the verdicts
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +72,7 @@ class WatchState(msgspec.Struct, omit_defaults=True):
     book: Book = msgspec.field(default_factory=Book)
     learner: LearnerState = msgspec.field(default_factory=LearnerState)
     rollout: RolloutState = msgspec.field(default_factory=RolloutState)
+    retrain: RetrainState = msgspec.field(default_factory=RetrainState)
     unsaid: list[str] = []
 
     @property
@@ -97,8 +103,11 @@ class Watch:
         self.rulebook = Rulebook(settings, asset)
         self.state = WatchState(gateway=gateway)
         self._rollout_settings, self._stopwatch = settings.rollout, stopwatch
+        self._feedback_settings = settings.feedback
+        self.feedback = FeedbackState()
         self.learner = self._make_learner(self.state.learner)
         self.trial = self._make_trial()
+        self.retraining = self._make_retraining()
         self.due_ns = NEVER
         self._layouts: set[tuple[str, tuple[str, ...]]] = set()
         self._ignored: set[tuple[str, str]] = set()
@@ -129,8 +138,7 @@ class Watch:
             signals, columns = self._scan_rules(columns, tracks)
             alerts += self._apply(signals, moment)
             if self.learner is not None:
-                alerts += self._apply(self._feed(self.learner, columns, tracks, moment), moment)
-                self._follow_trial()
+                alerts += self._judge(self.learner, columns, tracks, moment)
         return alerts
 
     def learn(self, key: str, content: bytes, moment: Moment) -> list[tuple[Moment, list[Alert]]]:
@@ -144,8 +152,42 @@ class Watch:
 
     @property
     def wants(self) -> bool:
-        """Whether others are to learn something for the learner."""
-        return self.puts_off and self.learner is not None and self.learner.wants
+        """Whether others are to learn something for the learner, or its next model."""
+        return self.puts_off and self.learner is not None and (self.learner.wants or self._retrains)
+
+    def lesson(self) -> tuple[str, bytes] | None:
+        """Key and content of what others are to learn; None: nothing, or it was asked for already."""
+        if self.learner is None:
+            return None
+        return self.learner.lesson() if self.learner.wants else self.retraining_lesson()
+
+    def retraining_lesson(self) -> tuple[str, bytes] | None:
+        """That of the next model, where it is due."""
+        return self.retraining.lesson(self.learner) if self._retrains and self.retraining and self.learner else None
+
+    def retrained(self, key: str, content: bytes) -> bytes | None:
+        """The file of the next model, out of what was learnt from the lesson of this key; None: there is none."""
+        if self.retraining is None or self.learner is None:
+            return None
+        file = self.retraining.learn(self.asset.id, key, content, self.learner)
+        if file is not None:
+            self.stats["retrained" if file else "untrainable"] += 1
+        return file if file and self._idle else None  # what somebody has offered meanwhile goes before
+
+    @property
+    def _idle(self) -> bool:
+        """Whether no model is on trial."""
+        return not self.state.rollout.revision or self.state.rollout.stage.over
+
+    @property
+    def _retrains(self) -> bool:
+        """Whether the next model is due, and no other is on trial."""
+        return (
+            self._idle
+            and self.retraining is not None
+            and self.learner is not None
+            and self.retraining.due(self.learner)
+        )
 
     @property
     def judges(self) -> bool:
@@ -220,6 +262,8 @@ class Watch:
         if self.learner is not None:
             self.learner.put_right(retimed)
             state.rollout.put_right(retimed)
+            if self.retraining is not None:
+                self.retraining.put_right(retimed)
         else:
             state.learner.switch.put_right(retimed)
         return state.book.put_right(retimed)
@@ -252,17 +296,23 @@ class Watch:
     def restore(self, state: WatchState, parts: Mapping[str, bytes]) -> None:
         """Go on from what was saved; a warm-up or model that does not fit is counted and begun anew."""
         self.state = state
+        if _HEARD in parts:
+            self.feedback = msgspec.msgpack.decode(parts[_HEARD], type=FeedbackState)
         self.learner = self._make_learner(state.learner)
         if self.learner is not None:
-            own = {name: parts[name] for name in parts if not name.startswith(_BESIDE)}
+            own = {name: parts[name] for name in parts if not name.startswith((_BESIDE, _CALM, _HEARD))}
             try:
                 self.learner.restore(own, state.window.channels)
             except ValueError:
                 self.stats["models_refused"] += 1
                 state.learner, state.window = LearnerState(switch=state.learner.switch), Window()
+                state.retrain = RetrainState()
                 self.learner = learner = self._make_learner(state.learner)
                 if learner is not None:
                     learner.begin_anew(list(own))
+        self.retraining = self._make_retraining()
+        if self.retraining is not None and not self.retraining.restore(parts):
+            self.stats["models_refused"] += 1
         self.trial = trial = self._make_trial()
         if trial is not None and not trial.restore(parts, state.window.channels):
             self.stats["models_refused"] += 1
@@ -274,12 +324,19 @@ class Watch:
         twin.state = state
         same = state.learner.about == self.state.learner.about  # else another model has moved what moves
         twin.learner = self.learner.twin(state.learner) if self.learner is not None and same else None
-        twin.trial = None
+        twin.trial = twin.retraining = None
         return twin
 
     def learnt_parts(self) -> dict[str, bytes | None]:
         """Parts of warm-up and model that changed since the last call; None: gone."""
         parts = self.learner.parts() if self.learner is not None else {}
+        if self.feedback.news or (self.renewed and self.feedback.verdicts):
+            self.feedback.news = False
+            parts[_HEARD] = msgspec.msgpack.encode(self.feedback)
+        if self.retraining is not None:
+            if self.renewed:
+                self.retraining.save_anew()
+            parts |= self.retraining.parts()
         if self.trial is not None:
             parts |= self.trial.parts()
             self.trial.renewed = False
@@ -301,6 +358,22 @@ class Watch:
         for learner in (self.learner, self.trial.beside if self.trial is not None else None):
             if learner is not None:
                 learner.skip()
+        if self.retraining is not None:
+            self.retraining.interrupt()
+
+    def renew(self, at_ns: int, moment: Moment) -> list[Alert]:
+        """A part was replaced at this time: learn anew, and take back what the model said of the one before."""
+        stands = self.state.learner.switch.firing
+        if self.trial is not None:
+            self.trial.renew(at_ns, moment.now_ns)
+            self._follow_trial()
+        if self.retraining is not None:
+            self.retraining.renew()
+        return self.end_model_alert(moment) if stands else []
+
+    def end_model_alert(self, moment: Moment) -> list[Alert]:
+        """What the model said is over; what rules say is not."""
+        return self._apply([Signal(max(self.newest_ns, 0), AlertKind.MACHINE, MODEL_SOURCE, firing=False)], moment)
 
     def _follow_trial(self) -> None:
         """Have whoever judges now judge."""
@@ -313,9 +386,19 @@ class Watch:
             return None
         from edgemesh.detect.trial import Trial
 
-        return Trial(
+        trial = Trial(
             self.asset.id, self.state.rollout, self._rollout_settings, self.learner, self._make_any, self._stopwatch
         )
+        trial.settle_at = lambda: self.retraining.recent if self.retraining is not None else []
+        return trial
+
+    def _make_retraining(self) -> Retraining | None:
+        model = self.rulebook.model
+        if model is None or not model.retrain_every:
+            return None
+        from edgemesh.detect.retraining import Retraining  # numpy only where something is learnt
+
+        return Retraining(model.retrain_every, model.machine.seed, self.state.retrain)
 
     def _make_any(self, state: LearnerState) -> Learner:
         learner = self._make_learner(state)
@@ -353,10 +436,38 @@ class Watch:
         memories = Memories(state.switches, state.traces, state.stuck, state.derived)
         return scan_rules(self.rulebook, memories, columns, tracks, self.asset.id)
 
-    def _feed(
+    def _judge(
         self, learner: Learner, columns: Sequence[Columns], tracks: Mapping[str, GateTrack], moment: Moment
-    ) -> list[Signal]:
-        """Assemble the rows that the learner's gate lets through and hand them over."""
+    ) -> list[Alert]:
+        """Have the learner judge what its gate lets through, and keep what of it was calm."""
+        state = self.state
+        if self.feedback.verdicts:
+            factor = ease(self.feedback.verdicts, self.newest_ns, self._feedback_settings)
+            for each in (learner, self.trial.beside if self.trial is not None else None):
+                if each is not None:
+                    each.ease(factor)
+        instants, rows = self._assemble(learner, columns, tracks)
+        was_calm = learner.learnt and not state.book.entries and not state.learner.flagged
+        signals = self._feed(learner, instants, rows, moment)
+        alerts = self._apply(signals, moment)
+        self._follow_trial()
+        if self.retraining is not None and learner.learnt:
+            entry = state.book.entries.get(AlertKind.MACHINE)
+            alert = entry.alert if entry is not None and MODEL_SOURCE in entry.sources else None
+            calm = was_calm and not signals and not state.book.entries and not state.learner.flagged
+            self.retraining.note(
+                instants,
+                rows,
+                calm=calm,
+                alert=alert.id if alert else "",
+                onset_ns=alert.onset_at_ns if alert else 0,
+            )
+        return alerts
+
+    def _assemble(
+        self, learner: Learner, columns: Sequence[Columns], tracks: Mapping[str, GateTrack]
+    ) -> tuple[list[int], list[list[float | None]]]:
+        """The rows that the learner's gate lets through, and their times."""
         window, settings = self.state.window, learner.settings
         window.open = not learner.closed
         window.admit(columns, self.rulebook.learns)
@@ -371,14 +482,27 @@ class Watch:
             gate_ns = int(settings.gate_for * 10**9)
             kept = [i for i, at in enumerate(instants) if track.is_open(at, gate_ns)]
             instants, rows = [instants[i] for i in kept], [rows[i] for i in kept]
+        return instants, rows
+
+    def _feed(
+        self, learner: Learner, instants: Sequence[int], rows: Sequence[Sequence[float | None]], moment: Moment
+    ) -> list[Signal]:
+        """Hand rows over to whoever judges."""
+        window = self.state.window
         entry = self.state.book.entries.get(AlertKind.MACHINE)
         calm = entry is None or entry.sources == [MODEL_SOURCE]
+        calm = calm and not self._came_before_renewal(instants)
         channels, origin, hushed = window.channels, moment.origin, moment.hushed
         if self.trial is not None and self.state.rollout.runs:
             return self.trial.feed(
                 instants, rows, channels, calm=calm, origin=origin, hushed=hushed, now_ns=moment.now_ns
             )
         return learner.feed(instants, rows, channels, calm=calm, origin=origin, hushed=hushed)
+
+    def _came_before_renewal(self, instants: Sequence[int]) -> bool:
+        """Whether rows are older than the part that was replaced last; unknown while a clock can't be believed."""
+        doubted = any(device.clock for device in self.state.devices.values())
+        return bool(instants) and instants[0] < self.state.rollout.renewed_ns and not doubted
 
     def _count_ignored(self, columns: Sequence[Columns]) -> None:
         """Count, once each, channels that have come after the warm-up: the model goes on without them."""

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 import msgspec
 
 from edgemesh.dispatch import moves
+from edgemesh.dispatch.findings import Findings, is_learnt
 from edgemesh.dispatch.handover import Handover
 from edgemesh.dispatch.ledger import Entry
 from edgemesh.dispatch.memory import Memory
@@ -41,6 +42,7 @@ class Desk:
         self.handover = Handover(settings, epoch, stats)
         self.memory = Memory()
         self.provisional = Provisional(settings.confirm_within)
+        self.findings = Findings()
         self.ledger, self.roster = self.handover.ledger, self.handover.roster
         self.line = Line()
         self._site, self._settings, self._assets, self._stats = site, settings, assets, stats
@@ -123,6 +125,7 @@ class Desk:
             self.ledger.put_right(known)
             self.memory.put_right(known)
             self.provisional.retime(by_ns)
+            self.findings.put_right(known)
             handover.now_ns = move(handover.now_ns, by_ns) if handover.now_ns else 0
             line.from_ns, line.until_ns = move(line.from_ns, by_ns), move(line.until_ns, by_ns)
         if not (doubt and line.clock):  # one doubt after the other is put right as one
@@ -140,6 +143,7 @@ class Desk:
         if entry is None:
             self._open(alert, plan)
             return
+        entry.learnt = entry.learnt or is_learnt(alert)
         self.memory.put(alert, entry.order.id, self.handover.now_ns)
         if seen is None:
             entry.alerts.append(alert.id)
@@ -167,7 +171,8 @@ class Desk:
         before = self.ledger.get(self.ledger.verified.get((alert.asset, alert.kind), ""))
         note = f"rework: order {before.id} was verified, and the alert is back" if before else unsure
         order = moves.opened(order_id, alert, plan, now_ns, self.handover.epoch, note)
-        self.handover.seek(Entry(order=order, kind=alert.kind, plan=plan, alerts=[alert.id]), order)
+        entry = Entry(order=order, kind=alert.kind, plan=plan, alerts=[alert.id], learnt=is_learnt(alert))
+        self.handover.seek(entry, order)
 
     def _replan(self, entry: Entry, plan: Plan) -> None:
         """Keep the newest plan for the next dispatch. A more urgent priority counts at once; nobody is called off."""
@@ -218,6 +223,7 @@ class Desk:
         else:
             entry.calm_at_ns = self.handover.now_ns
             self.handover.put(entry, order, self.handover.later(self._settings.verify_for))
+        self.findings.note(entry)
 
     def _take_back(self, card: Card, before: Executor | None) -> None:
         """Pass on what somebody had not begun who is down, or who started anew and knows nothing of it."""

@@ -26,7 +26,7 @@ class Entry(msgspec.Struct, kw_only=True):
 
     `alerts`: those of the order that are not cleared. `plan`: triage of the newest alert. `asked`: who was tried before
     the order was escalated, not to be asked again before the retry. `avoid`: whose work did not hold. `calm_at_ns`:
-    since when done and cleared. `due_ns`: when to look at it again.
+    since when done and cleared. `due_ns`: when to look at it again. `learnt`: a model had a part in one of its alerts.
     """
 
     order: WorkOrder
@@ -37,6 +37,7 @@ class Entry(msgspec.Struct, kw_only=True):
     avoid: tuple[str, ...] = ()
     calm_at_ns: int | None = None
     due_ns: int | None = None
+    learnt: bool = False
 
     @property
     def key(self) -> Key:

@@ -124,7 +124,7 @@ def answered(order: WorkOrder, answer: Answer, at_ns: int, deadline_at_ns: int) 
     if state in (OrderState.IN_PROGRESS, OrderState.DONE) and order.begun_at_ns is None:
         changes["begun_at_ns"] = at_ns
     if state is OrderState.DONE:
-        changes |= {"repaired_at_ns": at_ns, "deadline_at_ns": None}
+        changes |= {"repaired_at_ns": at_ns, "deadline_at_ns": None, "verdict": answer.verdict}
     return move(order, state, at_ns, **changes)
 
 
@@ -140,6 +140,7 @@ def given_back(order: WorkOrder, at_ns: int, tried: tuple[str, ...], note: str) 
         deadline_at_ns=None,
         begun_at_ns=None,
         repaired_at_ns=None,
+        verdict=None,
         reopened=order.reopened + (order.state is OrderState.DONE),
     )
 

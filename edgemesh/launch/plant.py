@@ -34,10 +34,11 @@ from edgemesh.bus.neighbours import Neighbourhood
 from edgemesh.configuration.loading import Configuration
 from edgemesh.configuration.settings import EMBEDDED, PlantSettings, SiteSettings
 from edgemesh.errors import ConfigError
+from edgemesh.launch.outlet import InfluxOutlet, make_outlet
 from edgemesh.log.journal import Journal
 from edgemesh.model.agents import Role
 from edgemesh.model.alerts import Stage
-from edgemesh.store.contract import Sink
+from edgemesh.store.contract import Outlet, Sink
 from edgemesh.store.history import HistorySink
 from edgemesh.wire.topics import Topics
 
@@ -64,6 +65,7 @@ class Plant:
     agents: dict[str, Runtime] = field(default_factory=dict)
     intakes: dict[str, Intake] = field(default_factory=dict)
     local: list[LocalLog] = field(default_factory=list)
+    outlets: list[InfluxOutlet] = field(default_factory=list)
 
     @property
     def broker_name(self) -> str:
@@ -88,6 +90,8 @@ class Plant:
             await agent.start()
         for log in self.local:
             log.start()
+        for outlet in self.outlets:
+            outlet.start()
         for name, intake in self.intakes.items():
             intake.start(self.configuration.drivers[name])
 
@@ -98,6 +102,7 @@ class Plant:
         for log in self.local:
             await log.stop()
         await asyncio.gather(*(agent.stop() for agent in self.agents.values()))
+        await asyncio.gather(*(asyncio.to_thread(outlet.stop) for outlet in self.outlets))
         if self.broker:
             await self.broker.stop()
 
@@ -145,7 +150,10 @@ async def build(
         connect = _connect_by(addresses, configuration, names)
     plant = Plant(configuration, Topics(configuration.settings.site.id), connect, broker)
     try:
-        for role, name, make_core, sinks in _agents(configuration, puts_off=live):
+        recorder = configuration.settings.recorder
+        if live and recorder and (names is None or recorder.agent in names):  # what is played again is no news
+            plant.outlets += make_outlet(configuration.settings, journal_file(configuration.data, recorder.agent))
+        for role, name, make_core, sinks in _agents(configuration, puts_off=live, outlets=plant.outlets):
             if names is None or name in names:
                 if role is Role.DETECTOR:
                     need_for_detection(configuration.settings)
@@ -205,7 +213,9 @@ def need_for_detection(settings: PlantSettings) -> None:
 AgentPlan = tuple[Role, str, Callable[[], Core], Sequence[Sink]]
 
 
-def _agents(configuration: Configuration, *, puts_off: bool = False) -> list[AgentPlan]:
+def _agents(
+    configuration: Configuration, *, puts_off: bool = False, outlets: Sequence[InfluxOutlet] = ()
+) -> list[AgentPlan]:
     settings = configuration.settings
     site, assets = settings.site.id, {each.id: each.asset() for each in settings.asset}
     started = int(time.time())
@@ -248,6 +258,7 @@ def _agents(configuration: Configuration, *, puts_off: bool = False) -> list[Age
             ten_minutes_s=recorder.keep_10min,
             records_s=recorder.keep_records,
             versions_s=recorder.keep_versions,
+            mirror=outlets[0].mirror if outlets else None,
         )
         plans.append((Role.RECORDER, recorder.agent, RecorderCore, (sink,)))
     if settings.registry:
@@ -262,6 +273,7 @@ def _agent(
     configuration = plant.configuration
     settings = configuration.settings
     budget = None if sinks else int(settings.outbox.budget)  # a history has its own retention
+    outlet: Outlet | None = plant.outlets[0].mirror if plant.outlets and role is Role.RECORDER else None
     journal = Journal.open(
         journal_file(configuration.data, name),
         name,
@@ -284,6 +296,7 @@ def _agent(
             keep_s=settings.outbox.keep,
             hold_s=settings.outbox.hold,
             write_budget=settings.outbox.write_budget,
+            outlet=outlet,
         ),
         incarnation=incarnation,
     )

@@ -101,14 +101,19 @@ class Journal:
         """
         # Without a log beside it nobody writes, and SQLite would make one, perhaps with rights that lock the agent out.
         alone = not _beside(path).exists()
-        with renaming(str(path)):
-            connection = connect(path, "mode=ro&immutable=1" if alone else "mode=ro")
-            try:
-                schema.check(connection, str(path))
-                return cls(connection, path)
-            except BaseException:
-                connection.close()
+        try:
+            with renaming(str(path)):
+                connection = connect(path, "mode=ro&immutable=1" if alone else "mode=ro")
+                try:
+                    schema.check(connection, str(path))
+                    return cls(connection, path)
+                except BaseException:
+                    connection.close()
+                    raise
+        except LogError:
+            if alone or _beside(path).exists():
                 raise
+        return cls.peek(path)  # its agent has ended this moment, and taken the log beside it away
 
     @property
     def head(self) -> int:

@@ -40,8 +40,9 @@ class Card(Record, frozen=True, kw_only=True, tag_field="v", tag=1):
     `incarnation` is new at every start, `beat` rises by one every `heartbeat_s` seconds. A retained card alone is no
     sign of life: only a rising beat is. `load` of `max_load` orders are held now (executors). `epoch` and `head` are
     the outbox and its last row, so that a reader sees what it lacks (agents with a log). `trouble` says what the agent
-    can't do now (empty: all is well), `lost` what of its log is gone for good though not every reader had it: readings
-    that gave way to newer ones and rows that were damaged, ever. `stats` are health numbers.
+    can't do now (empty: all is well), `notice` what goes badly but harms nothing so far, `lost` what of its log is gone
+    for good though not every reader had it: readings that gave way to newer ones and rows that were damaged, ever.
+    `stats` are health numbers.
     """
 
     agent: Id
@@ -57,6 +58,7 @@ class Card(Record, frozen=True, kw_only=True, tag_field="v", tag=1):
     epoch: Annotated[str, Meta(max_length=32)] = ""
     head: Count = 0
     trouble: Annotated[str, Meta(max_length=256)] = ""
+    notice: Annotated[str, Meta(max_length=256)] = ""
     lost: Count = 0
     stats: dict[str, float] = {}
 

@@ -42,7 +42,7 @@ class Severity(enum.StrEnum):
 
 class AlertKind(enum.StrEnum):
     """What is in trouble: the machine itself, a sensor that no longer tells the truth, a device that is silent, or a
-    gateway that can't keep what it reads.
+    gateway that can't keep what it reads (a recorder that can't do its work counts as one).
     """
 
     MACHINE = "machine"

@@ -53,11 +53,22 @@ class Priority(enum.StrEnum):
     P4 = "P4"
 
 
+class Verdict(enum.StrEnum):
+    """What whoever did the work has found: a fault that the alert was right about, none at all, or a part that is new
+    now, so that what was normal before says nothing any more.
+    """
+
+    REAL_FAULT = "real_fault"
+    FALSE_ALARM = "false_alarm"
+    REPLACED_PART = "replaced_part"
+
+
 class WorkOrder(Record, frozen=True, kw_only=True):
     """One state of a work order; `version` rises with every move, and consumers keep the highest.
 
     `id` is derived from the alert that opened it. `attempt` counts dispatches (0: none yet), `executor` is who holds
     it now, `tried` who refused, failed or kept silent. `skills` maps a skill to the least grade (0..1) that is needed.
+    `verdict` is what was found, once it is done and if anybody said so.
     Instants as in ISO 14224: occurred, detected, dispatched, begun, repaired, back in service; None: not yet.
     """
 
@@ -79,6 +90,7 @@ class WorkOrder(Record, frozen=True, kw_only=True):
     escalated: bool = False
     reopened: int = 0
     note: str = ""
+    verdict: Verdict | None = None
     deadline_at_ns: At | None = None
     occurred_at_ns: At | None = None
     detected_at_ns: At | None = None
@@ -126,7 +138,10 @@ class AnswerKind(enum.StrEnum):
 
 
 class Answer(Record, frozen=True, kw_only=True, tag_field="v", tag=1):
-    """What an executor said of one attempt of one order; the same answer twice counts once."""
+    """What an executor said of one attempt of one order; the same answer twice counts once.
+
+    `verdict`: what was found; it counts with `done`.
+    """
 
     executor: Id
     order: Uuid
@@ -134,3 +149,4 @@ class Answer(Record, frozen=True, kw_only=True, tag_field="v", tag=1):
     answer: AnswerKind
     at_ns: At = 0
     note: Annotated[str, Meta(max_length=2000)] = ""
+    verdict: Verdict | None = None

@@ -11,6 +11,7 @@ import msgspec
 from edgemesh.model.alerts import Alert
 from edgemesh.model.packs import Alerts, Orders, Pack, Readings
 from edgemesh.store import retention, retired
+from edgemesh.store.contract import Mirror
 from edgemesh.store.schema import create, read_state, write_state
 from edgemesh.store.scrub import Scrub
 from edgemesh.store.untimed import Untimed, trim_untimed
@@ -38,7 +39,7 @@ class HistorySink:
     A time of a series that comes again replaces the reading that was there, so a pack that comes twice changes nothing;
     once its raw readings were trimmed that can't be known any more. Bad readings are kept but not in the roll-ups.
     Readings of a clock in doubt wait until their time is known (`untimed`). What is too old is forgotten no faster than
-    time passes, whatever somebody sets a clock to (`retention.Pace`).
+    time passes, whatever somebody sets a clock to (`retention.Pace`). `mirror` is told of all that is kept.
     """
 
     def __init__(
@@ -50,6 +51,7 @@ class HistorySink:
         versions_s: float = retired.VERSIONS_S,
         records_s: float = retired.RECORDS_S,
         step_rows: int = retention.STEP_ROWS,
+        mirror: Mirror | None = None,
     ) -> None:
         self._ages = {"raw_s": raw_s, "minute_s": minute_s, "ten_minutes_s": ten_minutes_s}
         self._versions_s, self._records_s = versions_s, records_s
@@ -57,11 +59,14 @@ class HistorySink:
         self._step_rows = step_rows
         self._pace = retention.Pace()
         self._memory = Memory()
+        self._mirror = mirror
 
     def prepare(self, connection: sqlite3.Connection) -> None:
         """Create the tables that are missing. StoreError when they are of a newer edgemesh."""
         create(connection)
         self._memory = Memory()
+        if self._mirror:
+            self._mirror.prepare(connection)
 
     def write(self, connection: sqlite3.Connection, packs: Sequence[Pack]) -> None:
         """Write the packs inside the open transaction; never commits."""
@@ -80,27 +85,28 @@ class HistorySink:
             gone = trim_untimed(connection, round(self._ages["raw_s"] * 1e9), self._step_rows)
             write_state(connection, {"untimed": state["untimed"] - gone})
             self._write(connection, (), self._step_rows)
+        if self._mirror:
+            self._mirror.trim(connection, now_ns)
 
     def _write(self, connection: sqlite3.Connection, packs: Sequence[Pack], release: int) -> None:
-        state, memory = read_state(connection), self._memory
+        state, memory, mirror = read_state(connection), self._memory, self._mirror
         if memory.writes != state["writes"]:  # the transaction of the write before was rolled back, or is not ours
             memory.forget(connection)
+            if mirror:
+                mirror.forget()
         memory.writes = -1
-        writer = ReadingWriter(connection, memory, state)
-        untimed = Untimed(connection, writer, state)
+        if mirror:
+            mirror.begin(connection)
+        writer = ReadingWriter(connection, memory, state, mirror)
+        untimed = Untimed(connection, writer, state, mirror)
         for pack in packs:
-            match pack:
-                case Readings():
-                    for batch in pack.records:
-                        (untimed if batch.clock else writer).add(pack.agent, batch)
-                    for retimed in pack.retimed:
-                        untimed.learn(pack.agent, retimed)
-                case Alerts():
-                    _write_alerts(connection, [untimed.timed(a) if a.clock else a for a in pack.records], pack.at_ns)
-                case Orders():
-                    _write_orders(connection, pack)
+            self._write_pack(connection, pack, writer, untimed)
+        if mirror:
+            mirror.late = True
         untimed.release(release)
         writer.flush()
+        if mirror:
+            mirror.flush()
         changes = {
             "writes": state["writes"] + 1,
             "packs": state["packs"] + len(packs),
@@ -112,6 +118,28 @@ class HistorySink:
         }
         write_state(connection, changes)
         memory.writes = changes["writes"]
+
+    def _write_pack(self, connection: sqlite3.Connection, pack: Pack, writer: ReadingWriter, untimed: Untimed) -> None:
+        mirror = self._mirror
+        match pack:
+            case Readings():
+                if mirror:
+                    mirror.late = pack.seq < pack.live
+                for batch in pack.records:
+                    (untimed if batch.clock else writer).add(pack.agent, batch)
+                for retimed in pack.retimed:
+                    untimed.learn(pack.agent, retimed)
+            case Alerts():
+                alerts = [untimed.timed(alert) if alert.clock else alert for alert in pack.records]
+                _write_alerts(connection, alerts, pack.at_ns)
+                for alert in alerts:
+                    if mirror and not alert.clock:
+                        mirror.alert(alert)
+            case Orders():
+                _write_orders(connection, pack)
+                for order in pack.records:
+                    if mirror:
+                        mirror.order(order)
 
 
 def _write_alerts(connection: sqlite3.Connection, alerts: Sequence[Alert], committed_at_ns: int) -> None:

@@ -13,6 +13,7 @@ import msgspec
 
 from edgemesh.model.alerts import Alert
 from edgemesh.model.samples import Batch, Retimed, move
+from edgemesh.store.contract import Mirror
 from edgemesh.store.schema import State
 from edgemesh.store.writer import Reading, ReadingWriter
 
@@ -30,8 +31,10 @@ _encode = msgspec.json.Encoder().encode
 class Untimed:
     """What waits for its time, inside one transaction. `waiting` and `retimed` are changes of the state's counters."""
 
-    def __init__(self, connection: sqlite3.Connection, writer: ReadingWriter, state: State) -> None:
-        self._connection, self._writer = connection, writer
+    def __init__(
+        self, connection: sqlite3.Connection, writer: ReadingWriter, state: State, mirror: Mirror | None = None
+    ) -> None:
+        self._connection, self._writer, self._mirror = connection, writer, mirror
         self._before = state["untimed"]
         self.waiting = self.retimed = 0
 
@@ -119,6 +122,8 @@ class Untimed:
         for name, version, body in found:
             alert = _decode(body).put_right(retimed)
             true = _encode(alert)
+            if self._mirror:
+                self._mirror.alert(alert)
             connection.execute(
                 "UPDATE alert_version SET at_ns = ?, body = ? WHERE id = ? AND version = ?",
                 (alert.at_ns, true, name, version),

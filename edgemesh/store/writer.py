@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from itertools import chain, repeat
 
 from edgemesh.model.samples import Batch, Quality
+from edgemesh.store.contract import Mirror
 from edgemesh.store.rollup import NOTHING, Rollup, Rollups, correct, recompute_minute, recompute_ten, roll_up
 from edgemesh.store.schema import DAY_NS, MINUTE_NS, TEN, State
 
@@ -46,10 +47,12 @@ class Memory:
 
 
 class ReadingWriter:
-    """Writes batches inside one transaction; the counters are of this transaction."""
+    """Writes batches inside one transaction; the counters are of this transaction. `mirror` is told of all of it."""
 
-    def __init__(self, connection: sqlite3.Connection, memory: Memory, state: State) -> None:
-        self._connection, self._memory = connection, memory
+    def __init__(
+        self, connection: sqlite3.Connection, memory: Memory, state: State, mirror: Mirror | None = None
+    ) -> None:
+        self._connection, self._memory, self._mirror = connection, memory, mirror
         self._raw_from, self._minutes_from = state["raw_from"], state["minutes_from"]
         self._rollups = Rollups()
         self._rows: list[Iterable[Row]] = []
@@ -101,14 +104,22 @@ class ReadingWriter:
             if quality is None and None not in values and math.isfinite(total := sum(values)):
                 self.readings += end - start
                 self._rows.append(zip(repeat(minute), repeat(series), stamps, values, repeat(0)))
+                if self._mirror:
+                    self._mirror.readings(minute, series, stamps, values, None)
                 rollup = Rollup(end - start, total, min(values), max(values), values[-1], stamps[-1])
             else:
                 found = self._usable(stamps, column[start:end], quality[start:end] if quality else None)
                 self._rows.append([(minute, series, *reading) for reading in found])
+                self._tell(minute, series, found, good=quality is None)
                 rollup = _roll_up(found)
             self._waiting += end - start
             if rollup.n:
                 self._rollups.add(minute, series, rollup)
+
+    def _tell(self, minute: int, series: int, readings: Iterable[Reading], *, good: bool = False) -> None:
+        if self._mirror and (columns := tuple(zip(*readings, strict=True))):
+            times, values, quality = columns
+            self._mirror.readings(minute, series, times, values, None if good else quality)
 
     def _usable(
         self, times: tuple[int, ...], column: tuple[float | None, ...], quality: tuple[Quality, ...] | None
@@ -156,6 +167,7 @@ class ReadingWriter:
         again = fresh.keys() & stored.keys()
         self.duplicates += len(again)
         self._connection.executemany(_PUT, [(minute, series, *reading) for reading in fresh.values()])
+        self._tell(minute, series, fresh.values())
         if not again:
             rollup = _roll_up(fresh.values())
             if rollup.n:

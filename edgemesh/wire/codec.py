@@ -20,6 +20,7 @@ from edgemesh.model.orders import Answer, DispatchList, WorkOrder
 from edgemesh.model.packs import Alerts, Header, Orders, Pack, Readings
 from edgemesh.model.rollouts import MAX_PACKED_BYTES, ModelOffer, ModelState
 from edgemesh.model.samples import Batch, Record, Retimed
+from edgemesh.model.verdicts import Verdicts
 from edgemesh.wire.reasons import Reason
 from edgemesh.wire.strict import MAX_BYTES, check_bytes, decode_json, parse_checked, shorten
 
@@ -40,6 +41,7 @@ __all__ = [
     "decode_order",
     "decode_owners",
     "decode_pack",
+    "decode_verdicts",
     "decode_watermark",
     "encode",
     "encode_pack",
@@ -75,6 +77,7 @@ _ALERT = Decoder(Alert)
 _ORDER = Decoder(WorkOrder)
 _OFFER = Decoder(ModelOffer)
 _MODEL_STATE = Decoder(ModelState)
+_VERDICTS = Decoder(Verdicts)
 
 # What a pack and a batch surely spell out when they decode at all: the fields without a default, `v` and `kind`.
 _PACK_KEYS = 8
@@ -201,6 +204,13 @@ def decode_model_state(payload: bytes, *, asset: str) -> ModelState:
     state = _decode_small(_MODEL_STATE, payload)
     _match(state.asset, asset)
     return state
+
+
+def decode_verdicts(payload: bytes, *, asset: str) -> Verdicts:
+    """What was found about an asset's alerts, from the asset's topic."""
+    verdicts = _decode_small(_VERDICTS, payload)
+    _match(verdicts.asset, asset)
+    return verdicts
 
 
 def _match(said: str, topic: str) -> None:

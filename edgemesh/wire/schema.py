@@ -17,6 +17,7 @@ from edgemesh.model.alerts import Alert
 from edgemesh.model.orders import Answer, DispatchList, WorkOrder
 from edgemesh.model.packs import Alerts, Orders, Readings
 from edgemesh.model.rollouts import ModelOffer, ModelState
+from edgemesh.model.verdicts import Verdicts
 from edgemesh.wire.codec import MAX_RECORDS, VERSION
 
 # File name without `.json`, the record, and the topic below `edgemesh/v1/{site}/` on which it goes.
@@ -33,6 +34,7 @@ TABLE: dict[str, tuple[type[msgspec.Struct], str]] = {
     "answer": (Answer, "answer/{executor}"),
     "model": (ModelOffer, "model/{asset}"),
     "model_state": (ModelState, "state/model/{asset}"),
+    "verdicts": (Verdicts, "state/verdicts/{asset}"),
 }
 
 

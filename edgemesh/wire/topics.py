@@ -33,6 +33,7 @@ class Kind(enum.StrEnum):
     REPLY = "reply"
     MODEL = "model"
     MODEL_STATE = "model_state"
+    VERDICTS = "verdicts"
 
 
 # The levels after the site that name each kind, and how many names follow them.
@@ -52,6 +53,7 @@ _LEVELS: dict[Kind, tuple[str, int]] = {
     Kind.REPLY: ("reply", 1),
     Kind.MODEL: ("model", 1),
     Kind.MODEL_STATE: ("state/model", 1),
+    Kind.VERDICTS: ("state/verdicts", 1),
 }
 _KINDS: dict[tuple[str, ...], tuple[Kind, int]] = {
     tuple(levels.split("/")): (kind, names) for kind, (levels, names) in _LEVELS.items()
@@ -144,6 +146,10 @@ class Topics:
     def model_state(self, asset: str) -> str:
         """What the asset's detector says of it (retained)."""
         return self._make(Kind.MODEL_STATE, asset)
+
+    def verdicts(self, asset: str) -> str:
+        """What was found about an asset's alerts (retained)."""
+        return self._make(Kind.VERDICTS, asset)
 
     def below(self, tail: str) -> str:
         """The full topic for a tail such as a core's `present` gives (`state/alert/…`); the tail is not checked."""

@@ -96,6 +96,8 @@ _crew = _options(
                  help="Mean seconds of way and work for one order (each time within a third of it)."),
     click.option("--state-dir", type=click.Path(file_okay=False, path_type=Path), default=None,
                  help="Where the crew keeps its memory, so that it survives kill -9."),
+    click.option("--verdicts", is_flag=True,
+                 help="Say with each work done what was found: real_fault, false_alarm or replaced_part."),
     click.option("--ledger", type=click.Path(dir_okay=False, path_type=Path), default=None,
                  help="A file to which each start of work adds a line."),
 )  # fmt: skip
@@ -123,6 +125,7 @@ class CrewOptions:
     refusal: float
     silence: float
     work_s: float
+    verdicts: bool
     state_dir: Path | None
     ledger: Path | None
 
@@ -317,7 +320,17 @@ def _members(
         file = None if folder is None else MemoryFile(folder / f"{site}-{person.name}.json")
         try:
             members.append(
-                Member(person, site, broker, watch, habits=habits, seed=seed, file=file, ledger=options.ledger)
+                Member(
+                    person,
+                    site,
+                    broker,
+                    watch,
+                    habits=habits,
+                    seed=seed,
+                    file=file,
+                    ledger=options.ledger,
+                    verdicts=options.verdicts,
+                )
             )
         except (MemoryFault, OSError) as error:
             raise click.ClickException(str(error)) from error

@@ -25,7 +25,8 @@ class Member:
     """A person at work: hears the dispatch list and the hall, and carries out what the executor decides.
 
     With `file` the executor's memory survives kill -9; it is on the disk before any effect that rests on it. With
-    `ledger` each beginning of work is a line of that file: `ORDER ATTEMPT NAME AT_NS`.
+    `ledger` each beginning of work is a line of that file: `ORDER ATTEMPT NAME AT_NS`. With `verdicts` it says with
+    each work done what was found.
     """
 
     def __init__(
@@ -39,8 +40,10 @@ class Member:
         seed: int = 0,
         file: MemoryFile | None = None,
         ledger: Path | None = None,
+        verdicts: bool = False,
     ) -> None:
         self._person, self._site, self._file, self._ledger = person, site, file, ledger
+        self._verdicts = verdicts
         memory = file.load() if file is not None else Memory()
         self._executor = Executor(person.name, person.skills, habits, seed, memory)
         self._incarnation = uuid.uuid4().hex
@@ -112,8 +115,9 @@ class Member:
             return []
         if not isinstance(reply, dict) or reply.get("executor") != self._person.name:
             return []
+        verdict = str(reply.get("verdict", "")) if self._verdicts else ""
         return self._executor.repaired(
-            str(reply.get("order")), reply.get("fits") is True, str(reply.get("note", "")), now
+            str(reply.get("order")), reply.get("fits") is True, str(reply.get("note", "")), now, verdict
         )
 
     def _carry_out(self, effect: Effect) -> None:

@@ -68,6 +68,8 @@ class Answer:
             "at_ns": self.mark.at_ns,
             "note": self.mark.note,
         }
+        if self.mark.verdict:
+            body["verdict"] = self.mark.verdict
         return json.dumps(body, separators=(",", ":")).encode()
 
 
@@ -206,7 +208,7 @@ class Executor:
             return []
         settled = self.memory.settled.get(order.key)
         if settled is not None:
-            return [self._say(order, settled.answer, now, settled.at_ns, settled.note)]
+            return [self._say(order, settled.answer, now, settled.at_ns, settled.note, verdict=settled.verdict)]
         if job is not None:
             return [self._say(order, "refused", now, note="busy with another order")]
         if order.skills and not set(order.skills) & set(self.skills):
@@ -300,17 +302,17 @@ class Executor:
         Phase.MENDING: _finish,
     }
 
-    def repaired(self, order: str, fits: bool, note: str, now: Now) -> list[Effect]:
-        """The hall says what came of the repair: done, or failed if the skill did not fit."""
+    def repaired(self, order: str, fits: bool, note: str, now: Now, verdict: str = "") -> list[Effect]:
+        """The hall says what came of the repair: done (with a verdict, if any), or failed if the skill did not fit."""
         job = self._job
         if job is None or job.phase is not Phase.MENDING or job.order.order != order:
             return []
-        return self._settle(job, "done" if fits else "failed", note, now)
+        return self._settle(job, "done" if fits else "failed", note, now, verdict if fits else "")
 
-    def _settle(self, job: Job, answer: str, note: str, now: Now) -> list[Effect]:
+    def _settle(self, job: Job, answer: str, note: str, now: Now, verdict: str = "") -> list[Effect]:
         self._job = None
-        self.memory.settle(job.order.key, Mark(answer, job.order.attempt, now.at_ns, note))
-        return [self._save(), self._say(job.order, answer, now, note=note)]
+        self.memory.settle(job.order.key, Mark(answer, job.order.attempt, now.at_ns, note, verdict))
+        return [self._save(), self._say(job.order, answer, now, note=note, verdict=verdict)]
 
     def reconnected(self, now: Now) -> None:
         """The broker is back and may have forgotten: answers ahead of the list are due again shortly."""
@@ -323,9 +325,16 @@ class Executor:
         return listed.attempt == given.mark.attempt and listed.rank < ANSWER_RANK[given.mark.answer]
 
     def _say(
-        self, order: Order, answer: str, now: Now, at_ns: int | None = None, note: str = "", again: bool = False
+        self,
+        order: Order,
+        answer: str,
+        now: Now,
+        at_ns: int | None = None,
+        note: str = "",
+        again: bool = False,
+        verdict: str = "",
     ) -> Answer:
-        mark = Mark(answer, order.attempt, now.at_ns if at_ns is None else at_ns, note)
+        mark = Mark(answer, order.attempt, now.at_ns if at_ns is None else at_ns, note, verdict)
         if order.order in self._listed:
             self._given[order.order] = Given(mark, now.mono_s)
         return Answer(order.order, mark, again)

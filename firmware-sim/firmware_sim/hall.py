@@ -68,6 +68,15 @@ class Repair:
         """False if there was something to mend and the skills were wrong for all of it."""
         return bool(self.mended) or not self.left
 
+    @property
+    def verdict(self) -> str:
+        """What whoever did it says of the alert: replaced_part, real_fault or false_alarm; empty: cannot tell."""
+        if any(FAULTS[name].action.startswith("replace") for name in self.mended):
+            return "replaced_part"
+        if self.mended:
+            return "real_fault"
+        return "" if self.left else "false_alarm"
+
 
 class UnknownTarget(ValueError):
     """No such fault, asset, device or metric, or they do not go together; the message says which."""

@@ -16,12 +16,13 @@ class MemoryFault(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """An answer given once and for all: under which attempt, when (`at_ns`), and with which note."""
+    """An answer given once and for all: under which attempt, when (`at_ns`), with which note, and what was found."""
 
     answer: str
     attempt: int
     at_ns: int
     note: str = ""
+    verdict: str = ""
 
 
 @dataclass(slots=True)
@@ -69,12 +70,16 @@ class Memory:
 
 
 def _row(mark: Mark) -> list[str | int]:
-    return [mark.answer, mark.attempt, mark.at_ns, mark.note]
+    row: list[str | int] = [mark.answer, mark.attempt, mark.at_ns, mark.note]
+    return [*row, mark.verdict] if mark.verdict else row
 
 
 def _mark(row: list[Any]) -> Mark:
-    answer, attempt, at_ns, note = row
-    return Mark(str(answer), int(attempt), int(at_ns), str(note))
+    answer, attempt, at_ns, note, *found = row
+    verdict = found[0] if found else ""
+    if len(found) > 1:
+        raise ValueError(f"a mark has at most 5 entries, this has {len(row)}")
+    return Mark(str(answer), int(attempt), int(at_ns), str(note), str(verdict))
 
 
 class MemoryFile:

@@ -149,6 +149,7 @@ class Stage:
             reply |= {"fits": True, "mended": [], "left": [], "note": str(error)}
         else:
             reply |= {"fits": repair.fits, "mended": repair.mended, "left": repair.left, "note": repair.note}
+            reply["verdict"] = repair.verdict
         self._truth.put(f"firmware-sim/{self._site}/repaired", _encode(reply))
 
 

@@ -352,6 +352,7 @@ TARGETS: Mapping[str, Target] = {
     "order": _decoder(lambda data: codec.decode_order(data, id=IDENTITY)),
     "offer": _offer,
     "model_state": _decoder(lambda data: codec.decode_model_state(data, asset=NAME)),
+    "verdicts": _decoder(lambda data: codec.decode_verdicts(data, asset=NAME)),
     "json": _decoder(codec.decode_json),
     "topic": _decoder(lambda data: topics.parse(data.decode("utf-8", "replace"))),
     "device": _device,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -123,3 +124,13 @@ def test_epochs_begin_above_the_start_and_only_grow() -> None:
     late = RegistryCore("registry", "test", epoch=5)
     late.load({name: part for name, part in core.save().items() if part is not None})
     assert owners(late.handle(Cards((detector("d2"), detector("d1", up=False))))).epoch == 1_002
+
+
+def test_a_recorder_in_trouble_is_given_to_a_detector() -> None:
+    """Somebody has to raise the alert of a recorder that can't do its work; one that is well is given to nobody."""
+    recorder = card("recorder", role=Role.RECORDER)
+    core = registry(gateway("gw"), detector("d1"), recorder)
+    assert core._state.owners.owners == {"gw": "d1"}
+    said = core.handle(Cards((msgspec.structs.replace(recorder, trouble="InfluxDB takes nothing"),)))
+    assert owners(said).owners == {"gw": "d1", "recorder": "d1"}
+    assert core.handle(Cards((recorder,))) == [], "it stays there, so that the alert's end is seen"

@@ -182,3 +182,12 @@ def test_what_a_gateway_has_decided_alone_says_so() -> None:
         True,
         False,
     ]
+
+
+def test_what_goes_badly_is_shown_as_trouble_is() -> None:
+    """A notice stands where trouble would, unless there is trouble: that goes first."""
+    hall = busy_hall()
+    hall.beat("gw-8", Role.RECORDER, notice="InfluxDB can't be written")
+    hall.beat("gw-9", Role.RECORDER, notice="InfluxDB can't be written", trouble="the disk is full")
+    told = {agent.agent: agent.trouble for agent in hall.look().agents}
+    assert (told["gw-8"], told["gw-9"]) == ("InfluxDB can't be written", "the disk is full")

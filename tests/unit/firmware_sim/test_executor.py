@@ -306,6 +306,27 @@ def test_on_record_before_it_is_done() -> None:
     assert Memory.from_json(save.memory).begun["a"] == begin.mark
 
 
+def test_a_verdict_comes_with_done_every_time() -> None:
+    """What was found is said with `done`, when it is said again, under a new attempt, and after a crash."""
+    desk = Desk()
+    desk.give(order())
+    desk.run(0.6)
+    desk.give(order(state="accepted"))
+    desk.run(1.2)
+    desk.give(order(state="in_progress"))
+    desk.run(3.1)
+    effects = desk.executor.repaired("a", True, "no fault found", desk.now, "false_alarm")
+    effects += desk.executor.tick(Now(desk.mono_s + RETRY_S, 0))
+    again = Executor("ana", ("operator",), HABITS, 0, Memory.from_json(desk.executor.memory.to_json()))
+    effects += again.follow(Listing(1, (order(attempt=2),)), desk.now)
+    said = [json.loads(effect.payload("ana")) for effect in effects if isinstance(effect, Answer)]
+    assert [(each["answer"], each["attempt"], each["verdict"]) for each in said] == [
+        ("done", 1, "false_alarm"),
+        ("done", 1, "false_alarm"),
+        ("done", 2, "false_alarm"),
+    ]
+
+
 def test_answer_payload() -> None:
     """As documented."""
     desk = Desk()

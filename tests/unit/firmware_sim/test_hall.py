@@ -163,6 +163,23 @@ def test_repairing_a_healthy_asset_finds_nothing() -> None:
     repair = Hall(7).repair("pump-101", ["fitter"])
     assert repair.fits
     assert repair.note == "no fault found"
+    assert repair.verdict == "false_alarm"
+
+
+@pytest.mark.parametrize(
+    ("fault", "skill", "verdict"),
+    [
+        ("bearing_wear", "fitter", "replaced_part"),
+        ("inlet_valve_closing", "operator", "real_fault"),
+        ("inlet_valve_closing", "electrician", ""),
+    ],
+)
+def test_a_repair_says_what_was_found(fault: str, skill: str, verdict: str) -> None:
+    """A new part, a fault that is gone, or nothing to say by somebody who could not mend it."""
+    hall = Hall(7)
+    hall.inject(fault, "pump-101", ramp_s=0)
+    hall.step()
+    assert hall.repair("pump-101", [skill]).verdict == verdict
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,9 @@ from hypothesis import strategies as st
 
 from firmware_sim.memory import REMEMBERED, Mark, Memory, MemoryFault, MemoryFile
 
-marks = st.builds(Mark, st.sampled_from(["started", "done", "failed"]), st.integers(0), st.integers(0), st.text())
+marks = st.builds(
+    Mark, st.sampled_from(["started", "done", "failed"]), st.integers(0), st.integers(0), st.text(), st.text()
+)
 memories = st.builds(Memory, st.integers(0), st.dictionaries(st.text(), marks), st.dictionaries(st.text(), marks))
 
 
@@ -16,6 +18,12 @@ memories = st.builds(Memory, st.integers(0), st.dictionaries(st.text(), marks), 
 def test_json_round_trip(memory: Memory) -> None:
     """from_json undoes to_json."""
     assert Memory.from_json(memory.to_json()) == memory
+
+
+def test_marks_of_an_earlier_version_are_read() -> None:
+    """A memory from before there were verdicts goes on."""
+    text = '{"v":1,"epoch":2,"begun":{},"settled":{"a":["done",1,5,"work done"]}}'
+    assert Memory.from_json(text).settled == {"a": Mark("done", 1, 5, "work done")}
 
 
 def test_file_round_trip(tmp_path: Path) -> None:

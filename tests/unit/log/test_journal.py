@@ -14,6 +14,7 @@ import pytest
 
 from edgemesh.errors import LogDamaged, LogError, LogFull
 from edgemesh.log.journal import Cursor, Journal, Row
+from edgemesh.log.opening import connect
 
 ALL = 2**63 - 1
 
@@ -51,6 +52,21 @@ def test_a_new_journal_is_empty(journal: Journal) -> None:
     assert len(journal.epoch) == 16
     assert int(journal.epoch, 16) >= 0
     assert (journal.rows(0, limit=9, max_bytes=9), journal.cursors(), journal.parts()) == ([], {}, {})
+
+
+def test_a_journal_can_be_peeked_at_while_its_agent_ends(
+    journal: Journal, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The write-ahead log goes with the agent, also between the look at it and the opening."""
+    append(journal, 3)
+
+    def end_first(file: Path, options: str) -> sqlite3.Connection:
+        journal.close()
+        return connect(file, options)
+
+    monkeypatch.setattr("edgemesh.log.journal.connect", end_first)
+    with closing(Journal.peek(path)) as seen:
+        assert seen.head == 3
 
 
 def test_two_files_have_two_epochs(tmp_path: Path) -> None:

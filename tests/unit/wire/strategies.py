@@ -8,10 +8,11 @@ from hypothesis import strategies as st
 
 from edgemesh.model.agents import Card, Owners, Presence, Role, Watermark
 from edgemesh.model.alerts import Alert, AlertKind, AlertState, Evidence, Review, Severity, Stage
-from edgemesh.model.orders import Answer, AnswerKind, Dispatch, DispatchList, OrderState, Priority, WorkOrder
+from edgemesh.model.orders import Answer, AnswerKind, Dispatch, DispatchList, OrderState, Priority, Verdict, WorkOrder
 from edgemesh.model.packs import Alerts, Orders, Pack, Readings
 from edgemesh.model.rollouts import ModelFigures, ModelOffer, ModelState, RolloutStage
 from edgemesh.model.samples import Batch, Quality, Retimed
+from edgemesh.model.verdicts import MOST_VERDICTS, OrderVerdict, Verdicts
 
 INT64 = 2**63 - 1
 ids = st.text("ABCXYZabcxyz0123456789_-", min_size=1, max_size=64)
@@ -103,6 +104,7 @@ orders = st.builds(
     escalated=st.booleans(),
     reopened=integers,
     note=texts,
+    verdict=st.none() | st.sampled_from(Verdict),
     deadline_at_ns=st.none() | at_ns,
     occurred_at_ns=st.none() | at_ns,
     detected_at_ns=st.none() | at_ns,
@@ -136,7 +138,17 @@ answers = st.builds(
     answer=st.sampled_from(AnswerKind),
     at_ns=at_ns,
     note=texts,
+    verdict=st.none() | st.sampled_from(Verdict),
 )
+order_verdicts = st.builds(
+    OrderVerdict,
+    order=uuids,
+    alert=uuids,
+    verdict=st.sampled_from(Verdict),
+    at_ns=at_ns,
+    learnt=st.booleans(),
+)
+verdict_lists = st.builds(Verdicts, asset=ids, verdicts=st.lists(order_verdicts, max_size=MOST_VERDICTS).map(tuple))
 cards = st.builds(
     Card,
     agent=ids,
@@ -152,6 +164,7 @@ cards = st.builds(
     epoch=texts.map(lambda text: text[:32]),
     head=counts,
     trouble=texts,
+    notice=texts,
     lost=counts,
     stats=st.dictionaries(texts, numbers, max_size=3),
 )

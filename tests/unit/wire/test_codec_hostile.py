@@ -126,6 +126,7 @@ WORDS: dict[str, Callable[[bytes], object]] = {
     "alert": lambda payload: codec.decode_alert(payload, id="0" * 32),
     "order": lambda payload: codec.decode_order(payload, id="0" * 32),
     "model_state": lambda payload: codec.decode_model_state(payload, asset="pump-7"),
+    "verdicts": lambda payload: codec.decode_verdicts(payload, asset="pump-7"),
 }
 
 

@@ -18,6 +18,7 @@ from edgemesh.model.orders import Answer, DispatchList, WorkOrder
 from edgemesh.model.packs import Alerts, Pack, Readings
 from edgemesh.model.rollouts import ModelOffer, ModelState
 from edgemesh.model.samples import Record
+from edgemesh.model.verdicts import Verdicts
 from edgemesh.wire import codec
 from edgemesh.wire.reasons import Reason
 from tests.unit.wire import strategies as my
@@ -126,6 +127,12 @@ def test_what_is_said_of_an_offer_comes_back(state: ModelState) -> None:
     assert codec.decode_model_state(codec.encode(state), asset=state.asset) == state
 
 
+@given(my.verdict_lists)
+def test_verdicts_come_back(verdicts: Verdicts) -> None:
+    """Decoding undoes encoding."""
+    assert codec.decode_verdicts(codec.encode(verdicts), asset=verdicts.asset) == verdicts
+
+
 @given(my.orders)
 def test_a_work_order_comes_back(order: WorkOrder) -> None:
     """Decoding undoes encoding."""
@@ -149,6 +156,7 @@ DECODERS: list[Callable[[bytes], object]] = [
     lambda payload: codec.decode_order(payload, id="a" * 32),
     lambda payload: codec.decode_offer(payload, asset="a"),
     lambda payload: codec.decode_model_state(payload, asset="a"),
+    lambda payload: codec.decode_verdicts(payload, asset="a"),
 ]
 
 
@@ -210,7 +218,8 @@ SPLICES += [
 valid = st.one_of(
     my.packs.map(pack_bytes),
     *(some.map(codec.encode) for some in (my.cards, my.watermarks, my.owners, my.answers)),
-    *(some.map(codec.encode) for some in (my.dispatch_lists, my.alerts, my.orders, my.offers, my.model_states)),
+    *(some.map(codec.encode) for some in (my.dispatch_lists, my.alerts, my.orders, my.offers)),
+    *(some.map(codec.encode) for some in (my.model_states, my.verdict_lists)),
 )
 
 
@@ -302,6 +311,8 @@ STRATEGIES: dict[str, st.SearchStrategy[Any]] = {
     "offer": my.offers,
     "figures": my.figures,
     "model state": my.model_states,
+    "verdict": my.order_verdicts,
+    "verdicts": my.verdict_lists,
 }
 
 

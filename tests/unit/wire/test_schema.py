@@ -31,6 +31,7 @@ DECODERS: dict[str, Callable[[bytes], Record]] = {
     "answer": lambda payload: codec.decode_answer(payload, executor="ann"),
     "model": lambda payload: codec.decode_offer(payload, asset="pump-07"),
     "model_state": lambda payload: codec.decode_model_state(payload, asset="pump-07"),
+    "verdicts": lambda payload: codec.decode_verdicts(payload, asset="pump-07"),
 }
 
 

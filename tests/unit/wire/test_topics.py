@@ -35,6 +35,7 @@ TABLE = [
         "edgemesh/v1/hall-1/state/model/pump-7",
         Address("hall-1", Kind.MODEL_STATE, "pump-7"),
     ),
+    (T.verdicts("pump-7"), "edgemesh/v1/hall-1/state/verdicts/pump-7", Address("hall-1", Kind.VERDICTS, "pump-7")),
 ]
 
 

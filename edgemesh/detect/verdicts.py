@@ -1,0 +1,58 @@
+"""Verdicts: what a watch makes of what people have found on its asset. Each has its own effect once."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from edgemesh.detect.feedback import replaced_ns, unheard
+from edgemesh.detect.model_signals import mute
+from edgemesh.detect.signals import MODEL_SOURCE
+from edgemesh.detect.watch import Moment, Watch
+from edgemesh.model.alerts import Alert, AlertKind
+from edgemesh.model.orders import Verdict
+from edgemesh.model.verdicts import OrderVerdict, Verdicts
+
+if TYPE_CHECKING:
+    from edgemesh.detect.learner import Learner
+
+
+def hear(watch: Watch, verdicts: Verdicts, moment: Moment) -> list[Alert]:
+    """Take in all that is known; return the alerts that are over by it.
+
+    The threshold follows from the list as a whole, see `feedback.ease`. Besides: a false alarm that stands is over, and
+    its rows are learnt from; what is a fault gets no benefit of the doubt; a replaced part begins a new warm-up, unless
+    the model was learnt from younger rows already.
+    """
+    news = unheard(watch.feedback, verdicts.verdicts)
+    if watch.learner is None:
+        return []
+    alerts = []
+    for found in news:
+        if found.verdict is not Verdict.REPLACED_PART and found.learnt:
+            alerts += _tell(watch, watch.learner, found, moment)
+    at_ns = replaced_ns(verdicts.verdicts)
+    if at_ns < 0 or all(found.verdict is not Verdict.REPLACED_PART for found in news):
+        return alerts
+    if watch.learner.state.about.begin_ns >= at_ns:
+        watch.state.rollout.renewed_ns = at_ns
+        return alerts
+    return alerts + watch.renew(at_ns, moment)
+
+
+def _tell(watch: Watch, learner: Learner, found: OrderVerdict, moment: Moment) -> list[Alert]:
+    """Have the model, and what is kept for the next one, hear of a verdict; return what is over by it.
+
+    An alert that was raised before the verdict belongs to the same order, whichever alert has opened that.
+    """
+    entry = watch.state.book.entries.get(AlertKind.MACHINE)
+    alert = entry.alert if entry is not None and MODEL_SOURCE in entry.sources else None
+    stands = alert is not None and (alert.id == found.alert or alert.raised_at_ns <= found.at_ns)
+    if watch.retraining is not None:
+        watch.retraining.hear(found, alert.id if stands and alert is not None else found.alert)
+    if not stands:
+        return []
+    if found.verdict is Verdict.REAL_FAULT:
+        learner.acknowledge()
+        return []
+    mute(learner.state)
+    return watch.end_model_alert(moment)

@@ -1,0 +1,117 @@
+"""Records as points: which tags and fields an alert, a work order or a card gives. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from edgemesh.model.agents import Card
+from edgemesh.model.alerts import Alert
+from edgemesh.model.orders import WorkOrder
+from edgemesh.store.influx.lines import Value, head
+from edgemesh.store.influx.measurements import CARD_NAMES, MEASUREMENTS, OVERFLOW
+
+Fields = dict[str, Value]
+_SECOND_NS = 1e9
+
+
+def reading_head(measurement: str, site: str, gateway: str, asset: str, device: str, metric: str) -> str:
+    """The series of a metric of a device."""
+    tags = {"site": site, "gateway": gateway, "asset": asset, "device": device, "metric": metric}
+    return head(measurement, tags)
+
+
+def overflow_head(site: str, gateway: str) -> str:
+    """The series of what is beyond the limit of series behind one gateway."""
+    return head(OVERFLOW, {"site": site, "gateway": gateway})
+
+
+def alert_point(site: str, alert: Alert) -> tuple[str, Fields]:
+    """Series and fields of one version of an alert; what is empty is left out."""
+    tags = {
+        "site": site,
+        "gateway": alert.gateway,
+        "asset": alert.asset,
+        "kind": alert.kind.value,
+        "severity": alert.severity.value,
+        "state": alert.state.value,
+    }
+    texts = {
+        "id": alert.id,
+        "cause": alert.cause,
+        "consequence": alert.consequence,
+        "action": alert.action,
+        "model": alert.model,
+    }
+    fields: Fields = {
+        "version": alert.version,
+        "confidence": float(alert.confidence),
+        "raised_after_s": (alert.raised_at_ns - alert.onset_at_ns) / _SECOND_NS,
+    }
+    if alert.evidence:
+        first = alert.evidence[0]
+        texts |= {"device": first.device, "metric": first.metric, "rule": first.rule}
+        fields["score"] = float(first.score)
+        if first.value is not None:
+            fields["value"] = float(first.value)
+    if alert.cleared_at_ns is not None:
+        fields["lasted_s"] = (alert.cleared_at_ns - alert.onset_at_ns) / _SECOND_NS
+    if alert.past:
+        fields["past"] = 1
+    return head("alert", tags), fields | _given(texts)
+
+
+def order_point(site: str, order: WorkOrder) -> tuple[str, Fields]:
+    """Series and fields of one version of a work order; what is empty is left out."""
+    skill = max(sorted(order.skills), key=lambda name: order.skills[name], default="")
+    tags = {
+        "site": site,
+        "asset": order.asset,
+        "executor": order.executor or "",
+        "priority": order.priority.value,
+        "skill": skill,
+        "state": order.state.value,
+    }
+    texts = {"id": order.id, "alert": order.alert, "title": order.title, "cause": order.cause, "note": order.note}
+    fields: Fields = {
+        "version": order.version,
+        "attempt": order.attempt,
+        "reopened": order.reopened,
+        "escalated": int(order.escalated),
+        "age_s": (order.at_ns - order.opened_at_ns) / _SECOND_NS,
+    }
+    for name, at_ns in (
+        ("dispatched_after_s", order.dispatched_at_ns),
+        ("begun_after_s", order.begun_at_ns),
+        ("repaired_after_s", order.repaired_at_ns),
+        ("back_after_s", order.back_at_ns),
+    ):
+        if at_ns is not None:
+            fields[name] = (at_ns - order.opened_at_ns) / _SECOND_NS
+    if order.deadline_at_ns is not None:
+        fields["due_s"] = (order.deadline_at_ns - order.at_ns) / _SECOND_NS
+    return head("workorder", tags), fields | _given(texts)
+
+
+def card_points(site: str, card: Card, *, up: bool) -> Iterator[tuple[str, Fields]]:
+    """Series and fields of the measurements that an agent's card gives; numbers that they don't have are left out."""
+    tags = {"site": site, "agent": card.agent, "role": card.role.value}
+    fields: Fields = {"up": int(up), "load": card.load, "max_load": card.max_load, "lost": card.lost}
+    fields |= _given({"trouble": card.trouble})
+    yield head("agent_health", tags), fields | _numbers("agent_health", card.stats)
+    for measurement in ("mqtt_link", "pipeline"):
+        numbers = _numbers(measurement, card.stats)
+        if numbers:
+            yield head(measurement, tags), numbers
+
+
+def _numbers(measurement: str, stats: Mapping[str, float]) -> Fields:
+    found: Fields = {}
+    for field, (kind, _) in MEASUREMENTS[measurement].fields.items():
+        name = CARD_NAMES.get(field, field)
+        if kind == "float" and name in stats:
+            found[field] = float(stats[name])
+    return found
+
+
+def _given(texts: Mapping[str, str]) -> Fields:
+    return {name: text for name, text in texts.items() if text}
