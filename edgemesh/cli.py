@@ -118,7 +118,7 @@ def demo(
     "roles",
     multiple=True,
     metavar="ROLE",
-    help="Run these roles only: gateway, detector, scheduler, recorder, registry. Repeatable.",
+    help="Run these roles only: gateway, sentry, detector, scheduler, recorder, registry. Repeatable.",
 )
 @click.option("--agent", "agents", multiple=True, metavar="NAME", help="Run these agents only. Repeatable.")
 @click.option(
@@ -284,6 +284,9 @@ def top(config: Path | None, broker: str | None, site: str | None) -> None:
 @click.option("--count", type=click.IntRange(min=1), help="End after so many messages.")
 @click.option("--for", "for_s", type=click.FloatRange(min=0.0), metavar="SECONDS", help="End after so long.")
 @click.option("--quarantine", is_flag=True, help="Show what the agents of CONFIG refused, from their data folder.")
+@click.option(
+    "--alerts", is_flag=True, help="Show the alerts of CONFIG's agents from their data folder: needs no broker."
+)
 @_errors
 def tap(
     config: Path | None,
@@ -293,6 +296,7 @@ def tap(
     count: int | None,
     for_s: float | None,
     quarantine: bool,
+    alerts: bool,
 ) -> None:
     """Decode what is on the bus, a line a message. CONFIG defaults to the demo's."""
     from edgemesh.configuration.loading import load
@@ -304,6 +308,10 @@ def tap(
     if quarantine:
         lines = launch.quarantine_lines(load(file).data, limit=count or 20)
         click.echo("\n".join(lines) or "nothing was refused")
+        return
+    if alerts:
+        lines = launch.alert_lines(load(file).data, limit=count or 20)
+        click.echo("\n".join(lines) or "no alert")
         return
     asyncio.run(look.listen(file, broker, site, topic, click.echo, count=count, wait_s=for_s))
 

@@ -13,6 +13,7 @@ from edgemesh.agents.handover import Handover
 from edgemesh.agents.lanes import Lanes
 from edgemesh.agents.offers import Offers
 from edgemesh.agents.position import Place, Position
+from edgemesh.agents.second_look import SecondLook
 from edgemesh.agents.watches import Observer, Watches
 from edgemesh.detect import late
 from edgemesh.detect.health import Health
@@ -20,7 +21,7 @@ from edgemesh.detect.settings import DetectSettings
 from edgemesh.detect.watch import Moment, Watch
 from edgemesh.log.outbox import Cursor
 from edgemesh.model.agents import Asset
-from edgemesh.model.alerts import Alert, AlertState
+from edgemesh.model.alerts import Alert, AlertState, Review, Stage
 from edgemesh.model.packs import Cards, Readings
 from edgemesh.model.rollouts import MAX_PACKED_BYTES, ModelOffer, ModelState
 from edgemesh.model.samples import Batch, Record, Retimed
@@ -31,8 +32,10 @@ _CLOCK_STEP_NS = 10**9
 _HUSH_NS = 10 * 10**9
 _COUNTERS = (
     "alerts_cleared",
+    "alerts_confirmed",
     "alerts_past",
     "alerts_raised",
+    "alerts_withdrawn",
     "channels_ignored",
     "clock_steps",
     "detectors_failed",
@@ -74,7 +77,8 @@ class DetectorCore:
 
     Assets not in `assets` are watched as what an `Asset` is by default. `stats` are counters; they start at 0.
     `puts_off`: it does not learn in its steps, but has others do it (`lessons`); left out, a recording gives the same
-    alerts whoever plays it. `stopwatch` (ns) times models that are compared; left out, their cost plays no part.
+    alerts whoever plays it. `stopwatch` (ns) times models that are compared; left out, their cost plays no part. An
+    alert of a sentry is withdrawn `withdraw_after_s` of calm rows after it was raised.
     """
 
     def __init__(
@@ -86,6 +90,7 @@ class DetectorCore:
         *,
         puts_off: bool = False,
         stopwatch: Callable[[], int] | None = None,
+        withdraw_after_s: float = 20.0,
     ) -> None:
         self.agent, self.site, self.settings, self.assets = agent, site, settings, assets
         self._puts_off = puts_off
@@ -99,6 +104,8 @@ class DetectorCore:
         self._handover = Handover(self._watches)
         self._lanes = Lanes(self._watches)
         self._health = Health(site)
+        self._second = SecondLook(self._watches, self._handover, self._lanes, self._cursors, withdraw_after_s)
+        self._reviews = self._second.reviews
         self._just_loaded = False
         self._dirty_cursors: set[str] = set()
         self._gone: set[str] = set()
@@ -142,9 +149,10 @@ class DetectorCore:
             alerts += self._lanes.close(gateway, cursor.holes)
         if cursor.hush_until_ns and pack.seq + 1 == pack.live:
             alerts += self._speak(gateway)
-        return self._counted(
-            self._rehearse(pack, alerts, missed=missed) if self._handover.rehearses(gateway) else alerts
-        )
+        if self._handover.rehearses(gateway):
+            alerts = self._rehearse(pack, alerts, missed=missed)
+        self._reviews.note(alerts)
+        return self._counted(alerts + self._second.judge(gateway))
 
     def _rehearse(self, pack: Readings, alerts: Sequence[Alert], *, missed: bool) -> list[Alert]:
         """What may be said in a rehearsal: what was over within rows that the owner before has `missed`.
@@ -236,7 +244,8 @@ class DetectorCore:
             alerts += [] if self._handover.rehearses(watch.state.gateway) else found
         alerts += self._handover.tell_silence(moment)
         alerts += self._health.tick(moment)
-        return self._counted(alerts)
+        self._reviews.note(alerts)
+        return self._counted(alerts + self._second.judge())
 
     def retime(self, by_ns: int, doubt: int) -> list[Alert]:
         """Our own clock was set: nothing was unwatched meanwhile; see `TimedCore.retime`."""
@@ -247,6 +256,7 @@ class DetectorCore:
     def _put_right(self, gateway: str, retimed: Retimed, place: Place) -> list[Alert]:
         """A gateway's clock is known now: give all that came with its times their true ones."""
         self._handover.put_right(gateway, retimed)
+        self._reviews.put_right(gateway, retimed)
         self._lanes.put_right(gateway, retimed, old=place is Place.OLD)
         moved = []
         for watch in self._watches.of(gateway):
@@ -277,7 +287,7 @@ class DetectorCore:
         if parts or self._clock.now_ns - self._clock_saved_ns >= _CLOCK_STEP_NS:
             parts["clock"] = msgspec.json.encode(self._clock)
             self._clock_saved_ns = self._clock.now_ns
-        parts |= self._health.save()
+        parts |= self._health.save() | self._reviews.save()
         self._gone.clear()
         self._dirty_cursors.clear()
         return parts
@@ -295,14 +305,20 @@ class DetectorCore:
         """Go on with the open alerts of a gateway that another detector has owned until now: same ids, next versions.
 
         What it has taken in (`through`) comes again and is learnt from in silence. What no rule here watches is cleared
-        at the next tick after that.
+        at the next tick after that. What its sentry has decided waits for our own word.
         """
         moment = self._moment("")
+        for alert in alerts:
+            if alert.stage is Stage.GATEWAY:
+                self._reviews.hear(alert)
+        alerts = [alert for alert in alerts if alert.stage is Stage.SITE]
         self._handover.adopt(gateway, self._health.adopt(gateway, alerts, moment), through, moment)
 
     def meet(self, alert: Alert) -> list[Alert]:
         """Take note of an open alert on a gateway of ours that another detector has made; see `OwnerCore.meet`."""
         moment = self._moment("")
+        if alert.stage is Stage.GATEWAY:
+            return self._reviews.hear(alert)
         if not self._health.adopt(alert.gateway, [alert], moment) or alert.gateway not in self._cursors:
             return []
         return self._counted(self._handover.meet(alert, moment))
@@ -335,6 +351,7 @@ class DetectorCore:
         self._offers.release(dropped)
         self._findings.release(dropped)
         self._lanes.release(gateway)
+        self._reviews.release(gateway)
         self._hushed.discard(gateway)
         if self._cursors.pop(gateway, None) is not None:
             self._dirty_cursors.discard(gateway)
@@ -356,7 +373,9 @@ class DetectorCore:
                     self._dirty_cursors.add(gateway)
             alerts += found
         self._watches.touch(watch)
-        return self._counted([] if self._handover.rehearses(gateway) else alerts)
+        alerts = [] if self._handover.rehearses(gateway) else alerts
+        self._reviews.note(alerts)
+        return self._counted(alerts)
 
     def _retrain(self, watch: Watch, key: str, content: bytes) -> None:
         """The next model of an asset was learnt, if this is its lesson: offer it, to be tried like any other."""
@@ -419,15 +438,20 @@ class DetectorCore:
             self._watches.load(rest, content, parts)
         elif room == "late":
             self._lanes.load(rest, content)
+        elif room == "review":
+            self._reviews.load(rest, content)
         elif room == "verdicts":
             self._findings.load(rest, content)
         elif room in ("offer", "told"):
             self._offers.load(key, content)
 
     def _counted(self, alerts: list[Alert]) -> list[Alert]:
-        self.stats["alerts_raised"] += sum(alert.version == 1 for alert in alerts)
-        self.stats["alerts_cleared"] += sum(alert.state is AlertState.CLEARED for alert in alerts)
-        self.stats["alerts_past"] += sum(alert.past for alert in alerts)
+        ours = [alert for alert in alerts if alert.review is None]
+        self.stats["alerts_raised"] += sum(alert.version == 1 for alert in ours)
+        self.stats["alerts_cleared"] += sum(alert.state is AlertState.CLEARED for alert in ours)
+        self.stats["alerts_past"] += sum(alert.past for alert in ours)
+        self.stats["alerts_confirmed"] += sum(alert.review is Review.CONFIRMED for alert in alerts)
+        self.stats["alerts_withdrawn"] += sum(alert.review is Review.WITHDRAWN for alert in alerts)
         return alerts
 
 

@@ -50,6 +50,7 @@ class Feed:
         self._in_worker = in_worker
         self._recent: OrderedDict[int, Row] = OrderedDict()
         self._recent_bytes = 0
+        self._watcher: Callable[[], None] | None = None
         self.resent = 0
         self.mended = 0
 
@@ -70,6 +71,10 @@ class Feed:
         """The rules by which rows are due."""
         return self._feeder
 
+    def watch(self, watcher: Callable[[], None]) -> None:
+        """Have somebody in this process called whenever rows were committed, with or without a link."""
+        self._watcher = watcher
+
     def begin_anew(self) -> None:
         """The journal goes on under another epoch: whatever it holds goes out again."""
         self._feeder = self._make_feeder()
@@ -85,6 +90,8 @@ class Feed:
         while self._recent and (len(self._recent) > CACHE_ROWS or self._recent_bytes > CACHE_BYTES):
             self._recent_bytes -= len(self._recent.popitem(last=False)[1].body)
         self._feeder.committed(self._journal.head, self._journal.lowest)
+        if rows and self._watcher is not None:
+            self._watcher()
 
     def heard(self, group: str, payload: bytes, now_s: float, *, retained: bool = False) -> None:
         """Take a reader's watermark, or its wish to have rows again. Raises Rejected for bytes that break the rules."""
@@ -103,14 +110,15 @@ class Feed:
             return False
         due = self._feeder.due(READ_ROWS)
         for span in due:
-            rows = await self._rows(span)
+            rows = await self.rows(span)
             if not all(self._publish(row) for row in rows):
                 return False
             if len(rows) < len(span):
                 break
         return bool(due)
 
-    async def _rows(self, span: range) -> list[Row]:
+    async def rows(self, span: range) -> list[Row]:
+        """Rows of the outbox that are committed, from memory where they are still there; fewer if they are many."""
         if all(seq in self._recent for seq in span):
             return [self._recent[seq] for seq in span]
         self.resent += len(span)

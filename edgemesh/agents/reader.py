@@ -6,7 +6,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Container, Iterable, Mapping, Sequence
 
-from edgemesh.agents.roles import WRITER_OF, RoleTraits
+from edgemesh.agents.roles import WRITERS_OF, RoleTraits
 from edgemesh.bus.contract import Bus
 from edgemesh.log.journal import Cursor
 from edgemesh.model.agents import Card, Owners, Presence, Watermark
@@ -64,6 +64,10 @@ class Reader:
             self.say()
             self._saying = asyncio.get_running_loop().call_later(SAY_EVERY_S, self._say_again)
 
+    def position(self, agent: str) -> Cursor | None:
+        """How far we are in a log, on the disk; None: nothing of it was taken yet."""
+        return self._positions.get(agent)
+
     def say(self) -> None:
         """Publish the cursors that moved since they were published last."""
         for agent in list(self._unsaid):
@@ -88,6 +92,8 @@ class Reader:
         (self._unsaid.discard if said else self._unsaid.add)(agent)
 
     def _say(self, agent: str, cursor: Cursor, *, resend: bool) -> bool:
+        if self._traits.local:
+            return True  # nobody else has to know how far we are
         # A later mark says all that an earlier one did: on a slow link there is no use in sending every one of them.
         mark = Watermark(epoch=cursor.epoch, through=cursor.through, ahead=cursor.ahead, resend=resend)
         topic = self._topics.watermark(agent, self._group)
@@ -147,7 +153,7 @@ class Reader:
                 self.ask(agent, now_s)
 
     def _follows(self, card: Card) -> bool:
-        return any(WRITER_OF[kind] is card.role for kind in self._traits.follows)
+        return any(card.role in WRITERS_OF[kind] for kind in self._traits.follows)
 
     def _reads(self, agent: str) -> bool:
         return agent in self._owned if self._traits.owned else True

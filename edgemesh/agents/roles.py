@@ -11,7 +11,8 @@ from edgemesh.model.agents import Role
 class RoleTraits:
     """`writes`: the kind of its own log, empty for none. `follows`: kinds of logs it reads. `readers`: the roles whose
     consumer groups must have a row before it may be pruned. `owned`: follows only the gateways given to it. `offered`:
-    takes offers of models, and verdicts.
+    takes offers of models, and verdicts. `local`: follows the gateways of its own process, whose rows are handed to it
+    without the bus.
     """
 
     writes: str = ""
@@ -21,12 +22,16 @@ class RoleTraits:
     offered: bool = False
     hears_answers: bool = False
     watches_cards: bool = False
+    local: bool = False
 
 
 ROLES: dict[Role, RoleTraits] = {
     Role.GATEWAY: RoleTraits(writes="readings", readers=(Role.DETECTOR, Role.RECORDER)),
     Role.DETECTOR: RoleTraits(
         writes="alerts", follows=("readings",), readers=(Role.SCHEDULER, Role.RECORDER), owned=True, offered=True
+    ),
+    Role.SENTRY: RoleTraits(
+        writes="alerts", follows=("readings",), readers=(Role.SCHEDULER, Role.RECORDER), local=True
     ),
     Role.SCHEDULER: RoleTraits(
         writes="orders", follows=("alerts",), readers=(Role.RECORDER,), hears_answers=True, watches_cards=True
@@ -35,4 +40,8 @@ ROLES: dict[Role, RoleTraits] = {
     Role.REGISTRY: RoleTraits(watches_cards=True),
 }
 
-WRITER_OF: dict[str, Role] = {traits.writes: role for role, traits in ROLES.items() if traits.writes}
+WRITERS_OF: dict[str, frozenset[Role]] = {
+    kind: frozenset(role for role, traits in ROLES.items() if traits.writes == kind)
+    for kind in ("readings", "alerts", "orders")
+}
+"""The roles whose logs hold records of a kind."""

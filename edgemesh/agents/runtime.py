@@ -32,6 +32,7 @@ from edgemesh.bus.contract import Bus, Message
 from edgemesh.errors import LogDamaged, LogError, LogFull, Rejected
 from edgemesh.log.quarantine import PAYLOAD, TEXT, Quarantined
 from edgemesh.model.agents import Card, Presence, Role
+from edgemesh.model.alerts import Alert
 from edgemesh.model.packs import Cards
 from edgemesh.wire import codec
 from edgemesh.wire.topics import Kind, Topics, parse
@@ -230,6 +231,8 @@ class Runtime:
             self.bus.subscribe(topics.alert("+"), self._hear_alert)
             self.bus.subscribe(topics.watermark("+", self._group), self._hear_mark)
             self.bus.subscribe(topics.owners(), self._hear_owners)
+        elif traits.local:
+            self.bus.subscribe(topics.log("alerts", "+"), self._hear_review)
         else:
             for kind in traits.follows:
                 self.bus.subscribe(topics.log(kind, "+"), self._hear_log)
@@ -239,7 +242,7 @@ class Runtime:
             self.bus.subscribe(topics.verdicts("+"), self._hear_model)
         if traits.hears_answers:
             self.bus.subscribe(topics.answer("+"), self._hear_answer)
-        if traits.watches_cards or traits.follows:
+        if traits.watches_cards or (traits.follows and not traits.local):
             self.bus.subscribe(topics.card("+"), self._hear_card)
 
     def _hear_log(self, message: Message) -> None:
@@ -314,6 +317,15 @@ class Runtime:
             self.reader.open_alert(alert_id, alert)
             if alert is not None and self.reader.owns(alert.gateway):
                 self.offer(Met(alert))
+            message.settle()
+
+    def _hear_review(self, message: Message) -> None:
+        """Have the core hear what detectors of the site say of alerts like its own."""
+        with self._refusing(message):
+            pack = codec.decode_pack(message.payload, kind="alerts", agent=parse(message.topic).name)
+            for alert in pack.records:
+                if isinstance(alert, Alert) and alert.review is not None:
+                    self.offer(Met(alert))
             message.settle()
 
     def _hear_owners(self, message: Message) -> None:

@@ -11,6 +11,7 @@ from edgemesh.agents.core import Input
 from edgemesh.dispatch.desk import Desk, Line
 from edgemesh.dispatch.ledger import Entry
 from edgemesh.dispatch.memory import Seen
+from edgemesh.dispatch.provisional import Alive, Held
 from edgemesh.dispatch.roster import Executor
 from edgemesh.dispatch.settings import DispatchSettings
 from edgemesh.errors import LogDamaged
@@ -25,6 +26,8 @@ _entry = msgspec.json.Decoder(Entry)
 _seen = msgspec.json.Decoder(Seen)
 _epoch = msgspec.json.Decoder(int)
 _line = msgspec.json.Decoder(Line)
+_held = msgspec.json.Decoder(Held)
+_alive = msgspec.json.Decoder(Alive)
 _executor = msgspec.json.Decoder(Executor)
 _verdicts = msgspec.json.Decoder(Verdicts)
 
@@ -88,7 +91,9 @@ class SchedulerCore:
         return topics
 
     def save(self) -> Mapping[str, bytes | None]:
-        """Parts `epoch`, `clock`, `order/{id}`, `alert/{id}`, `executor/{name}` and `verdicts/{asset}` that changed."""
+        """Parts that changed: `epoch`, `clock`, `detectors`, `order/`, `alert/` and `held/{id}`, `executor/{name}` and
+        `verdicts/{asset}`.
+        """
         desk = self._desk
         parts: dict[str, bytes | None] = {}
         if self.epoch != self._saved_epoch:
@@ -98,7 +103,11 @@ class SchedulerCore:
         if line != self._saved_line:
             parts["clock"] = self._saved_line = line
         _collect(parts, "order", desk.ledger.entries, desk.ledger.dirty)
+        if desk.provisional.alive_dirty:
+            parts["detectors"] = _encode(desk.provisional.alive)
+            desk.provisional.alive_dirty = False
         _collect(parts, "alert", desk.memory.seen, desk.memory.dirty)
+        _collect(parts, "held", desk.provisional.held, desk.provisional.dirty)
         _collect(parts, "executor", desk.roster.executors, desk.roster.dirty)
         _collect(parts, "verdicts", desk.findings.lists, desk.findings.dirty)
         return parts
@@ -117,6 +126,10 @@ class SchedulerCore:
                     self._desk.handover.restore(_entry.decode(part))
                 elif kind == "alert":
                     self._desk.memory.restore(_seen.decode(part))
+                elif kind == "held":
+                    self._desk.provisional.held[key.partition("/")[2]] = _held.decode(part)
+                elif kind == "detectors":
+                    self._desk.provisional.alive = _alive.decode(part)
                 elif kind == "executor":
                     self._desk.roster.restore(_executor.decode(part))
                 elif kind == "verdicts":

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from edgemesh.configuration.reader import convert
+from edgemesh.configuration.settings import PlantSettings
 from edgemesh.detect.detectors import BUILT_IN, find_detector
 from edgemesh.detect.model_settings import ScoreSettings
 from edgemesh.errors import ConfigError, PluginMissing
@@ -31,6 +32,26 @@ def check_method(settings: ScoreSettings, *, file: str, path: str) -> None:
     for method in methods:
         if method not in BUILT_IN:
             _check_plugin(method, settings.plugin.get(method, {}), file, path)
+
+
+def check_sentry(settings: PlantSettings, *, file: str) -> None:
+    """Refuse what `stage = "gateway"` does not go together with. ConfigError says what would be right."""
+    agents = settings.detector.agents if settings.detector else ()
+    if not settings.gateway:
+        wish = 'add [[gateway]], or leave `stage = "gateway"` out where detectors watch gateways elsewhere'
+        problem = "watches the gateways of its own file, and there is none"
+        raise ConfigError(problem, file=file, path="detector.stage", wish=wish)
+    if len(agents) != 1:
+        problem = "must name the sentry" if not agents else "names more than the one sentry that there can be"
+        wish = f'a name that no other agent of the site has, like agents = ["{settings.gateway[0].id[:57]}-sentry"]'
+        raise ConfigError(problem, file=file, path="detector.agents", wish=wish)
+    if settings.detection.model:
+        wish = "rules and templates judge on the gateway; move [[detection.model]] to the file of the site's detector"
+        problem = "can't be learnt by a sentry, which is to stay light"
+        raise ConfigError(problem, file=file, path="detection.model", wish=wish)
+    if not settings.detection.rule:
+        wish = "add [[detection.rule]] or [[detection.template]]"
+        raise ConfigError("has no rule, so the sentry would find nothing", file=file, path="detection", wish=wish)
 
 
 def find_lacking(settings: ScoreSettings) -> list[str]:

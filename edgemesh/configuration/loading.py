@@ -9,12 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgemesh.bus.address import parse_addresses
-from edgemesh.configuration.detectors import check_method
+from edgemesh.configuration.detectors import check_method, check_sentry
 from edgemesh.configuration.reader import convert, read_toml
 from edgemesh.configuration.settings import EMBEDDED, PlantSettings
 from edgemesh.drivers.contract import Driver
 from edgemesh.drivers.registry import find_driver
 from edgemesh.errors import ConfigError
+from edgemesh.model.alerts import Stage
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +80,9 @@ def _check_names(settings: PlantSettings, file: Path) -> None:
         twice = [name for name, count in Counter(names).items() if count > 1]
         if twice:
             raise ConfigError(f"two {what}s are called `{twice[0]}`", file=str(file), wish="give each its own name")
-    if settings.detector and not settings.registry and settings.gateway:
+    if settings.detector and settings.detector.stage is Stage.GATEWAY:
+        check_sentry(settings, file=str(file))
+    elif settings.detector and not settings.registry and settings.gateway:
         raise ConfigError(
             "is missing", file=str(file), path="registry", wish="without it no detector is given a gateway to watch"
         )

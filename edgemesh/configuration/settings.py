@@ -11,6 +11,7 @@ from edgemesh.detect.settings import DetectSettings
 from edgemesh.dispatch.settings import DispatchSettings
 from edgemesh.log.room import RESERVE_BYTES
 from edgemesh.model.agents import Asset, Role
+from edgemesh.model.alerts import Stage
 from edgemesh.model.ids import Id
 from edgemesh.model.settings import Bytes, BytesPerDay, Seconds, Settings
 from edgemesh.store.influx.settings import InfluxSettings
@@ -74,9 +75,25 @@ class GatewaySettings(Settings, frozen=True, kw_only=True):
 
 
 class DetectorSettings(Settings, frozen=True, kw_only=True):
-    """`[detector]`: the detectors; each gateway's log is given to one of them. `[detection]` says what they do."""
+    """`[detector]`: the detectors; each gateway's log is given to one of them. `[detection]` says what they do.
 
-    agents: Annotated[tuple[Id, ...], Meta(min_length=1)] = ("detector-1",)
+    With `stage = "gateway"` it is one sentry: it watches the gateways of this file by rules, with or without a broker,
+    and what it decides is provisional. A detector of the site confirms that, or withdraws it once rows that are
+    `withdraw_after` younger are calm.
+    """
+
+    agents: Annotated[tuple[Id, ...], Meta(min_length=1)] = ()
+    stage: Stage = Stage.SITE
+    withdraw_after: Seconds = Seconds(20.0)
+
+    def __post_init__(self) -> None:
+        if not self.agents and self.stage is Stage.SITE:
+            msgspec.structs.force_setattr(self, "agents", ("detector-1",))
+
+    @property
+    def role(self) -> Role:
+        """What its agents are."""
+        return Role.SENTRY if self.stage is Stage.GATEWAY else Role.DETECTOR
 
 
 class SchedulerSettings(Settings, frozen=True, kw_only=True):
@@ -150,7 +167,7 @@ class PlantSettings(Settings, frozen=True, kw_only=True):
     def agents(self) -> list[tuple[Role, str]]:
         """Role and name of each agent of the file, in the order in which readings pass them."""
         named = [(Role.GATEWAY, gateway.id) for gateway in self.gateway]
-        named += [(Role.DETECTOR, name) for name in (self.detector.agents if self.detector else ())]
+        named += [(self.detector.role, name) for name in self.detector.agents] if self.detector else []
         for role, part in (
             (Role.SCHEDULER, self.scheduler),
             (Role.RECORDER, self.recorder),

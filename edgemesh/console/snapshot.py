@@ -66,7 +66,10 @@ class EvidenceView(View, frozen=True, kw_only=True):
 
 
 class AlertView(View, frozen=True, kw_only=True):
-    """One alert; `age_s` since it was raised, `lasted_s` from its onset to its end once it is cleared."""
+    """One alert; `age_s` since it was raised, `lasted_s` from its onset to its end once it is cleared.
+
+    `stage` is `gateway` where it is provisional, `review` then what the site has said of it (empty: nothing yet).
+    """
 
     id: str
     asset: str
@@ -80,6 +83,8 @@ class AlertView(View, frozen=True, kw_only=True):
     evidence: tuple[EvidenceView, ...]
     consequence: str = ""
     action: str = ""
+    stage: str = "site"
+    review: str = ""
 
 
 class OrderView(View, frozen=True, kw_only=True):

@@ -8,7 +8,7 @@ from collections.abc import Hashable
 from edgemesh.console.snapshot import Event
 from edgemesh.console.views import plain
 from edgemesh.model.agents import Presence
-from edgemesh.model.alerts import Alert, AlertState
+from edgemesh.model.alerts import Alert, AlertState, Stage
 from edgemesh.model.orders import OrderState, WorkOrder
 
 LINES = 100
@@ -45,10 +45,12 @@ class Story:
         if alert.state is AlertState.PENDING:
             return
         if alert.state is AlertState.CLEARED:
-            text = f"noticed afterwards: {alert.cause}" if alert.past else alert.cause
+            how = "noticed afterwards" if alert.past else alert.review and f"{alert.review.value} by the site"
+            text = f"{how}: {alert.cause}" if how else alert.cause
             self._tell((alert.id, "cleared"), alert.at_ns, "cleared", alert.asset, text)
             return
-        self._tell((alert.id, alert.severity), alert.at_ns, alert.severity.value, alert.asset, alert.cause)
+        text = f"by the gateway alone: {alert.cause}" if alert.stage is Stage.GATEWAY else alert.cause
+        self._tell((alert.id, alert.severity), alert.at_ns, alert.severity.value, alert.asset, text)
         if alert.state is AlertState.ACKNOWLEDGED:
             by = f"by {alert.by}: " if alert.by else ""
             self._tell((alert.id, "seen"), alert.at_ns, "acknowledged", alert.asset, by + alert.cause)

@@ -166,6 +166,7 @@ def _alerts(snapshot: Snapshot, room: int) -> list[RenderableType]:
 def _alert(alert: AlertView) -> RenderableType:
     sign, style = _SEVERITY[alert.severity]
     seen = " (acknowledged)" if alert.state == "acknowledged" else ""
+    seen += " (by the gateway alone)" if alert.stage == "gateway" else ""
     left = _line((f"  {sign} {alert.severity:<8} ", style), (alert.asset, "bold"), (f"  {alert.cause}{seen}", ""))
     return _row(left, _line((_span(alert.age_s), _SOFT)))
 

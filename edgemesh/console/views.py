@@ -37,6 +37,8 @@ def alert_view(alert: Alert, now_ns: int) -> AlertView:
         cause=plain(alert.cause),
         consequence=plain(alert.consequence),
         action=plain(alert.action),
+        stage=alert.stage.value,
+        review=alert.review.value if alert.review else "",
         gateway=alert.gateway,
         age_s=age_s(over if over is not None else alert.raised_at_ns, now_ns),
         lasted_s=None if over is None else age_s(alert.onset_at_ns, over),

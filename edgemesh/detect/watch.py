@@ -189,6 +189,11 @@ class Watch:
             and self.retraining.due(self.learner)
         )
 
+    @property
+    def judges(self) -> bool:
+        """Whether all that is to judge here does: no model is still being learnt."""
+        return self.learner is None or (self.learner.learnt and not self.learner.wants)
+
     def look_for_silence(self, moment: Moment) -> list[Alert]:
         """Return the alerts about devices that have been silent for too long now."""
         signals = []

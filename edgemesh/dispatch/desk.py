@@ -12,11 +12,12 @@ from edgemesh.dispatch.findings import Findings, is_learnt
 from edgemesh.dispatch.handover import Handover
 from edgemesh.dispatch.ledger import Entry
 from edgemesh.dispatch.memory import Memory
+from edgemesh.dispatch.provisional import Provisional
 from edgemesh.dispatch.roster import Executor
 from edgemesh.dispatch.settings import DispatchSettings, WhenCleared
 from edgemesh.dispatch.triage import Plan, triage
 from edgemesh.model.agents import Asset, Card, Presence, Role
-from edgemesh.model.alerts import Alert, AlertState, Severity
+from edgemesh.model.alerts import Alert, AlertState, Review, Severity, Stage
 from edgemesh.model.ids import derive_id
 from edgemesh.model.orders import Answer, AnswerKind, OrderState, WorkOrder
 from edgemesh.model.samples import Retimed, move
@@ -40,6 +41,7 @@ class Desk:
     ) -> None:
         self.handover = Handover(settings, epoch, stats)
         self.memory = Memory()
+        self.provisional = Provisional(settings.confirm_within)
         self.findings = Findings()
         self.ledger, self.roster = self.handover.ledger, self.handover.roster
         self.line = Line()
@@ -56,6 +58,8 @@ class Desk:
                 self._stats["alerts_again"] += 1
             elif alert.state is AlertState.CLEARED:
                 self._clear(alert)
+            elif alert.stage is Stage.GATEWAY and alert.id not in self.memory.seen:
+                self.provisional.hold(alert, self.handover.now_ns)
             elif alert.state is not AlertState.PENDING:
                 self._fire(alert)
             self.handover.offer_freed()
@@ -72,10 +76,12 @@ class Desk:
         return self.handover.take()
 
     def cards(self, cards: Iterable[Card]) -> list[WorkOrder]:
-        """Take in executors whose presence, skills or load changed; the last card of each counts.
+        """Take in executors whose presence, skills or load changed, and detectors; the last card of each counts.
 
         All are taken note of before any order moves: who goes down together is not given the others' orders.
         """
+        cards = list(cards)
+        self.provisional.see(cards, self.handover.now_ns)
         before: dict[str, Executor | None] = {}
         newest = {card.agent: card for card in cards if card.role is Role.EXECUTOR}
         for name, card in newest.items():
@@ -100,6 +106,10 @@ class Desk:
         for entry in self.ledger.due(now_ns):
             self._expire(entry)
             self.handover.offer_freed()
+        for alert in self.provisional.due(now_ns):
+            self._stats["alerts_unconfirmed"] += 1
+            self._fire(alert)
+            self.handover.offer_freed()
         horizon_ns = now_ns - int(self._settings.rework_within * 1e9)
         self.ledger.forget(horizon_ns)
         self.memory.forget(horizon_ns)
@@ -114,6 +124,7 @@ class Desk:
             known = Retimed(clock=max(line.clock, 1), from_ns=from_ns, until_ns=until_ns, by_ns=by_ns)
             self.ledger.put_right(known)
             self.memory.put_right(known)
+            self.provisional.retime(by_ns)
             self.findings.put_right(known)
             handover.now_ns = move(handover.now_ns, by_ns) if handover.now_ns else 0
             line.from_ns, line.until_ns = move(line.from_ns, by_ns), move(line.until_ns, by_ns)
@@ -156,8 +167,9 @@ class Desk:
             return
         now_ns = self.handover.now_ns
         self.memory.put(alert, order_id, now_ns)
+        unsure = "decided on the gateway, not confirmed by the site" if alert.stage is Stage.GATEWAY else ""
         before = self.ledger.get(self.ledger.verified.get((alert.asset, alert.kind), ""))
-        note = f"rework: order {before.id} was verified, and the alert is back" if before else ""
+        note = f"rework: order {before.id} was verified, and the alert is back" if before else unsure
         order = moves.opened(order_id, alert, plan, now_ns, self.handover.epoch, note)
         entry = Entry(order=order, kind=alert.kind, plan=plan, alerts=[alert.id], learnt=is_learnt(alert))
         self.handover.seek(entry, order)
@@ -179,6 +191,7 @@ class Desk:
         seen = self.memory.seen.get(alert.id)
         order_id = seen.order if seen else None
         self.memory.put(alert, order_id, self.handover.now_ns)
+        self.provisional.drop(alert.id)
         entry = self.ledger.entries.get(order_id or "")
         if entry is None or alert.id not in entry.alerts:
             return
@@ -191,7 +204,8 @@ class Desk:
             entry.calm_at_ns = self.handover.now_ns
             self.ledger.due_at(entry, self.handover.later(self._settings.verify_for))
         elif order.state in moves.NOT_BEGUN and self._settings.when_cleared is WhenCleared.CANCEL:
-            note = "the alert cleared before work began"
+            withdrawn = alert.review is Review.WITHDRAWN
+            note = "withdrawn: the site finds nothing" if withdrawn else "the alert cleared before work began"
             self.handover.put(entry, moves.cancelled(order, self.handover.now_ns, note), None)
 
     def _answer(self, entry: Entry, answer: Answer) -> None:

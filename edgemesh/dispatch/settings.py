@@ -45,6 +45,8 @@ class TriageRule(Settings, frozen=True, kw_only=True):
 class DispatchSettings(Settings, frozen=True, kw_only=True):
     """The `[dispatch]` section.
 
+    An alert that a sentry has raised on its gateway opens an order once a detector of the site has not judged it for
+    `confirm_within`, or after 5 s without any detector.
     `answer_within` after a dispatch an executor has accepted or refused; `work_within` after accepting it is done.
     After done the alert must stay cleared for `verify_for`; still there `reopen_after` done, the order is reopened. An
     alert of the same kind within `rework_within` of a verified order opens one that says it is rework. When nobody is
@@ -52,6 +54,7 @@ class DispatchSettings(Settings, frozen=True, kw_only=True):
     before the built-in ones; the first that matches wins.
     """
 
+    confirm_within: Seconds = Seconds(30.0)
     answer_within: Seconds = Seconds(30.0)
     work_within: Seconds = Seconds(4 * 3600.0)
     verify_for: Seconds = Seconds(60.0)

@@ -18,6 +18,7 @@ from edgemesh.agents.core import Core
 from edgemesh.agents.engine import Engine
 from edgemesh.agents.gateway import GatewayCore
 from edgemesh.agents.intake import Intake
+from edgemesh.agents.local import LocalLog
 from edgemesh.agents.recorder import RecorderCore
 from edgemesh.agents.registry import RegistryCore
 from edgemesh.agents.roles import ROLES
@@ -36,13 +37,14 @@ from edgemesh.errors import ConfigError
 from edgemesh.launch.outlet import InfluxOutlet, make_outlet
 from edgemesh.log.journal import Journal
 from edgemesh.model.agents import Role
+from edgemesh.model.alerts import Stage
 from edgemesh.store.contract import Outlet, Sink
 from edgemesh.store.history import HistorySink
 from edgemesh.wire.topics import Topics
 
 logger = logging.getLogger(__name__)
 
-REPLACEABLE = frozenset({Role.GATEWAY, Role.DETECTOR, Role.REGISTRY})
+REPLACEABLE = frozenset({Role.GATEWAY, Role.DETECTOR, Role.SENTRY, Role.REGISTRY})
 """Roles that can begin a new log by themselves when theirs is damaged: the logs of others bring back what they knew.
 What a scheduler has open and a recorder keeps is nowhere else; there a person decides."""
 
@@ -62,6 +64,7 @@ class Plant:
     broker: EmbeddedBroker | None = None
     agents: dict[str, Runtime] = field(default_factory=dict)
     intakes: dict[str, Intake] = field(default_factory=dict)
+    local: list[LocalLog] = field(default_factory=list)
     outlets: list[InfluxOutlet] = field(default_factory=list)
 
     @property
@@ -85,6 +88,8 @@ class Plant:
         """Start all agents, consumers before producers, and let the drivers read."""
         for agent in reversed(self.agents.values()):
             await agent.start()
+        for log in self.local:
+            log.start()
         for outlet in self.outlets:
             outlet.start()
         for name, intake in self.intakes.items():
@@ -94,6 +99,8 @@ class Plant:
         """Stop drivers, agents and the broker; returns when nothing runs any more."""
         for intake in self.intakes.values():
             await intake.stop()
+        for log in self.local:
+            await log.stop()
         await asyncio.gather(*(agent.stop() for agent in self.agents.values()))
         await asyncio.gather(*(asyncio.to_thread(outlet.stop) for outlet in self.outlets))
         if self.broker:
@@ -157,6 +164,14 @@ async def build(
     for name in configuration.drivers:
         if name in plant.agents:
             plant.intakes[name] = Intake(plant.agents[name])
+    for sentry in plant.of(Role.SENTRY):
+        if not plant.of(Role.GATEWAY):
+            await plant.stop()
+            wish = "run the gateway with it: --role gateway --role sentry"
+            raise ConfigError(
+                f"{sentry.name} works in the process of its gateway", file=str(configuration.file), wish=wish
+            )
+        plant.local += [LocalLog(gateway, sentry, plant.topics) for gateway in plant.of(Role.GATEWAY)]
     if not plant.agents:
         await plant.stop()
         raise ConfigError("names no agent to run", file=str(configuration.file), wish="add [[gateway]], [detector], …")
@@ -205,19 +220,26 @@ def _agents(
     site, assets = settings.site.id, {each.id: each.asset() for each in settings.asset}
     started = int(time.time())
     plans: list[AgentPlan] = [(Role.GATEWAY, gateway.id, GatewayCore, ()) for gateway in settings.gateway]
-    if settings.detector:
-        stopwatch = time.perf_counter_ns if puts_off else None
-        from edgemesh.agents.detector import DetectorCore  # heavy: numpy, and scikit-learn when it learns
+    if settings.detector and settings.detector.stage is Stage.GATEWAY:
+        from edgemesh.agents.sentry import SentryCore  # only where there is one
 
         plans += [
-            (
-                Role.DETECTOR,
-                name,
-                partial(DetectorCore, name, site, settings.detection, assets, puts_off=puts_off, stopwatch=stopwatch),
-                (),
-            )
+            (Role.SENTRY, name, partial(SentryCore, name, site, settings.detection, assets), ())
             for name in settings.detector.agents
         ]
+    elif settings.detector:
+        from edgemesh.agents.detector import DetectorCore  # heavy: numpy, and scikit-learn when it learns
+
+        make = partial(
+            DetectorCore,
+            site=site,
+            settings=settings.detection,
+            assets=assets,
+            puts_off=puts_off,
+            stopwatch=time.perf_counter_ns if puts_off else None,
+            withdraw_after_s=settings.detector.withdraw_after,
+        )
+        plans += [(Role.DETECTOR, name, partial(make, name), ()) for name in settings.detector.agents]
     if settings.scheduler:
         scheduler = settings.scheduler.agent
         plans.append(

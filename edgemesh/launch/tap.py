@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
+from edgemesh.agents.sentry import read_standing
 from edgemesh.bus.contract import Bus, Message
 from edgemesh.errors import Rejected
 from edgemesh.log.journal import Journal
+from edgemesh.model.alerts import Alert, Stage
 from edgemesh.model.packs import Alerts, Orders, Readings
 from edgemesh.wire import codec
 from edgemesh.wire.topics import Kind, Topics, parse
 
 Say = Callable[[str], None]
+ROWS = 256
 
 
 async def tap(bus: Bus, topics: Topics, pattern: str, say: Say, *, count: int | None, wait_s: float | None) -> int:
@@ -81,15 +84,46 @@ def _records(pack: Readings | Alerts | Orders) -> str:
             for batch in pack.records
         )
     if isinstance(pack, Alerts):
-        return "; ".join(
-            f"alert {each.id[:8]} v{each.version} {each.asset} {each.kind} {each.state}/{each.severity}: {each.cause}"
-            + (f" To do: {each.action}" if each.action else "")
-            for each in pack.records
-        )
+        return "; ".join(map(_alert, pack.records))
     return "; ".join(
         f"order {each.id[:8]} v{each.version} {each.asset} {each.state} {each.executor or '-'}: {each.title}"
         for each in pack.records
     )
+
+
+def _alert(alert: Alert) -> str:
+    by = " by the gateway alone" if alert.stage is Stage.GATEWAY else ""
+    how = f"{alert.state}/{alert.severity}{f' {alert.review}' if alert.review else ''}{by}"
+    what = f"{alert.cause} To do: {alert.action}" if alert.action else alert.cause
+    return f"alert {alert.id[:8]} v{alert.version} {alert.asset} {alert.kind} {how}: {what}"
+
+
+def alert_lines(data: Path, *, limit: int) -> list[str]:
+    """The alerts in the logs of the agents below a data folder, newest first, each in the version that came last.
+
+    They are read from the disk, also while no broker can be reached. What is over goes with the rows of the log; what
+    stands at a sentry stays, with what the site says of it.
+    """
+    newest: dict[str, tuple[int, str]] = {}
+    for file in sorted((data / "agents").glob("*.db")):
+        journal = Journal.peek(file)
+        try:
+            for alert in (*_alerts_of(journal), *read_standing(journal.parts())):
+                at = f"{datetime.fromtimestamp(alert.at_ns / 1e9, UTC):%Y-%m-%d %H:%M:%S}Z"
+                newest[alert.id] = alert.at_ns, f"{at}  {journal.agent}  {_alert(alert)}"
+        finally:
+            journal.close()
+    return [line for _, line in sorted(newest.values(), reverse=True)][:limit]
+
+
+def _alerts_of(journal: Journal) -> Iterator[Alert]:
+    after = journal.lowest - 1
+    while rows := journal.rows(after, limit=ROWS, max_bytes=2**22):
+        if rows[0].kind != "alerts":  # a log holds records of one kind
+            return
+        for row in rows:
+            yield from (each for each in codec.decode_body("alerts", row.body) if isinstance(each, Alert))
+        after = rows[-1].seq
 
 
 def quarantine_lines(data: Path, *, limit: int) -> list[str]:

@@ -16,10 +16,11 @@ Epoch = Annotated[str, Meta(pattern=r"^[0-9a-f]{1,32}(?!\n)$")]
 
 
 class Role(enum.StrEnum):
-    """What an agent does."""
+    """What an agent does; a sentry is a light detector in the process of its gateway."""
 
     GATEWAY = "gateway"
     DETECTOR = "detector"
+    SENTRY = "sentry"
     SCHEDULER = "scheduler"
     EXECUTOR = "executor"
     RECORDER = "recorder"

@@ -51,6 +51,20 @@ class AlertKind(enum.StrEnum):
     GATEWAY = "gateway"
 
 
+class Stage(enum.StrEnum):
+    """Who has decided: the site's detector, or provisionally the one on the gateway, which sees less."""
+
+    SITE = "site"
+    GATEWAY = "gateway"
+
+
+class Review(enum.StrEnum):
+    """What the site's detector says of an alert of the gateway's: it has found the same itself, or nothing."""
+
+    CONFIRMED = "confirmed"
+    WITHDRAWN = "withdrawn"
+
+
 class Evidence(Record, frozen=True, kw_only=True):
     """One metric's part in an alert: what it was, what is normal, and which rule or model says so.
 
@@ -75,7 +89,8 @@ class Alert(Record, frozen=True, kw_only=True):
     nobody comes, `action` what is to be done (empty: the rule does not say). `model` names the detector version;
     `origin` is the pack (`agent/epoch/seq`) whose reading raised it. `clock` names the gateway's clock that gave the
     instants, as in `Batch`, while it can't be believed. A `past` alert was over before anybody could know of it,
-    because its readings had to wait: it is recorded, in one version, and wakes nobody.
+    because its readings had to wait: it is recorded, in one version, and wakes nobody. An alert of the stage `gateway`
+    is provisional; `review` is how the site's detector has ended it (none: it has not).
     """
 
     id: Uuid
@@ -99,6 +114,8 @@ class Alert(Record, frozen=True, kw_only=True):
     past: bool = False
     consequence: str = ""
     action: str = ""
+    stage: Stage = Stage.SITE
+    review: Review | None = None
 
     def put_right(self, retimed: Retimed) -> Alert:
         """The same alert with the times that it has in truth, now that its clock is known."""

@@ -138,8 +138,9 @@ function fillAlert(row, alert) {
   setText(parts.asset, alert.asset);
   parts.kind.hidden = alert.kind === "machine";
   setText(parts.kind, { silent: "device silent", gateway: "gateway" }[alert.kind] || "sensor in doubt");
-  parts.state.hidden = alert.state !== "acknowledged";
-  setText(parts.state, "acknowledged");
+  const alone = alert.stage === "gateway";
+  parts.state.hidden = alert.state !== "acknowledged" && !alone;
+  setText(parts.state, alone ? "by the gateway alone" : "acknowledged");
   setText(parts.since, `for ${aged(alert.age_s)}`);
   setText(parts.cause, alert.action ? `${alert.cause}. To do: ${alert.action}` : alert.cause);
   const lines = alert.evidence.map((one) => {

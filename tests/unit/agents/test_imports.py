@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 HEAVY = {"aiohttp", "aiomqtt", "amqtt", "influxdb_client", "numpy", "rich", "scipy", "sklearn"}
 
 # Builds what `edgemesh run gateway.toml` runs, in a fresh interpreter, and tells which packages that has brought in.
@@ -46,15 +48,28 @@ type = "host"
 """
 
 
-def test_a_gateway_imports_nothing_heavy(tmp_path: Path) -> None:
-    """Starting a gateway loads no numpy, scikit-learn, aiohttp, rich or InfluxDB client: it fits a Pi Zero."""
+SENTRY = """
+[detector]
+agents = ["sentry-1"]
+stage = "gateway"
+
+[[detection.template]]
+template = "pump-iso10816-7"
+"""
+
+
+@pytest.mark.parametrize(("more", "agents"), [("", ["gateway-1"]), (SENTRY, ["gateway-1", "sentry-1"])])
+def test_a_gateway_imports_nothing_heavy(tmp_path: Path, more: str, agents: list[str]) -> None:
+    """Starting a gateway, also one with a sentry, loads no numpy, scikit-learn, aiohttp, rich or InfluxDB client: it
+    fits a Pi Zero.
+    """
     config = tmp_path / "gateway.toml"
-    config.write_text(GATEWAY.format(data=tmp_path / "data"))
+    config.write_text(GATEWAY.format(data=tmp_path / "data") + more)
     done = subprocess.run(
         [sys.executable, "-c", SCRIPT, str(config)], capture_output=True, text=True, timeout=60, check=False
     )
     assert done.returncode == 0, done.stderr
     told = json.loads(done.stdout)
-    assert told["agents"] == ["gateway-1"]
+    assert told["agents"] == agents
     assert "msgspec" in told["packages"], "the list of packages is not the one to look at"
     assert HEAVY.isdisjoint(told["packages"])

@@ -14,7 +14,7 @@ from edgemesh.console import present
 from edgemesh.console.overview import MAX_LIST, Overview, patterns
 from edgemesh.console.views import plain
 from edgemesh.model.agents import Card, Owners, Presence, Role
-from edgemesh.model.alerts import Alert, AlertState, Severity
+from edgemesh.model.alerts import Alert, AlertState, Review, Severity, Stage
 from edgemesh.model.ids import derive_id
 from edgemesh.model.orders import OrderState, Priority
 from edgemesh.wire import codec
@@ -400,3 +400,29 @@ def test_what_was_over_before_it_was_known_is_told_as_such() -> None:
     snapshot = hall.look()
     assert snapshot.alerts == ()
     assert [event.text for event in snapshot.story] == ["noticed afterwards: the flow of pump-1 is too low"]
+
+
+def test_what_a_gateway_has_decided_alone_is_said_to_be_so() -> None:
+    """While it stands, in the view and in the story, and how the site has ended it."""
+    hall = Hall()
+    alone = hall.alert("pump-1", stage=Stage.GATEWAY)
+    hall.pack("alerts", "sentry-1", alone)
+    hall.stand(alone)
+    (view,) = hall.look().alerts
+    assert (view.stage, view.review) == ("gateway", "")
+    over = hall.alert(
+        "pump-1",
+        state=AlertState.CLEARED,
+        cleared_at_ns=hall.now_ns,
+        version=2,
+        stage=Stage.GATEWAY,
+        review=Review.WITHDRAWN,
+    )
+    hall.pack("alerts", "detector-1", over)
+    hall.say(hall.topics.alert(over.id), b"")
+    snapshot = hall.look()
+    assert (snapshot.alerts, snapshot.cleared[0].review) == ((), "withdrawn")
+    assert [event.text for event in snapshot.story] == [
+        "by the gateway alone: the flow of pump-1 is too low",
+        "withdrawn by the site: the flow of pump-1 is too low",
+    ]

@@ -12,6 +12,7 @@ from rich.console import Console
 from edgemesh.console.lines import LineView
 from edgemesh.console.terminal import TerminalView
 from edgemesh.model.agents import Role
+from edgemesh.model.alerts import Stage
 from edgemesh.model.orders import OrderState
 from tests.unit.console.hall import Hall, busy_hall
 
@@ -170,6 +171,17 @@ def test_an_agent_in_trouble_says_so() -> None:
     assert any("▲ gw-9 the log is full: x" in line for line in lines)
     (view,) = [agent for agent in hall.look().agents if agent.agent == "gw-9"]
     assert (view.trouble, view.stats["full_in_s"]) == ("the log is full: x", 90.0)
+
+
+def test_what_a_gateway_has_decided_alone_says_so() -> None:
+    """So that nobody takes it for what the site has confirmed."""
+    hall = Hall()
+    hall.stand(hall.alert("pump-1", stage=Stage.GATEWAY), hall.alert("pump-2"))
+    lines = [line for line in screen(hall, width=120) if "flow of pump" in line]
+    assert ["(by the gateway alone)" in line for line in sorted(lines, key=lambda line: "pump-2" in line)] == [
+        True,
+        False,
+    ]
 
 
 def test_what_goes_badly_is_shown_as_trouble_is() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 from hypothesis import strategies as st
 
 from edgemesh.model.agents import Card, Owners, Presence, Role, Watermark
-from edgemesh.model.alerts import Alert, AlertKind, AlertState, Evidence, Severity
+from edgemesh.model.alerts import Alert, AlertKind, AlertState, Evidence, Review, Severity, Stage
 from edgemesh.model.orders import Answer, AnswerKind, Dispatch, DispatchList, OrderState, Priority, Verdict, WorkOrder
 from edgemesh.model.packs import Alerts, Orders, Pack, Readings
 from edgemesh.model.rollouts import ModelFigures, ModelOffer, ModelState, RolloutStage
@@ -79,6 +79,8 @@ alerts = st.builds(
     by=texts,
     clock=counts,
     past=st.booleans(),
+    stage=st.sampled_from(Stage),
+    review=st.none() | st.sampled_from(Review),
     consequence=texts,
     action=texts,
 )
