@@ -41,10 +41,14 @@ REFUSED = "is the agent running twice?"
 
 @dataclass(slots=True)
 class Crowd:
-    """Clients of the bus that do nothing but link; `linked_s` is when (monotonic) each was linked last."""
+    """Clients of the bus that do nothing but link; `linked_s` is when (monotonic) each was linked last.
+
+    `stalled_s`: the longest that this process stood still during the last `wait`; what came meanwhile came at once.
+    """
 
     clients: list[MqttBus]
     linked_s: dict[int, float] = field(default_factory=dict)
+    stalled_s: float = 0.0
 
     @classmethod
     def make(cls, address: Address, count: int) -> Crowd:
@@ -63,13 +67,16 @@ class Crowd:
 
     async def wait(self, within_s: float) -> None:
         """Return when all are linked. StuckError when they are not within the time."""
+        self.stalled_s = 0.0
         deadline_s = time.monotonic() + within_s
         while len(self.linked_s) < len(self.clients):
-            if time.monotonic() > deadline_s:
+            now_s = time.monotonic()
+            if now_s > deadline_s:
                 raise StuckError(
                     f"{len(self.clients) - len(self.linked_s)} of {len(self.clients)} clients are not back"
                 )
-            await asyncio.sleep(SLOT_S / 2)
+            await asyncio.sleep(SLOT_S / 10)
+            self.stalled_s = max(self.stalled_s, time.monotonic() - now_s - SLOT_S / 10)
 
     def busiest(self) -> int:
         """The most clients that came within one SLOT_S."""
@@ -101,13 +108,14 @@ async def thousand_clients(ground: Ground) -> Finding:
             await asyncio.gather(*(client.close() for client in crowd.clients))
     took_s = [max(0.0, at_s - back_s) for at_s in crowd.linked_s.values()]
     broken = [f"the last came after {max(took_s):.1f} s"] if max(took_s) > BACK_S else []
-    if crowd.busiest() > CROWD * count:
+    if crowd.busiest() > CROWD * count and crowd.stalled_s < SLOT_S:
         broken.append(f"{crowd.busiest()} of {count} came within {SLOT_S} s")
     figures: dict[str, Figure] = {
         "clients": count,
         "back_p50_s": round(sorted(took_s)[count // 2], 2),
         "back_max_s": round(max(took_s), 2),
         "peak_per_100_ms": crowd.busiest(),
+        "stalled_s": round(crowd.stalled_s, 2),
         "first_link_s": round(first_s, 2),
     }
     return Finding(broken=tuple(broken), figures=figures)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import random
 import socket
 import time
@@ -310,8 +311,10 @@ async def poison_messages(ground: Ground) -> Finding:
     async with stand, attacker(stand.site, ground.seed) as enemy:
         began_s = time.monotonic()
         ground.say("poisoning")
-        await enemy.throw(topics.card(STRANGER), _stranger_card(packs), retain=True)
-        while not await asyncio.to_thread(_through, stand, packs):
+        for beat in itertools.count(1):  # a card of which only the retained copy is seen is no sign of life
+            await enemy.throw(topics.card(STRANGER), _stranger_card(packs, beat), retain=True)
+            if await asyncio.to_thread(_through, stand, packs):
+                break
             if time.monotonic() - began_s > (SOON_S if ground.without else SETTLED_S):
                 raise StuckError(f"a log with poison in it stands still; logs are in {stand.site.folder}/logs")
             await enemy.throw_poison(topics, packs)
@@ -350,10 +353,10 @@ def _poisoned(kind: Kind, name: str, number: int) -> bytes:
     )
 
 
-def _stranger_card(head: int) -> bytes:
+def _stranger_card(head: int, beat: int = 1) -> bytes:
     """A gateway that nobody has heard of; it says how far its log reaches, so that a reader asks for it."""
     card = f'"agent":"{STRANGER}","role":"gateway","state":"up","incarnation":"h","epoch":"{EPOCH}","head":{head}'
-    return f'{{"v":1,{card},"beat":1}}'.encode()
+    return f'{{"v":1,{card},"beat":{beat}}}'.encode()
 
 
 def _through(stand: Stand, packs: int) -> bool:
