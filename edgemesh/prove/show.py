@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 import sys
 import tempfile
 import time
@@ -18,6 +19,7 @@ from edgemesh.errors import EdgemeshError, InputError
 from edgemesh.prove.catalogue import DRILLS
 from edgemesh.prove.drill import Drill, Figure, Finding, Ground
 from edgemesh.prove.faults import FAULTS, Fault, choose
+from edgemesh.prove.stand import StuckError
 from edgemesh.prove.trial import Recovery, TrialOptions, TrialReport, prepare
 
 if TYPE_CHECKING:
@@ -91,15 +93,21 @@ def choose_or_refuse(only: str, *, everything: bool = False) -> tuple[tuple[Faul
 def play(plan: Plan, folder: Path | None) -> ProveReport:
     """Run the proof with a progress bar on standard error, in a folder that is removed unless one is named.
 
-    InputError for a folder that is not empty.
+    That of a trial that got stuck stays, with its logs. InputError for a folder that is not empty.
     """
     if folder is not None and folder.exists() and any(folder.iterdir()):
         raise InputError("the folder is not empty", source=str(folder), wish="name a new one")
     began_s = time.monotonic()
     with ExitStack() as stack:
-        place = folder or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="edgemesh-prove-")))
-        trial = _trial(plan, place.resolve() / "trial") if plan.faults else None
-        drills = _drills(plan, place.resolve())
+        place = (folder or Path(tempfile.mkdtemp(prefix="edgemesh-prove-"))).resolve()
+        if folder is None:
+            stack.callback(shutil.rmtree, place, ignore_errors=True)
+        try:
+            trial = _trial(plan, place / "trial") if plan.faults else None
+        except StuckError:
+            stack.pop_all()  # it says where the logs are: somebody will want to read them
+            raise
+        drills = _drills(plan, place)
     good = (trial is None or trial.verdict.good) and all(drill.held for drill in drills)
     report = ProveReport(
         drills=tuple(drills),
