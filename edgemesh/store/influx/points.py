@@ -41,6 +41,8 @@ def alert_point(site: str, alert: Alert) -> tuple[str, Fields]:
         "consequence": alert.consequence,
         "action": alert.action,
         "model": alert.model,
+        "stage": alert.stage.value,
+        "review": alert.review.value if alert.review is not None else "",
     }
     fields: Fields = {
         "version": alert.version,
@@ -71,7 +73,14 @@ def order_point(site: str, order: WorkOrder) -> tuple[str, Fields]:
         "skill": skill,
         "state": order.state.value,
     }
-    texts = {"id": order.id, "alert": order.alert, "title": order.title, "cause": order.cause, "note": order.note}
+    texts = {
+        "id": order.id,
+        "alert": order.alert,
+        "title": order.title,
+        "cause": order.cause,
+        "note": order.note,
+        "verdict": order.verdict.value if order.verdict is not None else "",
+    }
     fields: Fields = {
         "version": order.version,
         "attempt": order.attempt,
