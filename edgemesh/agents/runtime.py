@@ -237,9 +237,9 @@ class Runtime:
             for kind in traits.follows:
                 self.bus.subscribe(topics.log(kind, "+"), self._hear_log)
         if traits.offered:
-            self.bus.subscribe(topics.model_state("+"), self._hear_model)  # first: it says how an offer has ended
-            self.bus.subscribe(topics.model("+"), self._hear_model)
-            self.bus.subscribe(topics.verdicts("+"), self._hear_model)
+            self.bus.subscribe(topics.model_state("+"), self._hear_of_asset)  # first: it says how an offer has ended
+            self.bus.subscribe(topics.model("+"), self._hear_of_asset)
+            self.bus.subscribe(topics.verdicts("+"), self._hear_of_asset)
         if traits.hears_answers:
             self.bus.subscribe(topics.answer("+"), self._hear_answer)
         if traits.watches_cards or (traits.follows and not traits.local):
@@ -258,7 +258,7 @@ class Runtime:
             name = parse(message.topic).name
             self.offer(Heard("answers", name, message.topic, message.payload, message.settle))
 
-    def _hear_model(self, message: Message) -> None:
+    def _hear_of_asset(self, message: Message) -> None:
         if not message.payload:
             message.settle()
             return

@@ -31,17 +31,17 @@ class InfluxOutlet:
         self.sender.stop()
 
 
-def make_outlet(settings: PlantSettings, journal: Path) -> list[InfluxOutlet]:
-    """One, or none where the configuration has no `[influxdb]`; `journal` is the recorder's file.
+def make_outlet(settings: PlantSettings, journal: Path) -> InfluxOutlet | None:
+    """The outlet; None where the configuration has no `[influxdb]`; `journal` is the recorder's file.
 
     ModuleNotFoundError now, rather than later in a thread, when the client is not installed.
     """
     influx = settings.influxdb
     if influx is None:
-        return []
+        return None
     if importlib.util.find_spec("influxdb_client") is None:
         raise ModuleNotFoundError("No module named 'influxdb_client'", name="influxdb_client")
-    return [build_outlet(settings.site.id, influx, journal)]
+    return build_outlet(settings.site.id, influx, journal)
 
 
 def build_outlet(site: str, influx: InfluxSettings, journal: Path) -> InfluxOutlet:

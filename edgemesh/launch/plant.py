@@ -65,7 +65,7 @@ class Plant:
     agents: dict[str, Runtime] = field(default_factory=dict)
     intakes: dict[str, Intake] = field(default_factory=dict)
     local: list[LocalLog] = field(default_factory=list)
-    outlets: list[InfluxOutlet] = field(default_factory=list)
+    outlet: InfluxOutlet | None = None
 
     @property
     def broker_name(self) -> str:
@@ -90,8 +90,8 @@ class Plant:
             await agent.start()
         for log in self.local:
             log.start()
-        for outlet in self.outlets:
-            outlet.start()
+        if self.outlet:
+            self.outlet.start()
         for name, intake in self.intakes.items():
             intake.start(self.configuration.drivers[name])
 
@@ -102,7 +102,8 @@ class Plant:
         for log in self.local:
             await log.stop()
         await asyncio.gather(*(agent.stop() for agent in self.agents.values()))
-        await asyncio.gather(*(asyncio.to_thread(outlet.stop) for outlet in self.outlets))
+        if self.outlet:
+            await asyncio.to_thread(self.outlet.stop)
         if self.broker:
             await self.broker.stop()
 
@@ -152,8 +153,8 @@ async def build(
     try:
         recorder = configuration.settings.recorder
         if live and recorder and (names is None or recorder.agent in names):  # what is played again is no news
-            plant.outlets += make_outlet(configuration.settings, journal_file(configuration.data, recorder.agent))
-        for role, name, make_core, sinks in _agents(configuration, puts_off=live, outlets=plant.outlets):
+            plant.outlet = make_outlet(configuration.settings, journal_file(configuration.data, recorder.agent))
+        for role, name, make_core, sinks in _agents(configuration, puts_off=live, outlet=plant.outlet):
             if names is None or name in names:
                 if role is Role.DETECTOR:
                     need_for_detection(configuration.settings)
@@ -214,7 +215,7 @@ AgentPlan = tuple[Role, str, Callable[[], Core], Sequence[Sink]]
 
 
 def _agents(
-    configuration: Configuration, *, puts_off: bool = False, outlets: Sequence[InfluxOutlet] = ()
+    configuration: Configuration, *, puts_off: bool = False, outlet: InfluxOutlet | None = None
 ) -> list[AgentPlan]:
     settings = configuration.settings
     site, assets = settings.site.id, {each.id: each.asset() for each in settings.asset}
@@ -258,7 +259,7 @@ def _agents(
             ten_minutes_s=recorder.keep_10min,
             records_s=recorder.keep_records,
             versions_s=recorder.keep_versions,
-            mirror=outlets[0].mirror if outlets else None,
+            mirror=outlet.mirror if outlet else None,
         )
         plans.append((Role.RECORDER, recorder.agent, RecorderCore, (sink,)))
     if settings.registry:
@@ -273,7 +274,7 @@ def _agent(
     configuration = plant.configuration
     settings = configuration.settings
     budget = None if sinks else int(settings.outbox.budget)  # a history has its own retention
-    outlet: Outlet | None = plant.outlets[0].mirror if plant.outlets and role is Role.RECORDER else None
+    outlet: Outlet | None = plant.outlet.mirror if plant.outlet and role is Role.RECORDER else None
     journal = Journal.open(
         journal_file(configuration.data, name),
         name,
