@@ -15,9 +15,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgemesh.model.agents import Card, Presence, Role
-from edgemesh.model.alerts import Alert, AlertKind, AlertState, Evidence, Severity
+from edgemesh.model.alerts import Alert, AlertKind, AlertState, Evidence, Review, Severity, Stage
 from edgemesh.model.ids import derive_id
-from edgemesh.model.orders import OrderState, Priority, WorkOrder
+from edgemesh.model.orders import OrderState, Priority, Verdict, WorkOrder
 from edgemesh.model.packs import Alerts, Orders, Pack, Readings
 from edgemesh.model.samples import Batch, Quality, Retimed
 from edgemesh.store.influx.lines import line
@@ -340,6 +340,18 @@ def test_orders_tell_how_long_things_took(recorder: Callable[..., Recorder]) -> 
     tags = {"site": "hall", "asset": "pump-1", "executor": "ana", "priority": "P2", "skill": "hydraulics"}
     assert point.tags == tags | {"state": "dispatched"}
     assert (point.fields["age_s"], point.fields["dispatched_after_s"], point.fields["due_s"]) == (60.0, 2.0, -30.0)
+
+
+def test_a_provisional_alert_and_a_verdict_can_be_told() -> None:
+    """Who decided, what the site made of it, and what was found: absent where nobody has said it."""
+    ours = alert_point("hall", make_alert())[1]
+    judged = msgspec.structs.replace(make_alert(), stage=Stage.GATEWAY, review=Review.WITHDRAWN)
+    theirs = alert_point("hall", judged)[1]
+    assert (ours["stage"], "review" in ours) == ("site", False)
+    assert (theirs["stage"], theirs["review"]) == ("gateway", "withdrawn")
+    found = msgspec.structs.replace(make_order(), verdict=Verdict.FALSE_ALARM)
+    assert "verdict" not in order_point("hall", make_order())[1]
+    assert order_point("hall", found)[1]["verdict"] == "false_alarm"
 
 
 def test_names_that_go_wild_are_kept_out_and_their_data_kept(
