@@ -171,23 +171,38 @@ def fit_normal(rows: Floats, kinds: Sequence[Kind]) -> tuple[Normal, Floats, Lev
     raw = fit.apply(levels)
     offset = np.median(raw, axis=0)
     spread = np.maximum(np.maximum(_unseen_spread(levels, width), (raw - offset).std(axis=0)), LEAST_SCALE)
-    weights = [WEIGHTS.get(kind, 1.0) for kind in kinds]
-    gain = np.array(weights * 2 + [LONG_WEIGHT] * len(long)) / spread
-    gain /= np.quantile(np.abs((raw - offset) * gain).max(axis=1), AT_LIMIT) * doubt(len(rows))
-    normal = Normal(
-        NormalNumbers(
-            center=tuple(center.tolist()),
-            scale=tuple(scale.tolist()),
-            mean=tuple(fit.mean.tolist()),
-            long=tuple(long),
-            middle=tuple(fit.middle.tolist()),
-            precision=tuple(map(tuple, fit.precision.tolist())),
-            stretch=fit.stretch,
-            offset=tuple(offset.tolist()),
-            gain=tuple(gain.tolist()),
-        )
-    )
+    gain = gain_of(raw - offset, spread, kinds, len(long), doubt(len(rows)))
+    normal = Normal(numbers_of(center, scale, fit, long, offset, gain))
     return normal, normal.features(levels), averages
+
+
+def gain_of(deviations: Floats, spread: Floats, kinds: Sequence[Kind], longs: int, doubted: float) -> Floats:
+    """Gains (features) by which deviations (rows x features) of calm become multiples of their limit.
+
+    `spread` is how far each feature usually lies out, `longs` how many of the last ones are long averages, `doubted`
+    by how much wider all limits are to be.
+    """
+    weights = [WEIGHTS.get(kind, 1.0) for kind in kinds]
+    gain = np.array(weights * 2 + [LONG_WEIGHT] * longs) / spread
+    scaled: Floats = gain / (np.quantile(np.abs(deviations * gain).max(axis=1), AT_LIMIT) * doubted)
+    return scaled
+
+
+def numbers_of(
+    center: Floats, scale: Floats, fit: Fit, long: Sequence[int], offset: Floats, gain: Floats
+) -> NormalNumbers:
+    """What was learnt, as plain numbers."""
+    return NormalNumbers(
+        center=tuple(center.tolist()),
+        scale=tuple(scale.tolist()),
+        mean=tuple(fit.mean.tolist()),
+        long=tuple(long),
+        middle=tuple(fit.middle.tolist()),
+        precision=tuple(map(tuple, fit.precision.tolist())),
+        stretch=fit.stretch,
+        offset=tuple(offset.tolist()),
+        gain=tuple(gain.tolist()),
+    )
 
 
 def doubt(rows: int) -> float:

@@ -13,20 +13,20 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from edgemesh.detect.kinds import WEIGHTS, Kind
+from edgemesh.detect.kinds import Kind
 from edgemesh.detect.model_settings import ProfileSettings
 from edgemesh.detect.normal import (
-    AT_LIMIT,
     FARTHEST,
     FOLDS,
     LEAST_SCALE,
-    LONG_WEIGHT,
     SETTLING_ROWS,
     Fit,
     Normal,
     NormalNumbers,
     doubt,
     fit_levels,
+    gain_of,
+    numbers_of,
 )
 from edgemesh.detect.profile import Profile, fit_forest
 from edgemesh.detect.smoothing import Levels
@@ -72,25 +72,12 @@ def _refit(windows: Sequence[Floats], told: int, kinds: Sequence[Kind], former: 
     offset = np.median(fit.apply(np.concatenate(pieces)), axis=0)
     deviations = _deviations(fit, pieces, told)
     spread = np.maximum(np.maximum(_unseen_spread(pieces, told, width), _rms(deviations)), LEAST_SCALE)
-    weights = [WEIGHTS.get(kind, 1.0) for kind in kinds]
-    gain = np.array(weights * 2 + [LONG_WEIGHT] * len(long)) / spread
-    gain /= np.quantile(np.abs(deviations * gain).max(axis=1), AT_LIMIT) * doubt(len(table))
+    gain = gain_of(deviations, spread, kinds, len(long), doubt(len(table)))
     owner = [*range(width), *range(width), *long]
     reach = scale[owner] / gain
     before = np.array(former.scale)[owner] / np.array(former.gain)
     gain = scale[owner] / np.clip(reach, before / MOST_CHANGE, before * MOST_CHANGE)
-    numbers = NormalNumbers(
-        center=tuple(center.tolist()),
-        scale=tuple(scale.tolist()),
-        mean=tuple(fit.mean.tolist()),
-        long=tuple(long),
-        middle=tuple(fit.middle.tolist()),
-        precision=tuple(map(tuple, fit.precision.tolist())),
-        stretch=fit.stretch,
-        offset=tuple(offset.tolist()),
-        gain=tuple(gain.tolist()),
-    )
-    return Normal(numbers), deviations * gain
+    return Normal(numbers_of(center, scale, fit, long, offset, gain)), deviations * gain
 
 
 def _levels(z: Floats, long: Sequence[int]) -> Floats:
