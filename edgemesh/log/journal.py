@@ -24,6 +24,8 @@ __all__ = ["Cursor", "Journal", "JournalStats", "Quarantined", "Row", "Transacti
 EMPTY = b"[]"  # the body of a pack without records
 DAMAGED = "damaged_row"  # the reason under which a row that can't be read is kept
 PRUNE_ROWS = 1_000  # the most that one `prune` deletes, so that no commit waits long behind it
+PEEKS = 10  # how often `peek` tries, with PEEK_AGAIN_S between
+PEEK_AGAIN_S = 0.02
 DROPPED = "readings_dropped"  # the reason under which readings are counted that gave way for want of room
 
 
@@ -99,21 +101,26 @@ class Journal:
 
         `head` and `lowest` are those of the opening. Leaves no file behind. Raises LogError if there is no journal.
         """
+        # An agent that starts or ends makes or takes away the two files beside its log one after the other; who comes
+        # between finds half of them. That is over in a moment.
+        for _ in range(PEEKS - 1):
+            with suppress(LogError):
+                return cls._peek_once(path)
+            time.sleep(PEEK_AGAIN_S)
+        return cls._peek_once(path)
+
+    @classmethod
+    def _peek_once(cls, path: Path) -> Journal:
         # Without a log beside it nobody writes, and SQLite would make one, perhaps with rights that lock the agent out.
-        alone = not _beside(path).exists()
-        try:
-            with renaming(str(path)):
-                connection = connect(path, "mode=ro&immutable=1" if alone else "mode=ro")
-                try:
-                    schema.check(connection, str(path))
-                    return cls(connection, path)
-                except BaseException:
-                    connection.close()
-                    raise
-        except LogError:
-            if alone or _beside(path).exists():
+        mode = "mode=ro" if _beside(path).exists() else "mode=ro&immutable=1"
+        with renaming(str(path)):
+            connection = connect(path, mode)
+            try:
+                schema.check(connection, str(path))
+                return cls(connection, path)
+            except BaseException:
+                connection.close()
                 raise
-        return cls.peek(path)  # its agent has ended this moment, and taken the log beside it away
 
     @property
     def head(self) -> int:

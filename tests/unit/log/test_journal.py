@@ -69,6 +69,23 @@ def test_a_journal_can_be_peeked_at_while_its_agent_ends(
         assert seen.head == 3
 
 
+@pytest.mark.parametrize("half", [1, 3])
+def test_a_journal_can_be_peeked_at_while_its_files_are_half_there(
+    half: int, journal: Journal, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An agent that starts makes two files beside its log; with one of them only, SQLite can't open it yet."""
+    append(journal, 3)
+    tries = iter(range(1, 99))
+
+    def half_there(file: Path, options: str) -> sqlite3.Connection:
+        return connect(file if next(tries) > half else file.with_name("nowhere"), options)
+
+    monkeypatch.setattr("edgemesh.log.journal.connect", half_there)
+    with closing(Journal.peek(path)) as seen:
+        assert seen.head == 3
+    assert next(tries) == half + 2
+
+
 def test_two_files_have_two_epochs(tmp_path: Path) -> None:
     """Whoever loses the file starts another log, and consumers can tell."""
     with closing(Journal.open(tmp_path / "a.db", "gw1")) as a, closing(Journal.open(tmp_path / "b.db", "gw1")) as b:
