@@ -14,7 +14,7 @@ from edgemesh.commands.common import EXTRAS, sample
 from edgemesh.commands.common import errors as _errors
 from edgemesh.commands.common import log as _log
 from edgemesh.commands.models import model
-from edgemesh.commands.questions import backtest, spool, why
+from edgemesh.commands.questions import backtest, spool, trace, why
 from edgemesh.errors import InputError
 
 EPILOG = """\b
@@ -242,6 +242,7 @@ def replay(data: Path, config: Path | None, speed: str, train_rows: int, keep: P
 
 main.add_command(backtest)
 main.add_command(why)
+main.add_command(trace)
 main.add_command(spool)
 main.add_command(model)
 

@@ -17,6 +17,7 @@ from edgemesh.agents.core import Core, Input, LearningCore, OwnerCore, Rehearsin
 from edgemesh.agents.items import ClockSet, Given, Heard, Item, Learnt, Met, Noticed, Offered, Outcome, Spoiled, Taken
 from edgemesh.agents.patience import MAX_TRIES, Patience, Poisoned
 from edgemesh.agents.timeline import PART, Timeline
+from edgemesh.agents.tracer import Tracer
 from edgemesh.agents.unread import Fate, Unread
 from edgemesh.errors import Rejected
 from edgemesh.log.follower import Follower
@@ -24,9 +25,11 @@ from edgemesh.log.journal import Journal, Transaction
 from edgemesh.log.quarantine import Quarantined
 from edgemesh.model.packs import Answers, Pack, Readings
 from edgemesh.model.samples import Batch, Record, Retimed, Sample
-from edgemesh.store.contract import Sink
+from edgemesh.model.spans import Span
+from edgemesh.store.contract import Sink, SpanSink
 from edgemesh.wire import codec
 from edgemesh.wire.reasons import Reason
+from edgemesh.wire.topics import Kind
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -74,13 +77,16 @@ class EngineStats:
 class _Step:
     """One step on its way to the disk.
 
-    `written` are records by the time at which they came about; `left` what stood open on gateways that were taken.
+    `written` are records by the time at which they came about; `left` what stood open on gateways that were taken;
+    `told` are spans of other agents, `traced` our own.
     """
 
     now_ns: int
     outcome: Outcome = field(default_factory=Outcome)
     written: list[tuple[int, list[Record]]] = field(default_factory=list)
     packs: list[Pack] = field(default_factory=list)
+    told: list[Span] = field(default_factory=list)
+    traced: list[Span] = field(default_factory=list)
     spoiled: list[Quarantined] = field(default_factory=list)
     left: list[Record] = field(default_factory=list)
     skipped: int = 0
@@ -112,6 +118,7 @@ class Engine:
 
     `make_core` builds a fresh core, which then loads what was saved. `writes` is the kind of the agent's own log, empty
     for none. `clock` moves with the items in replay. `progress` rises with every item, for other threads to see.
+    `tracer` is told what its steps took; None: nobody is.
     """
 
     def __init__(
@@ -122,6 +129,7 @@ class Engine:
         *,
         writes: str = "",
         sinks: Sequence[Sink] = (),
+        tracer: Tracer | None = None,
     ) -> None:
         self.journal = journal
         self.clock = clock
@@ -130,6 +138,8 @@ class Engine:
         self.progress = 0
         self._make_core = make_core
         self._sinks = sinks
+        self._span_sinks = [sink for sink in sinks if isinstance(sink, SpanSink)]
+        self.tracer = tracer
         self.unread = Unread(journal.agent)
         self._patience = Patience(self._step, self._undo)
         self._held: list[Item] = []
@@ -262,18 +272,21 @@ class Engine:
             try:
                 self._hear(step, item)
             except Rejected as rejected:
-                step.spoiled.append(
-                    Quarantined(step.now_ns, item.topic, rejected.reason, rejected.detail, item.payload)
-                )
+                self._spoil(step, Quarantined(step.now_ns, item.topic, rejected.reason, rejected.detail, item.payload))
         elif isinstance(item, Noticed):
             step.write(self._handle(step, item, item.cards))
         elif isinstance(item, Learnt):
             step.write(self._handle(step, item, item.taught))
         elif isinstance(item, Spoiled):
-            step.spoiled.append(item.quarantined)
+            self._spoil(step, item.quarantined)
             step.outcome.settles += [item.settle] if item.settle else []
         else:
             self._move(step, item)
+
+    def _spoil(self, step: _Step, kept: Quarantined) -> None:
+        step.spoiled.append(kept)
+        if self.tracer is not None:
+            step.traced.append(self.tracer.refused(kept.at_ns, kept.origin, kept.payload, kept.reason, kept.detail))
 
     def _move(self, step: _Step, item: Given | Taken | Met) -> None:
         """Tell a core that owns gateways what is its own now, and what stands open there."""
@@ -296,6 +309,9 @@ class Engine:
         if item.kind in _PLAIN:
             step.write(self._handle(step, item, _PLAIN[item.kind](item)))
             return
+        if item.kind == Kind.SPANS:
+            step.told += codec.decode_spans(item.payload, agent=item.agent).spans
+            return
         try:
             pack = codec.decode_pack(item.payload, kind=item.kind, agent=item.agent)
         except Rejected:
@@ -310,13 +326,23 @@ class Engine:
         if verdict.take:
             self.unread.read(item.agent)
             self._pass(step, _newest(pack))
-            step.write(self._handle(step, item, pack))
+            self._follow(step, item, pack)
             if not self._patience.spent(item):
                 step.packs.append(pack)
         elif not verdict.ask:
             step.skipped += 1
         if follower.position is not None and not verdict.ask:  # said again for what we had: our word may be lost
             step.outcome.marks[item.agent] = follower.position
+
+    def _follow(self, step: _Step, item: Heard, pack: Pack) -> None:
+        tracer = self.tracer
+        if tracer is None:
+            step.write(self._handle(step, item, pack))
+            return
+        began_ns = tracer.now_ns()
+        records = self._handle(step, item, pack)
+        step.write(records)
+        step.traced += tracer.handled(item, pack, began_ns, records)
 
     def _live(self, pack: Pack) -> int:
         """The first row that may come before older ones; 0: we want to have them in order."""
@@ -391,7 +417,15 @@ class Engine:
     def _commit(self, step: _Step) -> None:
         parts = self.core.save()
         records = step.records()
-        if (records and self.writes) or parts or step.packs or step.spoiled or step.outcome.left or step.turned:
+        if (
+            (records and self.writes)
+            or parts
+            or step.packs
+            or step.told
+            or step.spoiled
+            or step.outcome.left
+            or step.turned
+        ):
             with self.journal.begin() as transaction:
                 self._write(transaction, step, parts)
             self.stats.commits += 1
@@ -410,13 +444,21 @@ class Engine:
         for at_ns, records in step.written if self.writes else ():
             stamp_ns = self.clock.stamp(at_ns) if self.timeline.current else at_ns
             for kind, body in _bodies(self.writes, records):
-                step.outcome.rows.append(transaction.append(kind, body, at_ns=stamp_ns))
+                trace = self._traceparent(records, kind, transaction.head + 1)
+                step.outcome.rows.append(transaction.append(kind, body, at_ns=stamp_ns, trace=trace))
         if step.packs:
             for sink in self._sinks:
                 sink.write(transaction.connection, step.packs)
+        for keeper in self._span_sinks if step.told else ():
+            keeper.keep(transaction.connection, step.told)
         for quarantined in step.spoiled:
             transaction.keep(quarantined)
         self._place(transaction, step, parts)
+
+    def _traceparent(self, records: Sequence[Record], kind: str, seq: int) -> str:
+        if self.tracer is None or kind == codec.RETIMED:
+            return ""
+        return self.tracer.traceparent(records, self.journal.epoch, seq)
 
     def _place(self, transaction: Transaction, step: _Step, parts: Mapping[str, bytes | None]) -> None:
         """Note how far we are now that all effects are written: cursors, and the state of the core."""
@@ -436,6 +478,8 @@ class Engine:
         stats.lost += step.lost
         stats.given_up += step.given_up
         stats.rejected += len(step.spoiled)
+        if self.tracer is not None and step.traced:
+            self.tracer.add(step.traced)
         self.unread.keep()
         self.timeline.keep()
         self._kept_ticked_ns = self._ticked_ns

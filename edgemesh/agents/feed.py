@@ -28,7 +28,8 @@ InWorker = Callable[[Callable[[], list[Row]]], Awaitable[list[Row]]]
 class Feed:
     """Publishes rows as the feeder says; rows just committed come from memory, older ones from disk.
 
-    All methods run on the event loop; `in_worker` reads the disk, in the agent's worker thread, never during a step.
+    With `now_ns`, the agent's clock, packs say when their row was committed and published. All methods run on the event
+    loop; `in_worker` reads the disk, in the agent's worker thread, never during a step.
     """
 
     def __init__(
@@ -41,6 +42,7 @@ class Feed:
         *,
         readers: Sequence[str],
         window: int,
+        now_ns: Callable[[], int] | None = None,
     ) -> None:
         self._bus, self._journal = bus, journal
         self._readers, self._window = tuple(readers), window
@@ -50,6 +52,8 @@ class Feed:
         self._in_worker = in_worker
         self._recent: OrderedDict[int, Row] = OrderedDict()
         self._recent_bytes = 0
+        self._now_ns = now_ns
+        self._commit_us: dict[int, int] = {}
         self._watcher: Callable[[], None] | None = None
         self.resent = 0
         self.mended = 0
@@ -79,6 +83,7 @@ class Feed:
         """The journal goes on under another epoch: whatever it holds goes out again."""
         self._feeder = self._make_feeder()
         self._recent.clear()
+        self._commit_us.clear()
         self._recent_bytes = 0
         self._feeder.linked(self._bus.linked)
 
@@ -87,8 +92,11 @@ class Feed:
         for row in rows:
             self._recent[row.seq] = row
             self._recent_bytes += len(row.body)
+            self._commit_us[row.seq] = self._since_us(row)
         while self._recent and (len(self._recent) > CACHE_ROWS or self._recent_bytes > CACHE_BYTES):
-            self._recent_bytes -= len(self._recent.popitem(last=False)[1].body)
+            seq, gone = self._recent.popitem(last=False)
+            self._recent_bytes -= len(gone.body)
+            self._commit_us.pop(seq, None)
         self._feeder.committed(self._journal.head, self._journal.lowest)
         if rows and self._watcher is not None:
             self._watcher()
@@ -136,6 +144,10 @@ class Feed:
                 logger.error("%s; it is given up and kept in the quarantine", damage)
                 self.mended += 1
 
+    def _since_us(self, row: Row) -> int:
+        """How long ago the row was stamped, in microseconds; 0: nobody can tell."""
+        return max(0, self._now_ns() - row.at_ns) // 1_000 if self._now_ns is not None else 0
+
     def _publish(self, row: Row) -> bool:
         payload = codec.encode_pack(
             row.kind,
@@ -146,6 +158,8 @@ class Feed:
             at_ns=row.at_ns,
             trace=row.trace,
             live=self._feeder.live,
+            commit_us=self._commit_us.get(row.seq, 0),
+            publish_us=self._since_us(row),
             body=row.body,
         )
         if not self._bus.publish(self._topic, payload, traceparent=row.trace, bulk=self._kind == "readings"):

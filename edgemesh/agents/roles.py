@@ -12,7 +12,7 @@ class RoleTraits:
     """`writes`: the kind of its own log, empty for none. `follows`: kinds of logs it reads. `readers`: the roles whose
     consumer groups must have a row before it may be pruned. `owned`: follows only the gateways given to it. `offered`:
     takes offers of models, and verdicts. `local`: follows the gateways of its own process, whose rows are handed to it
-    without the bus.
+    without the bus. `keeps_spans`: hears what others have recorded for traces.
     """
 
     writes: str = ""
@@ -23,6 +23,7 @@ class RoleTraits:
     hears_answers: bool = False
     watches_cards: bool = False
     local: bool = False
+    keeps_spans: bool = False
 
 
 ROLES: dict[Role, RoleTraits] = {
@@ -36,7 +37,7 @@ ROLES: dict[Role, RoleTraits] = {
     Role.SCHEDULER: RoleTraits(
         writes="orders", follows=("alerts",), readers=(Role.RECORDER,), hears_answers=True, watches_cards=True
     ),
-    Role.RECORDER: RoleTraits(follows=("readings", "alerts", "orders")),
+    Role.RECORDER: RoleTraits(follows=("readings", "alerts", "orders"), keeps_spans=True),
     Role.REGISTRY: RoleTraits(watches_cards=True),
 }
 

@@ -119,7 +119,14 @@ class Runtime:
         self.feed: Feed | None = None
         if self._traits.writes:
             self.feed = Feed(
-                bus, engine.journal, topics, self._traits.writes, self.in_worker, readers=readers, window=window
+                bus,
+                engine.journal,
+                topics,
+                self._traits.writes,
+                self.in_worker,
+                readers=readers,
+                window=window,
+                now_ns=engine.clock.now_ns if engine.tracer else None,
             )
 
     # -- life ---------------------------------------------------------------------------------------------------------
@@ -236,10 +243,12 @@ class Runtime:
         else:
             for kind in traits.follows:
                 self.bus.subscribe(topics.log(kind, "+"), self._hear_log)
+        if traits.keeps_spans:
+            self.bus.subscribe(topics.spans("+"), self._hear_plain)
         if traits.offered:
-            self.bus.subscribe(topics.model_state("+"), self._hear_of_asset)  # first: it says how an offer has ended
-            self.bus.subscribe(topics.model("+"), self._hear_of_asset)
-            self.bus.subscribe(topics.verdicts("+"), self._hear_of_asset)
+            self.bus.subscribe(topics.model_state("+"), self._hear_plain)  # first: it says how an offer has ended
+            self.bus.subscribe(topics.model("+"), self._hear_plain)
+            self.bus.subscribe(topics.verdicts("+"), self._hear_plain)
         if traits.hears_answers:
             self.bus.subscribe(topics.answer("+"), self._hear_answer)
         if traits.watches_cards or (traits.follows and not traits.local):
@@ -258,7 +267,7 @@ class Runtime:
             name = parse(message.topic).name
             self.offer(Heard("answers", name, message.topic, message.payload, message.settle))
 
-    def _hear_of_asset(self, message: Message) -> None:
+    def _hear_plain(self, message: Message) -> None:
         if not message.payload:
             message.settle()
             return
@@ -544,6 +553,7 @@ class Runtime:
         while True:
             self._beat += 1
             self.storage.beat()
+            self._tell_spans()
             self.bus.publish(self._topics.card(self.name), self._card(Presence.UP), retain=True)
             now_s = time.monotonic()
             self.reader.chase(now_s, but=self.engine.unread.halted if self._beat % HALTED_BEATS else ())
@@ -551,6 +561,13 @@ class Runtime:
                 self.feed.feeder.tick(now_s)
                 self._wake.set()
             await asyncio.sleep(HEARTBEAT_S)
+
+    def _tell_spans(self) -> None:
+        """Send what was recorded for traces, once: nothing waits for it, and nothing is lost with it."""
+        tracer = self.engine.tracer
+        while tracer is not None and (spans := tracer.take()):
+            if not self.bus.publish(self._topics.spans(self.name), codec.encode(spans), bulk=True):
+                tracer.lost(spans)
 
     async def _keep_house(self) -> None:
         while True:

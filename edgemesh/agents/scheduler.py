@@ -151,6 +151,7 @@ class SchedulerCore:
                 state=order.state,
                 reopened=order.reopened,
                 deadline_at_ns=order.deadline_at_ns,
+                trace=order.trace,
             )
             for order in self._desk.ledger.held(name)
         )

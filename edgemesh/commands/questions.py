@@ -32,6 +32,14 @@ Examples
 """
 
 
+_TRACE_EXAMPLES = """\b
+Examples
+  edgemesh trace 5db6                   the alert or order of the demo whose id begins like this
+  edgemesh trace last my.toml           the newest alert of a site that was started here
+  edgemesh trace 4bf92f --json          a trace by its own id, for programs
+"""
+
+
 class _Instant(click.ParamType[int]):
     """A time in ISO 8601; without a zone it is UTC."""
 
@@ -145,6 +153,31 @@ def why(alert: str, config: Path | None, history: Path | None, as_json: bool) ->
     fine = (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"
     width = shutil.get_terminal_size((80, 24)).columns
     click.echo("\n".join(lines_of(told, width=width, fine=fine)))
+
+
+@click.command(epilog=_TRACE_EXAMPLES)
+@click.argument("name", metavar="ALERT|ORDER|TRACE")
+@click.argument("config", required=False, type=click.Path(path_type=Path))
+@click.option("--history", type=click.Path(path_type=Path), help="A recorder's file, or a data folder, instead.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object on standard output.")
+@errors
+def trace(name: str, config: Path | None, history: Path | None, as_json: bool) -> None:
+    """Draw how long each stage took: sample, commit, publish, receive, score, alert, triage, dispatch, answer, work.
+
+    The beginning of an id is enough; `last` is the newest alert. What leads to the dispatch and what comes of it have
+    an axis of their own. CONFIG (default: the demo's) says where the history lies.
+    """
+    from edgemesh.launch.trace import lines_of
+    from edgemesh.launch.trace import trace as gather
+    from edgemesh.launch.why import find_history
+
+    log("error")
+    told = gather(name, find_history(config or sample("demo.toml"), history))
+    if as_json:
+        click.echo(msgspec.json.encode(told).decode())
+        return
+    fine = (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"
+    click.echo("\n".join(lines_of(told, width=shutil.get_terminal_size((80, 24)).columns, fine=fine)))
 
 
 class _Progress:

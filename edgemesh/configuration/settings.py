@@ -15,6 +15,7 @@ from edgemesh.model.alerts import Stage
 from edgemesh.model.ids import Id
 from edgemesh.model.settings import Bytes, BytesPerDay, Seconds, Settings
 from edgemesh.store.influx.settings import InfluxSettings
+from edgemesh.tracing.settings import TraceSettings
 
 Port = Annotated[int, Meta(ge=0, le=65535)]
 
@@ -162,6 +163,7 @@ class PlantSettings(Settings, frozen=True, kw_only=True):
     influxdb: InfluxSettings | None = None
     registry: RegistrySettings | None = None
     console: ConsoleSettings | None = None
+    traces: TraceSettings = TraceSettings()
     outbox: OutboxSettings = OutboxSettings()
 
     def agents(self) -> list[tuple[Role, str]]:

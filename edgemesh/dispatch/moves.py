@@ -11,6 +11,8 @@ from edgemesh.model.alerts import Alert
 from edgemesh.model.orders import ORDER_MOVES, Answer, AnswerKind, OrderState, WorkOrder
 from edgemesh.model.samples import Retimed
 from edgemesh.model.samples import move as shift
+from edgemesh.tracing.chain import context_of_order
+from edgemesh.tracing.context import format_traceparent
 
 _S = OrderState
 HELD = frozenset({_S.DISPATCHED, _S.ACCEPTED, _S.IN_PROGRESS})
@@ -97,6 +99,7 @@ def opened(order: str, alert: Alert, plan: Plan, at_ns: int, epoch: int, note: s
         note=note,
         occurred_at_ns=alert.onset_at_ns,
         detected_at_ns=alert.raised_at_ns,
+        trace=format_traceparent(context_of_order(alert)),
     )
 
 

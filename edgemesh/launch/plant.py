@@ -26,6 +26,7 @@ from edgemesh.agents.runtime import Runtime
 from edgemesh.agents.scheduler import SchedulerCore
 from edgemesh.agents.storage import Storage
 from edgemesh.agents.timeservice import can_be_asked, is_synchronised
+from edgemesh.agents.tracer import Tracer
 from edgemesh.bus.address import Address, parse_addresses
 from edgemesh.bus.contract import Bus, Will
 from edgemesh.bus.embedded import EmbeddedBroker, start_broker
@@ -40,6 +41,7 @@ from edgemesh.model.agents import Role
 from edgemesh.model.alerts import Stage
 from edgemesh.store.contract import Outlet, Sink
 from edgemesh.store.history import HistorySink
+from edgemesh.store.spans import SpanStore
 from edgemesh.wire.topics import Topics
 
 logger = logging.getLogger(__name__)
@@ -158,7 +160,7 @@ async def build(
             if names is None or name in names:
                 if role is Role.DETECTOR:
                     need_for_detection(configuration.settings)
-                plant.agents[name] = _agent(plant, role, name, make_core, sinks, clock())
+                plant.agents[name] = _agent(plant, role, name, make_core, sinks, clock(), traced=live)
     except BaseException:
         await plant.stop()
         raise
@@ -261,7 +263,9 @@ def _agents(
             versions_s=recorder.keep_versions,
             mirror=outlet.mirror if outlet else None,
         )
-        plans.append((Role.RECORDER, recorder.agent, RecorderCore, (sink,)))
+        traces = settings.traces
+        spans = SpanStore(keep_s=traces.keep, keep_share_s=traces.keep_share)
+        plans.append((Role.RECORDER, recorder.agent, RecorderCore, (sink, spans) if traces.on else (sink,)))
     if settings.registry:
         registry = settings.registry.agent
         plans.append((Role.REGISTRY, registry, lambda: RegistryCore(registry, site, epoch=started), ()))
@@ -269,7 +273,14 @@ def _agents(
 
 
 def _agent(
-    plant: Plant, role: Role, name: str, make_core: Callable[[], Core], sinks: Sequence[Sink], clock: Clock
+    plant: Plant,
+    role: Role,
+    name: str,
+    make_core: Callable[[], Core],
+    sinks: Sequence[Sink],
+    clock: Clock,
+    *,
+    traced: bool,
 ) -> Runtime:
     configuration = plant.configuration
     settings = configuration.settings
@@ -282,7 +293,9 @@ def _agent(
         reserve_bytes=settings.outbox.reserve,
         anew=role in REPLACEABLE,
     )
-    engine = Engine(journal, make_core, clock, writes=ROLES[role].writes, sinks=sinks)
+    traces = settings.traces
+    tracer = Tracer(name, role, clock, share=traces.share) if traced and traces.on else None
+    engine = Engine(journal, make_core, clock, writes=ROLES[role].writes, sinks=sinks, tracer=tracer)
     incarnation = secrets.token_hex(8)
     will = Will(plant.topics.card(name), make_will(engine, role, incarnation))
     return Runtime(

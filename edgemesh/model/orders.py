@@ -10,6 +10,7 @@ from msgspec import Meta
 from edgemesh.model.ids import Id, Uuid
 from edgemesh.model.samples import At, Record
 
+Traceparent = Annotated[str, Meta(max_length=64)]
 Skills = dict[Id, Annotated[float, Meta(ge=0.0, le=1.0)]]
 
 
@@ -69,6 +70,7 @@ class WorkOrder(Record, frozen=True, kw_only=True):
     `id` is derived from the alert that opened it. `attempt` counts dispatches (0: none yet), `executor` is who holds
     it now, `tried` who refused, failed or kept silent. `skills` maps a skill to the least grade (0..1) that is needed.
     `verdict` is what was found, once it is done and if anybody said so.
+    `trace` is a W3C traceparent: where in its alert's trace the order came about.
     Instants as in ISO 14224: occurred, detected, dispatched, begun, repaired, back in service; None: not yet.
     """
 
@@ -98,6 +100,7 @@ class WorkOrder(Record, frozen=True, kw_only=True):
     begun_at_ns: At | None = None
     repaired_at_ns: At | None = None
     back_at_ns: At | None = None
+    trace: Traceparent = ""
 
 
 class Dispatch(Record, frozen=True, kw_only=True):
@@ -114,6 +117,7 @@ class Dispatch(Record, frozen=True, kw_only=True):
     state: OrderState
     reopened: int = 0
     deadline_at_ns: At | None = None
+    trace: Traceparent = ""
 
 
 class DispatchList(Record, frozen=True, kw_only=True, tag_field="v", tag=1):

@@ -22,7 +22,8 @@ class Header(Record, frozen=True, kw_only=True):
     `epoch` names the outbox file, `seq` rises by one per row, `lowest` is the oldest row that the outbox still holds.
     `at_ns` is the agent's clock at the commit, `trace` a W3C traceparent or empty. `live` is the first row that is not
     late: those before it were waiting when the producer's link or a reader came back, and it may come before them; 0:
-    none is late. Only in logs of readings.
+    none is late. Only in logs of readings. `commit_us` and `publish_us` say when the row was on the disk, and when it
+    was published this time, in microseconds after `at_ns` by the same clock; 0: nobody has measured it.
     """
 
     agent: Id
@@ -32,6 +33,8 @@ class Header(Record, frozen=True, kw_only=True):
     at_ns: At
     trace: Annotated[str, Meta(max_length=64)] = ""
     live: Count = 0
+    commit_us: Count = 0
+    publish_us: Count = 0
     v: Literal[1] = 1
 
 

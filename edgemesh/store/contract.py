@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from edgemesh.model.agents import Card
 from edgemesh.model.alerts import Alert
 from edgemesh.model.orders import WorkOrder
 from edgemesh.model.packs import Pack
+from edgemesh.model.spans import Span
 
 
 class Sink(Protocol):
@@ -25,6 +26,23 @@ class Sink(Protocol):
 
     def trim(self, connection: sqlite3.Connection, now_ns: int) -> None:
         """Forget, inside the open transaction, some of what is older than the sink keeps; a short step at a time."""
+        ...
+
+
+@runtime_checkable
+class SpanSink(Sink, Protocol):
+    """A sink that keeps what agents have recorded for traces, too."""
+
+    def keep(self, connection: sqlite3.Connection, spans: Sequence[Span]) -> None:
+        """Write the spans inside the open transaction; never commits. The same span may come again."""
+        ...
+
+
+class SpanMirror(Protocol):
+    """Is told of spans that the history keeps, each once, inside the same transaction."""
+
+    def spans(self, connection: sqlite3.Connection, spans: Sequence[Span]) -> None:
+        """Write them for the other store; never commits."""
         ...
 
 

@@ -14,9 +14,11 @@ import msgspec
 from edgemesh.errors import StoreError
 from edgemesh.model.alerts import Alert, AlertState
 from edgemesh.model.orders import OrderState, WorkOrder
+from edgemesh.model.spans import Span
 from edgemesh.store.curves import Curve, Point, Resolution, merge, read_points
 from edgemesh.store.schema import MINUTE_NS, check, read_state
 from edgemesh.store.sink import HistorySink
+from edgemesh.store.spans import read_trace
 
 __all__ = ["Counts", "Curve", "History", "HistorySink", "Latency", "Point", "Resolution", "Series"]
 
@@ -191,6 +193,21 @@ class History:
     def order_versions(self, id: str) -> list[WorkOrder]:  # noqa: A002  the record's own word
         """All versions of a work order that came, oldest first."""
         rows = self._ask("SELECT body FROM workorder_version WHERE id = ? ORDER BY version", (id,))
+        return [_ORDER.decode(body) for (body,) in rows]
+
+    def spans(self, prefix: str) -> list[Span]:
+        """What was recorded of the traces whose id begins like this, in the order in which it began."""
+        try:
+            return list(read_trace(self._connection, prefix))
+        except sqlite3.Error as error:
+            raise self._renamed(error) from error
+
+    def find_orders(self, prefix: str, limit: int = 20) -> list[WorkOrder]:
+        """The latest version of each work order whose id begins like this, newest first."""
+        rows = self._ask(
+            "SELECT body FROM workorder WHERE id >= ?1 AND id < ?1 || 'g' ORDER BY opened_at_ns DESC, id LIMIT ?2",
+            (prefix, limit),
+        )
         return [_ORDER.decode(body) for (body,) in rows]
 
     def counts(self) -> Counts:

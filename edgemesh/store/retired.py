@@ -53,7 +53,7 @@ def retire(
 
     What still stands stays, with all its versions. Inside the open transaction; returns how many rows there were.
     """
-    now_ns, deleted = _believable(connection, now_ns), 0
+    now_ns, deleted = believable(connection, now_ns), 0
     for (table, _), (query, versions) in _QUERIES.items():
         keep_from_ns = now_ns - round((versions_s if versions else records_s) * 1e9)
         rows = connection.execute(query, (limit,)).fetchall()
@@ -74,7 +74,7 @@ def _is_followed(connection: sqlite3.Connection, table: str, rowid: int, keep_fr
     return connection.execute(query, (rowid, EARLIEST_NS, keep_from_ns - 1)).fetchone() is not None
 
 
-def _believable(connection: sqlite3.Connection, now_ns: int) -> int:
+def believable(connection: sqlite3.Connection, now_ns: int) -> int:
     """The time, but no more than a day after the newest reading: a clock that is set to 2038 must condemn nothing."""
     (newest,) = connection.execute("SELECT max(bucket) FROM rollup_10min").fetchone()
     return 0 if newest is None else min(now_ns, newest * TEN * MINUTE_NS + DAY_NS)
@@ -88,7 +88,7 @@ def retire_series(connection: sqlite3.Connection, now_ns: int, *, ten_minutes_s:
     (oldest,) = connection.execute("SELECT min(bucket) FROM rollup_10min").fetchone()
     if oldest is None:
         return 0
-    kept_from_ns = min(_believable(connection, now_ns) - round(ten_minutes_s * 1e9), oldest * TEN * MINUTE_NS)
+    kept_from_ns = min(believable(connection, now_ns) - round(ten_minutes_s * 1e9), oldest * TEN * MINUTE_NS)
     return connection.execute(
         "DELETE FROM series WHERE last_day < ? AND NOT EXISTS (SELECT 1 FROM untimed WHERE series = series.id)",
         (kept_from_ns // DAY_NS - 1,),

@@ -20,6 +20,7 @@ from edgemesh.model.orders import Answer, DispatchList, WorkOrder
 from edgemesh.model.packs import Alerts, Header, Orders, Pack, Readings
 from edgemesh.model.rollouts import MAX_PACKED_BYTES, ModelOffer, ModelState
 from edgemesh.model.samples import Batch, Record, Retimed
+from edgemesh.model.spans import Spans
 from edgemesh.model.verdicts import Verdicts
 from edgemesh.wire.reasons import Reason
 from edgemesh.wire.strict import MAX_BYTES, check_bytes, decode_json, parse_checked, shorten
@@ -41,6 +42,7 @@ __all__ = [
     "decode_order",
     "decode_owners",
     "decode_pack",
+    "decode_spans",
     "decode_verdicts",
     "decode_watermark",
     "encode",
@@ -78,6 +80,7 @@ _ORDER = Decoder(WorkOrder)
 _OFFER = Decoder(ModelOffer)
 _MODEL_STATE = Decoder(ModelState)
 _VERDICTS = Decoder(Verdicts)
+_SPANS = Decoder(Spans)
 
 # What a pack and a batch surely spell out when they decode at all: the fields without a default, `v` and `kind`.
 _PACK_KEYS = 8
@@ -95,14 +98,37 @@ def encode_records(records: Sequence[Record]) -> bytes:
 
 
 def encode_pack(
-    kind: str, *, agent: str, epoch: str, seq: int, lowest: int, at_ns: int, trace: str = "", live: int = 0, body: bytes
+    kind: str,
+    *,
+    agent: str,
+    epoch: str,
+    seq: int,
+    lowest: int,
+    at_ns: int,
+    trace: str = "",
+    live: int = 0,
+    commit_us: int = 0,
+    publish_us: int = 0,
+    body: bytes,
 ) -> bytes:
     """A pack around a body that `encode_records` made, without touching the body again.
 
     `kind` is readings, alerts, orders, or RETIMED for a pack of readings that holds only what it says of their times
     (else KeyError); the other fields are those of `model.packs.Header`.
     """
-    header = _encode(Header(agent=agent, epoch=epoch, seq=seq, lowest=lowest, at_ns=at_ns, trace=trace, live=live))
+    header = _encode(
+        Header(
+            agent=agent,
+            epoch=epoch,
+            seq=seq,
+            lowest=lowest,
+            at_ns=at_ns,
+            trace=trace,
+            live=live,
+            commit_us=commit_us,
+            publish_us=publish_us,
+        )
+    )
     if kind == RETIMED:
         return b"".join((_HEADS["readings"], header[1:-1], _RETIMED, body, b"}"))
     return b"".join((_HEADS[kind], header[1:-1], _BODY, body, b"}"))
@@ -206,6 +232,13 @@ def decode_model_state(payload: bytes, *, asset: str) -> ModelState:
     return state
 
 
+def decode_spans(payload: bytes, *, agent: str) -> Spans:
+    """What an agent has recorded, from its topic."""
+    spans = _decode_small(_SPANS, payload)
+    _match(spans.agent, agent)
+    return spans
+
+
 def decode_verdicts(payload: bytes, *, asset: str) -> Verdicts:
     """What was found about an asset's alerts, from the asset's topic."""
     verdicts = _decode_small(_VERDICTS, payload)
@@ -237,7 +270,8 @@ def _decode_readings(payload: bytes) -> Readings | None:
         return None
     if not isinstance(pack, Readings):
         return None
-    keys = _PACK_KEYS + (pack.trace != "") + (pack.live != 0) + _count_keys(pack.records)
+    keys = _PACK_KEYS + _count_keys(pack.records)
+    keys += (pack.trace != "") + (pack.live != 0) + (pack.commit_us != 0) + (pack.publish_us != 0)
     return pack if payload.count(b":") == keys else None
 
 

@@ -17,6 +17,7 @@ from edgemesh.model.alerts import Alert
 from edgemesh.model.orders import Answer, DispatchList, WorkOrder
 from edgemesh.model.packs import Alerts, Orders, Readings
 from edgemesh.model.rollouts import ModelOffer, ModelState
+from edgemesh.model.spans import Spans
 from edgemesh.model.verdicts import Verdicts
 from edgemesh.wire.codec import MAX_RECORDS, VERSION
 
@@ -35,6 +36,7 @@ TABLE: dict[str, tuple[type[msgspec.Struct], str]] = {
     "model": (ModelOffer, "model/{asset}"),
     "model_state": (ModelState, "state/model/{asset}"),
     "verdicts": (Verdicts, "state/verdicts/{asset}"),
+    "spans": (Spans, "spans/{agent}"),
 }
 
 

@@ -34,6 +34,7 @@ class Kind(enum.StrEnum):
     MODEL = "model"
     MODEL_STATE = "model_state"
     VERDICTS = "verdicts"
+    SPANS = "spans"
 
 
 # The levels after the site that name each kind, and how many names follow them.
@@ -54,6 +55,7 @@ _LEVELS: dict[Kind, tuple[str, int]] = {
     Kind.MODEL: ("model", 1),
     Kind.MODEL_STATE: ("state/model", 1),
     Kind.VERDICTS: ("state/verdicts", 1),
+    Kind.SPANS: ("spans", 1),
 }
 _KINDS: dict[tuple[str, ...], tuple[Kind, int]] = {
     tuple(levels.split("/")): (kind, names) for kind, (levels, names) in _LEVELS.items()
@@ -150,6 +152,10 @@ class Topics:
     def verdicts(self, asset: str) -> str:
         """What was found about an asset's alerts (retained)."""
         return self._make(Kind.VERDICTS, asset)
+
+    def spans(self, agent: str) -> str:
+        """What an agent has recorded for traces; it goes once."""
+        return self._make(Kind.SPANS, agent)
 
     def below(self, tail: str) -> str:
         """The full topic for a tail such as a core's `present` gives (`state/alert/…`); the tail is not checked."""

@@ -32,6 +32,7 @@ DECODERS: dict[str, Callable[[bytes], Record]] = {
     "model": lambda payload: codec.decode_offer(payload, asset="pump-07"),
     "model_state": lambda payload: codec.decode_model_state(payload, asset="pump-07"),
     "verdicts": lambda payload: codec.decode_verdicts(payload, asset="pump-07"),
+    "spans": lambda payload: codec.decode_spans(payload, agent="det1"),
 }
 
 

@@ -1,0 +1,25 @@
+"""What `[traces]` may say."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from msgspec import Meta
+
+from edgemesh.model.settings import Seconds, Settings
+
+
+class TraceSettings(Settings, frozen=True, kw_only=True):
+    """`[traces]`: how much of the way of readings is recorded, and for how long the recorder keeps it.
+
+    `share` of all packs of readings is recorded from the head (0.05 is 5 %), whatever comes of them; what ends in an
+    alert, an order or an error is recorded always. `keep` is for the latter, `keep_share` for the former. With
+    `on = false` nothing is recorded. `trace_ids_as_tags`: ids are tags in InfluxDB, not fields; for 3.x only, as they
+    exhaust a server of 1.x or 2.x.
+    """
+
+    on: bool = True
+    share: Annotated[float, Meta(ge=0.0, le=1.0)] = 0.05
+    keep: Seconds = Seconds(30 * 86_400.0)
+    keep_share: Seconds = Seconds(3_600.0)
+    trace_ids_as_tags: bool = False

@@ -1,0 +1,79 @@
+"""Traces end to end: a small site on a broker in memory, and what `edgemesh trace` says of its alert."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from edgemesh.agents import runtime
+from edgemesh.launch.plant import journal_file
+from edgemesh.launch.trace import Trace, lines_of, trace
+from edgemesh.model.spans import Span
+from edgemesh.store.history import History
+from tests.unit.launch.small_plant import SmallPlant, small_plant
+
+Until = Callable[..., Awaitable[None]]
+CHAIN = [
+    "sample",
+    "commit readings",
+    "publish readings",
+    "receive readings",
+    "score",
+    "alert",
+    "publish alerts",
+    "receive alerts",
+    "triage",
+    "dispatch",
+]
+AFTERWARDS = ["answer", "answer", "work", "verify"]
+
+
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Heartbeats and ticks ten times as often."""
+    monkeypatch.setattr(runtime, "HEARTBEAT_S", 0.1)
+    monkeypatch.setattr(runtime, "TICK_S", 0.025)
+
+
+def _names(plant: SmallPlant) -> list[str]:
+    file = journal_file(plant.configuration.data, "recorder")
+    with History(file) as history:
+        if not history.alerts():
+            return []
+    return [span.name for span in trace("last", file).spans]
+
+
+def _told(folder: Path, until: Until) -> tuple[Trace, Trace]:
+    """What is told of the alert and of its order, once everything has been."""
+
+    async def body() -> tuple[Trace, Trace]:
+        async with small_plant(folder) as plant:
+            await until(plant.is_verified, 20)
+            await until(lambda: {*CHAIN, *AFTERWARDS} <= set(_names(plant)), 5)
+            file = journal_file(plant.configuration.data, "recorder")
+            return trace("last", file), trace(plant.history()[1][0].id, file)
+
+    return asyncio.run(body())
+
+
+def test_one_trace_runs_from_the_sample_to_the_verification(tmp_path: Path, until: Until) -> None:
+    """Each stage is there once, is the child of the one before it, and says who did it; nothing was sampled for it."""
+    told, of_order = _told(tmp_path, until)
+    first = {span.name: span for span in reversed(told.spans)}
+    chain = [first[name] for name in CHAIN]
+    assert [span.parent for span in chain[1:]] == [span.span_id for span in chain[:-1]]
+    assert [span.name for span in told.spans if span.name in AFTERWARDS] == AFTERWARDS
+    assert {span.agent for span in told.spans} == {"gateway-1", "detector-1", "scheduler", "ana"}
+    assert len({span.trace_id for span in told.spans}) == 1 == len(told.traces)
+    assert [first[name].parent for name in ("answer", "work", "verify")] == [first["dispatch"].span_id] * 3
+    assert all(span.end_ns <= later.end_ns for span, later in pairwise(chain))
+    assert not any(span.error for span in told.spans)
+    assert of_order.spans == told.spans
+    measured: list[Span] = [first["commit readings"], first["score"], first["alert"]]
+    assert all(span.duration_ns > 0 for span in measured)
+    text = "\n".join(lines_of(told))
+    assert "gateway-1 → detector-1 → scheduler → ana" in text
