@@ -12,6 +12,7 @@ from edgemesh.model.orders import Answer, AnswerKind, Dispatch, DispatchList, Or
 from edgemesh.model.packs import Alerts, Orders, Pack, Readings
 from edgemesh.model.rollouts import ModelFigures, ModelOffer, ModelState, RolloutStage
 from edgemesh.model.samples import Batch, Quality, Retimed
+from edgemesh.model.spans import Link, Span, SpanKind, Spans
 from edgemesh.model.verdicts import MOST_VERDICTS, OrderVerdict, Verdicts
 
 INT64 = 2**63 - 1
@@ -112,6 +113,7 @@ orders = st.builds(
     begun_at_ns=st.none() | at_ns,
     repaired_at_ns=st.none() | at_ns,
     back_at_ns=st.none() | at_ns,
+    trace=texts,
 )
 dispatches = st.builds(
     Dispatch,
@@ -126,6 +128,7 @@ dispatches = st.builds(
     state=st.sampled_from(OrderState),
     reopened=integers,
     deadline_at_ns=st.none() | at_ns,
+    trace=texts,
 )
 dispatch_lists = st.builds(
     DispatchList, executor=ids, epoch=integers, orders=st.lists(dispatches, max_size=3).map(tuple)
@@ -149,6 +152,25 @@ order_verdicts = st.builds(
     learnt=st.booleans(),
 )
 verdict_lists = st.builds(Verdicts, asset=ids, verdicts=st.lists(order_verdicts, max_size=MOST_VERDICTS).map(tuple))
+trace_ids = st.text("0123456789abcdef", min_size=32, max_size=32)
+span_ids = st.text("0123456789abcdef", min_size=16, max_size=16)
+names = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=20)
+spans = st.builds(
+    Span,
+    trace_id=trace_ids,
+    span_id=span_ids,
+    parent=st.just("") | span_ids,
+    name=names,
+    role=st.sampled_from(Role),
+    agent=ids,
+    kind=st.sampled_from(SpanKind),
+    start_ns=at_ns,
+    duration_ns=counts,
+    error=texts,
+    attributes=st.dictionaries(names, texts | counts | numbers, max_size=3),
+    links=st.lists(st.builds(Link, trace_id=trace_ids, span_id=span_ids), max_size=2).map(tuple),
+)
+span_lists = st.builds(Spans, agent=ids, spans=st.lists(spans, max_size=3).map(tuple), dropped=counts)
 cards = st.builds(
     Card,
     agent=ids,
@@ -232,6 +254,8 @@ def _packs(
         at_ns=at_ns,
         trace=texts,
         live=counts,
+        commit_us=counts,
+        publish_us=counts,
         records=st.lists(records, max_size=most).map(tuple),
         **more,
     )

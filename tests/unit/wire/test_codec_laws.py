@@ -18,6 +18,7 @@ from edgemesh.model.orders import Answer, DispatchList, WorkOrder
 from edgemesh.model.packs import Alerts, Pack, Readings
 from edgemesh.model.rollouts import ModelOffer, ModelState
 from edgemesh.model.samples import Record
+from edgemesh.model.spans import Spans
 from edgemesh.model.verdicts import Verdicts
 from edgemesh.wire import codec
 from edgemesh.wire.reasons import Reason
@@ -46,6 +47,8 @@ def pack_bytes(pack: Pack, body: bytes | None = None) -> bytes:
         at_ns=pack.at_ns,
         trace=pack.trace,
         live=pack.live,
+        commit_us=pack.commit_us,
+        publish_us=pack.publish_us,
         body=codec.encode_records(records) if body is None else body,
     )
 
@@ -133,6 +136,12 @@ def test_verdicts_come_back(verdicts: Verdicts) -> None:
     assert codec.decode_verdicts(codec.encode(verdicts), asset=verdicts.asset) == verdicts
 
 
+@given(my.span_lists)
+def test_spans_come_back(spans: Spans) -> None:
+    """Decoding undoes encoding."""
+    assert codec.decode_spans(codec.encode(spans), agent=spans.agent) == spans
+
+
 @given(my.orders)
 def test_a_work_order_comes_back(order: WorkOrder) -> None:
     """Decoding undoes encoding."""
@@ -157,6 +166,7 @@ DECODERS: list[Callable[[bytes], object]] = [
     lambda payload: codec.decode_offer(payload, asset="a"),
     lambda payload: codec.decode_model_state(payload, asset="a"),
     lambda payload: codec.decode_verdicts(payload, asset="a"),
+    lambda payload: codec.decode_spans(payload, agent="a"),
 ]
 
 
@@ -313,6 +323,8 @@ STRATEGIES: dict[str, st.SearchStrategy[Any]] = {
     "model state": my.model_states,
     "verdict": my.order_verdicts,
     "verdicts": my.verdict_lists,
+    "span": my.spans,
+    "spans": my.span_lists,
 }
 
 
