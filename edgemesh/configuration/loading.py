@@ -105,6 +105,9 @@ def _check_influxdb(settings: PlantSettings, file: Path) -> None:
     if settings.recorder is None:
         wish = "the recorder writes into InfluxDB what it keeps; or leave [influxdb] out here"
         raise ConfigError("is missing", file=str(file), path="recorder", wish=wish)
+    if settings.traces.trace_ids_as_tags and influx.version != 3:
+        what = f"exhausts a server of version {influx.version}"
+        raise ConfigError(what, file=str(file), path="traces.trace_ids_as_tags", wish="only where influxdb.version = 3")
     problem = influx.problem()
     if problem:
         key, what, wish = problem

@@ -41,10 +41,10 @@ def make_outlet(settings: PlantSettings, journal: Path) -> InfluxOutlet | None:
         return None
     if importlib.util.find_spec("influxdb_client") is None:
         raise ModuleNotFoundError("No module named 'influxdb_client'", name="influxdb_client")
-    return build_outlet(settings.site.id, influx, journal)
+    return build_outlet(settings.site.id, influx, journal, ids_as_tags=settings.traces.trace_ids_as_tags)
 
 
-def build_outlet(site: str, influx: InfluxSettings, journal: Path) -> InfluxOutlet:
+def build_outlet(site: str, influx: InfluxSettings, journal: Path, *, ids_as_tags: bool = False) -> InfluxOutlet:
     """Mirror and sender for the site's recorder."""
     progress = Progress()
     mirror = InfluxMirror(
@@ -54,8 +54,9 @@ def build_outlet(site: str, influx: InfluxSettings, journal: Path) -> InfluxOutl
         rollups=bool(influx.rollup_bucket),
         health_s=influx.health,
         max_series=influx.max_series,
+        ids_as_tags=ids_as_tags,
     )
-    buckets = {Lane.EVENTS: influx.bucket, Lane.READINGS: influx.bucket, Lane.ROLLUPS: influx.rollup_bucket}
+    buckets = dict.fromkeys(Lane, influx.bucket) | {Lane.ROLLUPS: influx.rollup_bucket}
     sender = Sender(
         SpoolReader(journal), progress, lambda: _post(influx), buckets, max_lines=influx.lines, every_s=influx.every
     )

@@ -254,17 +254,17 @@ def _agents(
             )
         )
     if settings.recorder:
-        recorder = settings.recorder
+        recorder, mirror = settings.recorder, outlet.mirror if outlet else None
         sink = HistorySink(
             raw_s=recorder.keep_raw,
             minute_s=recorder.keep_1min,
             ten_minutes_s=recorder.keep_10min,
             records_s=recorder.keep_records,
             versions_s=recorder.keep_versions,
-            mirror=outlet.mirror if outlet else None,
+            mirror=mirror,
         )
         traces = settings.traces
-        spans = SpanStore(keep_s=traces.keep, keep_share_s=traces.keep_share)
+        spans = SpanStore(keep_s=traces.keep, keep_share_s=traces.keep_share, mirror=mirror)
         plans.append((Role.RECORDER, recorder.agent, RecorderCore, (sink, spans) if traces.on else (sink,)))
     if settings.registry:
         registry = settings.registry.agent

@@ -382,6 +382,7 @@ def test_what_is_written_has_the_documented_types(influxd: Server, tmp_path: Pat
         tmp_path, url=influxd.url, version=1, bucket="plant", max_series=40, health=Seconds(0.1)
     ) as recorder:
         from edgemesh.model.agents import Card, Presence, Role
+        from edgemesh.model.spans import Link, Span
 
         stats = dict.fromkeys((name for each in MEASUREMENTS.values() for name in each.fields), 1.0)
         card = Card(agent="g1", role=Role.GATEWAY, state=Presence.UP, incarnation="1", beat=1, stats=stats, trouble="x")
@@ -391,12 +392,18 @@ def test_what_is_written_has_the_documented_types(influxd: Server, tmp_path: Pat
             severity=Severity.CRITICAL, cause='a "cause", with = and \\', evidence=(), onset_at_ns=START_NS,
             raised_at_ns=START_NS, at_ns=START_NS, gateway="g1", model="m",
         )  # fmt: skip
+        link = Link(trace_id="b" * 32, span_id="c" * 16)
+        span = Span(
+            trace_id="a" * 32, span_id="d" * 16, parent="e" * 16, name="score", role=Role.DETECTOR, agent="d1",
+            start_ns=START_NS, error="failed", attributes={"edgemesh.version": 1}, links=(link,),
+        )  # fmt: skip
         with recorder.transaction():
             pack = Alerts(agent="d", epoch="0", seq=1, lowest=1, at_ns=1, records=(alert,))
             recorder.sink.write(recorder.connection, [pack])
+            recorder.outlet.mirror.spans(recorder.connection, [span])
         recorder.write()
         wait_for(recorder.is_empty, 20)
-        for name in ("reading", "alert", "agent_health", "mqtt_link", "pipeline"):
+        for name in ("reading", "alert", "agent_health", "mqtt_link", "pipeline", "spans", "span-links"):
             table = MEASUREMENTS[name]
             for field, kind in influxd.influxql(f'SHOW FIELD KEYS FROM "{name}"', "plant")[0]["values"]:
                 assert table.fields[field][0] == kind

@@ -200,13 +200,38 @@ MEASUREMENTS: dict[str, Measurement] = {
             }
         ),
     ),
+    "spans": Measurement(
+        "One stage of a trace, at its start; names are those of influxdb-observability, ids fields (tags, where"
+        " `trace_ids_as_tags` says so).",
+        _SITE | {"service.name": "the role that worked", "span.name": "the stage"},
+        {
+            "trace_id": ("string", "32 hexadecimal digits"),
+            "span_id": ("string", "16 hexadecimal digits"),
+            "parent_span_id": ("string", "of the stage before it; absent: it is the first"),
+            "service.instance.id": ("string", "the agent, or the executor"),
+            "span.kind": ("string", "Internal, Producer, Consumer"),
+            "otel.status_code": ("string", "OK, ERROR"),
+            "otel.status_description": ("string", "what went wrong; absent: nothing"),
+            "duration_nano": ("integer", "what it took, in ns"),
+            "end_time_unix_nano": ("integer", "its end, in ns since 1970"),
+            "attributes": ("string", "the rest as a JSON object: ids of alert and order, message, state, cause"),
+        },
+    ),
+    "span-links": Measurement(
+        "A span that goes on from one of another trace, at its start.",
+        _SITE,
+        {
+            "trace_id": ("string", "of the span"),
+            "span_id": ("string", "of the span"),
+            "linked_trace_id": ("string", "of the one that it goes on from"),
+            "linked_span_id": ("string", "of the one that it goes on from"),
+        },
+    ),
 }
 
 RESERVED: dict[str, str] = {
     "score": "scores of detectors; there is no such record on the wire yet",
-    "spans": "traces",
     "logs": "logs",
-    "span-links": "links between traces",
 }
 """Names that nobody may use for anything else."""
 

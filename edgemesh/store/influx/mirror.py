@@ -10,12 +10,21 @@ from collections.abc import Sequence
 from edgemesh.model.agents import Card
 from edgemesh.model.alerts import Alert
 from edgemesh.model.orders import WorkOrder
+from edgemesh.model.spans import Span
 from edgemesh.store.influx.census import Census
 from edgemesh.store.influx.guard import MAX_SERIES, Guard
 from edgemesh.store.influx.lines import Value, line
 from edgemesh.store.influx.measurements import OVERFLOW
 from edgemesh.store.influx.places import place, trim_places
-from edgemesh.store.influx.points import Fields, alert_point, card_points, order_point, overflow_head, reading_head
+from edgemesh.store.influx.points import (
+    Fields,
+    alert_point,
+    card_points,
+    order_point,
+    overflow_head,
+    reading_head,
+    span_points,
+)
 from edgemesh.store.influx.progress import Progress
 from edgemesh.store.influx.rollups import DueRollups
 from edgemesh.store.influx.spool import Lane, Spool
@@ -35,6 +44,7 @@ class InfluxMirror:
     """Writes what the history keeps into the spool; see `edgemesh.store.contract.Mirror` for the verbs.
 
     `site` is a tag of every point. `health_s`: how often agents are told of. Without `rollups` none are sent.
+    `ids_as_tags`: ids of spans are tags.
     """
 
     def __init__(
@@ -46,6 +56,7 @@ class InfluxMirror:
         rollups: bool = False,
         health_s: float = 10.0,
         max_series: int = MAX_SERIES,
+        ids_as_tags: bool = False,
     ) -> None:
         self.late = False
         self._census = Census()
@@ -53,6 +64,7 @@ class InfluxMirror:
         self._due = DueRollups() if rollups else None
         self._health_ns, self._told_ns = round(health_s * 1e9), 0
         self._guard = Guard(max_series)
+        self._ids_as_tags = ids_as_tags
         self._connection: sqlite3.Connection | None = None
         self._heads: dict[int, str | None] = {}
         self._names: dict[int, tuple[str, str, str, str]] = {}
@@ -122,6 +134,28 @@ class InfluxMirror:
         head, fields = order_point(self._site, order)
         self._event("workorder", head, fields, order.at_ns, f"{order.id}/{order.version}")
 
+    def spans(self, connection: sqlite3.Connection, spans: Sequence[Span]) -> None:
+        """Spans, each of them for the first time; see `edgemesh.store.contract.SpanMirror`."""
+        self._connection = connection
+        lines: list[str] = []
+        for span in spans:
+            identity = f"{span.trace_id}/{span.span_id}"
+            for measurement, head, fields in span_points(self._site, span, ids_as_tags=self._ids_as_tags):
+                if (
+                    self._ids_as_tags
+                ):  # each is a series of its own: nothing to tell apart, and no table could hold them
+                    lines.append(line(head, fields, span.start_ns))
+                else:
+                    self._point(lines, measurement, head, fields, span.start_ns, identity)
+        if lines:
+            self._spool.put(connection, Lane.SPANS, lines)
+        self._note_refused(connection)
+
+    def _note_refused(self, connection: sqlite3.Connection) -> None:
+        if self._refused:
+            add_to_state(connection, {"refused": self._refused})
+            self._refused = 0
+
     def flush(self) -> None:
         """Write what came since `begin` into the spool."""
         connection = self._open()
@@ -131,8 +165,7 @@ class InfluxMirror:
             self._spool.put(connection, Lane.READINGS, self._readings)
         if self._due:
             self._due.note(connection)
-        if self._refused:
-            add_to_state(connection, {"refused": self._refused})
+        self._note_refused(connection)
         self.begin(connection)
 
     def trim(self, connection: sqlite3.Connection, now_ns: int) -> None:

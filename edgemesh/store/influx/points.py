@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
+import msgspec
+
 from edgemesh.model.agents import Card
 from edgemesh.model.alerts import Alert
 from edgemesh.model.orders import WorkOrder
+from edgemesh.model.spans import Span
 from edgemesh.store.influx.lines import Value, head
 from edgemesh.store.influx.measurements import CARD_NAMES, MEASUREMENTS, OVERFLOW
 
 Fields = dict[str, Value]
+_encode = msgspec.json.Encoder(order="deterministic").encode
 _SECOND_NS = 1e9
 
 
@@ -111,6 +115,28 @@ def card_points(site: str, card: Card, *, up: bool) -> Iterator[tuple[str, Field
         numbers = _numbers(measurement, card.stats)
         if numbers:
             yield head(measurement, tags), numbers
+
+
+def span_points(site: str, span: Span, *, ids_as_tags: bool = False) -> Iterator[tuple[str, str, Fields]]:
+    """Measurement, series and fields of a span and of its links; with `ids_as_tags` its ids are tags."""
+    ids = {"trace_id": span.trace_id, "span_id": span.span_id}
+    tags = {"site": site, "service.name": span.role.value, "span.name": span.name}
+    texts = {
+        "parent_span_id": span.parent,
+        "service.instance.id": span.agent,
+        "span.kind": span.kind.name.capitalize(),
+        "otel.status_code": "ERROR" if span.error else "OK",
+        "otel.status_description": span.error,
+        "attributes": _encode(span.attributes).decode() if span.attributes else "",
+    }
+    if not ids_as_tags:
+        texts |= ids
+    numbers: Fields = {"duration_nano": span.duration_ns, "end_time_unix_nano": span.end_ns}
+    yield "spans", head("spans", tags | (ids if ids_as_tags else {})), numbers | _given(texts)
+    for link in span.links:
+        linked = {"linked_trace_id": link.trace_id, "linked_span_id": link.span_id}
+        tags = {"site": site} | (ids if ids_as_tags else {})
+        yield "span-links", head("span-links", tags), _given(linked | ({} if ids_as_tags else ids))
 
 
 def _numbers(measurement: str, stats: Mapping[str, float]) -> Fields:

@@ -29,16 +29,17 @@ _LONGEST_MS = 60_000
 
 
 class Lane(enum.IntEnum):
-    """What waits together, in the order in which it is sent. What gives way first is the last but one: readings, then
+    """What waits together, in the order in which it is sent. What gives way first: spans, then readings, then
     roll-ups, then events.
     """
 
     EVENTS = 0
     READINGS = 1
     ROLLUPS = 2
+    SPANS = 3
 
 
-DROPPED_FIRST = (Lane.READINGS, Lane.ROLLUPS, Lane.EVENTS)
+DROPPED_FIRST = (Lane.SPANS, Lane.READINGS, Lane.ROLLUPS, Lane.EVENTS)
 
 
 class Spool:

@@ -20,11 +20,12 @@ from edgemesh.model.ids import derive_id
 from edgemesh.model.orders import OrderState, Priority, Verdict, WorkOrder
 from edgemesh.model.packs import Alerts, Orders, Pack, Readings
 from edgemesh.model.samples import Batch, Quality, Retimed
+from edgemesh.model.spans import Link, Span
 from edgemesh.store.influx.lines import line
 from edgemesh.store.influx.measurements import MARKER, MEASUREMENTS, RESERVED, markdown
 from edgemesh.store.influx.mirror import InfluxMirror
 from edgemesh.store.influx.places import place
-from edgemesh.store.influx.points import alert_point, card_points, order_point
+from edgemesh.store.influx.points import alert_point, card_points, order_point, span_points
 from edgemesh.store.influx.progress import Progress
 from edgemesh.store.influx.reader import Place, SpoolReader
 from edgemesh.store.influx.spool import Lane, Spool
@@ -32,6 +33,7 @@ from edgemesh.store.schema import MINUTE_NS
 from edgemesh.store.sink import HistorySink
 from tests.unit.store.influx.parser import Parsed, Point, parse
 from tests.unit.store.test_rollup_laws import START_MINUTE, Given, batches, make_packs
+from tests.unit.wire.strategies import spans as any_spans
 
 DOCUMENT = Path(__file__).parents[4] / "docs" / "measurements.md"
 SECOND_NS = 10**9
@@ -434,6 +436,39 @@ def test_the_card_says_what_is_wrong(recorder: Callable[..., Recorder], caplog: 
     assert sum("give way" in text for text in caplog.messages) == 1
 
 
+def make_span(number: int) -> Span:
+    """One of several that began at once, and goes on from another trace."""
+    link = Link(trace_id="b" * 32, span_id="c" * 16)
+    return Span(
+        trace_id=f"{number:032x}", span_id="d" * 16, name="score", role=Role.DETECTOR, agent="d1", start_ns=START_NS,
+        duration_ns=400, attributes={"edgemesh.version": 1}, links=(link,),
+    )  # fmt: skip
+
+
+def test_spans_that_began_at_once_are_each_a_point_of_few_series(recorder: Callable[..., Recorder]) -> None:
+    """Ids are fields, so all spans of a stage are one series; told again they are the same to the letter."""
+    one = recorder()
+    for _ in range(2):
+        with one.transaction():
+            one.mirror.spans(one.connection, [make_span(1), make_span(2)])
+    points = [point for point in one.sent(Lane.SPANS) if point.measurement == "spans"]
+    assert {tuple(sorted(point.tags.items())) for point in points} == {
+        (("service.name", "detector"), ("site", "hall"), ("span.name", "score"))
+    }
+    assert sorted(point.at_ns for point in points) == [START_NS, START_NS, START_NS + 1, START_NS + 1]
+    assert {point.fields["trace_id"] for point in points} == {f"{1:032x}", f"{2:032x}"}
+    assert {point.fields["end_time_unix_nano"] for point in points} == {START_NS + 400}
+
+
+def test_ids_are_tags_where_the_server_can_bear_it() -> None:
+    """Then they are no fields, and links are told apart by them, too."""
+    made = list(span_points("hall", make_span(1), ids_as_tags=True))
+    assert [measurement for measurement, _, _ in made] == ["spans", "span-links"]
+    for _, head, fields in made:
+        assert f"trace_id={1:032x}" in head
+        assert not {"trace_id", "span_id"} & fields.keys()
+
+
 def conform(point: Point) -> None:
     """The point is what the tables say."""
     table = MEASUREMENTS[point.measurement]
@@ -467,10 +502,11 @@ CARDS = st.builds(
 
 
 @settings(max_examples=80, deadline=None)
-@given(ALERTS, ORDERS, CARDS)
-def test_whatever_comes_is_written_as_documented(alert: Alert, order: WorkOrder, card: Card) -> None:
+@given(ALERTS, ORDERS, CARDS, any_spans)
+def test_whatever_comes_is_written_as_documented(alert: Alert, order: WorkOrder, card: Card, span: Span) -> None:
     """Measurements, tags, fields and their types are those of the tables, whatever a record holds."""
     made = [alert_point("s", alert), order_point("s", order), *card_points("s", card, up=True)]
+    made += [(head, fields) for _, head, fields in span_points("s", span)]
     for head, fields in made:
         if text := line(head, fields, 1):
             conform(parse(text))
@@ -483,6 +519,8 @@ def test_all_that_is_written_is_in_the_tables(recorder: Callable[..., Recorder])
         quality = (Quality.UNCERTAIN,)
         one.write(one.readings(batch((n,), (1.0,), device=f"d{n}", quality=quality), live=9))
     one.write(alerts(make_alert(3, AlertState.CLEARED)), orders(make_order(2, OrderState.DONE, "ana")))
+    with one.transaction():
+        one.mirror.spans(one.connection, [make_span(1), make_span(2)])
     one.mirror.see(make_card("g1", 1), retained=False)
     one.trim(START_NS + 11 * MINUTE_NS)
     points = [point for lane in Lane for point in one.sent(lane)]
