@@ -19,6 +19,7 @@ from edgemesh.tracing.ids import publish_id, span_id, trace_continued, trace_of_
 
 APART_NS = 3_600 * 10**9
 """What an order comes to so long after it was opened is told in a trace of its own, linked to the alert's."""
+LATEST_NS = 2**63 - 1
 _LONGEST = 256
 Attributes = dict[str, str | int | float]
 
@@ -109,7 +110,7 @@ def _of_order(pack: Orders, order: WorkOrder, context: TraceContext) -> Iterator
     name, start_ns, error = told
     start_ns, end_ns = min(start_ns, order.at_ns), order.at_ns
     if name == names.DISPATCH:
-        start_ns, end_ns = pack.at_ns, pack.at_ns + 1_000 * pack.publish_us
+        start_ns, end_ns = pack.at_ns, _after(pack, pack.publish_us)
     trace_id, parent = context.trace_id, context.span_id
     links: tuple[Link, ...] = ()
     if start_ns - order.opened_at_ns > APART_NS:
@@ -175,6 +176,10 @@ def _stage(order: WorkOrder) -> tuple[str, int, str] | None:
             return (names.ESCALATE, order.at_ns, "nobody is left") if order.escalated else None
 
 
+def _after(pack: Header, delay_us: int) -> int:
+    return min(pack.at_ns + 1_000 * delay_us, LATEST_NS)
+
+
 def _committing(
     pack: Header,
     trace_id: str,
@@ -192,13 +197,14 @@ def _committing(
         role=role,
         agent=pack.agent,
         start_ns=pack.at_ns,
-        duration_ns=1_000 * pack.commit_us,
+        duration_ns=_after(pack, pack.commit_us) - pack.at_ns,
         attributes=attributes or {},
     )
 
 
 def _publishing(pack: Header, kind: str, trace_id: str, parent: str, role: Role, records: int) -> Span:
     """From the end of the commit until the pack was handed to the broker's client."""
+    start_ns = _after(pack, pack.commit_us)
     return Span(
         trace_id=trace_id,
         span_id=publish_id(trace_id, pack.agent, pack.epoch, pack.seq),
@@ -207,8 +213,8 @@ def _publishing(pack: Header, kind: str, trace_id: str, parent: str, role: Role,
         role=role,
         agent=pack.agent,
         kind=SpanKind.PRODUCER,
-        start_ns=pack.at_ns + 1_000 * pack.commit_us,
-        duration_ns=1_000 * max(0, pack.publish_us - pack.commit_us),
+        start_ns=start_ns,
+        duration_ns=max(0, _after(pack, pack.publish_us) - start_ns),
         attributes=messaging("send", kind, pack) | {names.BATCH: records},
     )
 
