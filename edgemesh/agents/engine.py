@@ -17,7 +17,7 @@ from edgemesh.agents.core import Core, Input, LearningCore, OwnerCore, Rehearsin
 from edgemesh.agents.items import ClockSet, Given, Heard, Item, Learnt, Met, Noticed, Offered, Outcome, Spoiled, Taken
 from edgemesh.agents.patience import MAX_TRIES, Patience, Poisoned
 from edgemesh.agents.timeline import PART, Timeline
-from edgemesh.agents.tracer import Tracer
+from edgemesh.agents.tracer import Told, Tracer
 from edgemesh.agents.unread import Fate, Unread
 from edgemesh.errors import Rejected
 from edgemesh.log.follower import Follower
@@ -78,7 +78,7 @@ class _Step:
     """One step on its way to the disk.
 
     `written` are records by the time at which they came about; `left` what stood open on gateways that were taken;
-    `told` are spans of other agents, `traced` our own.
+    `told` are spans of other agents, `traced` our own stages.
     """
 
     now_ns: int
@@ -86,7 +86,7 @@ class _Step:
     written: list[tuple[int, list[Record]]] = field(default_factory=list)
     packs: list[Pack] = field(default_factory=list)
     told: list[Span] = field(default_factory=list)
-    traced: list[Span] = field(default_factory=list)
+    traced: list[Told] = field(default_factory=list)
     spoiled: list[Quarantined] = field(default_factory=list)
     left: list[Record] = field(default_factory=list)
     skipped: int = 0

@@ -7,7 +7,8 @@ counted where it gave way. Ids are derived (`tracing.ids`), so a step that is do
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+from typing import NamedTuple
 
 from edgemesh.agents.clock import Clock
 from edgemesh.agents.items import Heard
@@ -23,10 +24,32 @@ from edgemesh.tracing.context import TraceContext, format_traceparent, parse_tra
 from edgemesh.tracing.ids import is_sampled, publish_id, span_id, trace_of_alert, trace_of_row, trace_refused
 
 MOST_WAITING = 2_000
-"""Spans that wait to be sent; more of them give way."""
+"""Stages that wait to be sent; more of them give way."""
 MESSAGE_SPANS = 256
 """Of one message at most: it has to stay below what a message may hold."""
 DETAIL = 128
+
+
+class Stage(NamedTuple):
+    """That a pack was taken in, as noted on the way; the two spans are made of it when they are sent.
+
+    `traceparent` is what the header of the pack says, where no `trace_id` is given; `process_id` names the second
+    span where its parts don't.
+    """
+
+    kind: str
+    traceparent: str
+    agent: str
+    epoch: str
+    seq: int
+    came_ns: int
+    began_ns: int
+    over_ns: int
+    trace_id: str = ""
+    process_id: str = ""
+
+
+Told = Span | Stage
 
 
 class Tracer:
@@ -34,7 +57,7 @@ class Tracer:
 
     def __init__(self, agent: str, role: Role, clock: Clock, *, share: float) -> None:
         self._agent, self._role, self._clock, self._share = agent, role, clock, share
-        self._waiting: deque[Span] = deque()
+        self._waiting: deque[Told] = deque()
         self.dropped = 0
 
     # -- rows of our own log ------------------------------------------------------------------------------------------
@@ -61,7 +84,7 @@ class Tracer:
         """The time of the agent."""
         return self._clock.now_ns()
 
-    def handled(self, item: Heard, pack: Pack, began_ns: int, records: Sequence[Record]) -> Iterable[Span]:
+    def handled(self, item: Heard, pack: Pack, began_ns: int, records: Sequence[Record]) -> Sequence[Told]:
         """What it took to take a pack in: until its turn had come at `began_ns`, and from there until now."""
         if self._role is Role.RECORDER:  # it works on nothing: what it keeps is told by the packs themselves
             return ()
@@ -69,54 +92,67 @@ class Tracer:
             return self._readings(item, pack, began_ns, records) if pack.trace or records else ()
         return self._alerts(item, pack, began_ns) if isinstance(pack, Alerts) else ()
 
-    def _readings(self, item: Heard, pack: Readings, began_ns: int, records: Sequence[Record]) -> list[Span]:
-        now_ns, spans = self.now_ns(), []
-        what = ref(pack)
+    def _readings(self, item: Heard, pack: Readings, began_ns: int, records: Sequence[Record]) -> Sequence[Told]:
+        now_ns = self._clock.now_ns()
+        if not records:
+            return (Stage("readings", pack.trace, pack.agent, pack.epoch, pack.seq, item.at_ns, began_ns, now_ns),)
+        told: list[Told] = []
         context = parse_traceparent(pack.trace)
-        if context is not None and context.sampled:
-            spans += self._stages(item, pack, context.trace_id, began_ns, now_ns, what)
-        if any(isinstance(record, Alert) and record.origin == what for record in records):
-            trace_id = trace_of_row(pack.agent, pack.epoch, pack.seq)
-            if context is None or not context.sampled or context.trace_id != trace_id:
-                spans += of_readings(pack, trace_id)
-                spans += self._stages(item, pack, trace_id, began_ns, now_ns, what)
-        return spans
+        head = context.trace_id if context is not None and context.sampled else ""
+        own = trace_of_row(pack.agent, pack.epoch, pack.seq)
+        raised = any(isinstance(record, Alert) and record.origin == ref(pack) for record in records)
+        if raised and head != own:
+            told += of_readings(pack, own)
+        for trace_id in dict.fromkeys([head] * bool(head) + [own] * raised):
+            told.append(self._stage(item, pack, began_ns, now_ns, trace_id))
+        return told
 
-    def _alerts(self, item: Heard, pack: Alerts, began_ns: int) -> list[Span]:
-        now_ns = self.now_ns()
-        spans: list[Span] = []
+    def _alerts(self, item: Heard, pack: Alerts, began_ns: int) -> list[Told]:
+        now_ns = self._clock.now_ns()
+        told: list[Told] = []
         for alert in pack.records:
             trace_id = trace_of_alert(alert)
             triage = triage_span(trace_id, alert.id, alert.version)
-            spans += self._stages(item, pack, trace_id, began_ns, now_ns, "", triage)
-        return spans
+            told.append(self._stage(item, pack, began_ns, now_ns, trace_id, triage))
+        return told
 
-    def _stages(
-        self, item: Heard, pack: Pack, trace_id: str, began_ns: int, now_ns: int, about: str, process_id: str = ""
-    ) -> list[Span]:
-        came_ns = min(item.at_ns, began_ns)
-        received = span_id(trace_id, "receive", self._agent, ref(pack))
+    def _stage(self, item: Heard, pack: Pack, began_ns: int, now_ns: int, trace_id: str, process_id: str = "") -> Stage:
+        return Stage(
+            item.kind, "", pack.agent, pack.epoch, pack.seq, item.at_ns, began_ns, now_ns, trace_id, process_id
+        )
+
+    def _spans(self, stage: Stage) -> list[Span]:
+        """Receive and process of a pack; none where its header names no trace that is recorded."""
+        trace_id = stage.trace_id
+        if not trace_id:
+            context = parse_traceparent(stage.traceparent)
+            if context is None or not context.sampled:
+                return []
+            trace_id = context.trace_id
+        what = f"{stage.agent}/{stage.epoch}/{stage.seq}"
+        came_ns = min(stage.came_ns, stage.began_ns)
+        received = span_id(trace_id, "receive", self._agent, what)
         receive = Span(
             trace_id=trace_id,
             span_id=received,
-            parent=publish_id(trace_id, pack.agent, pack.epoch, pack.seq),
-            name=names.RECEIVE.format(kind=item.kind),
+            parent=publish_id(trace_id, stage.agent, stage.epoch, stage.seq),
+            name=names.RECEIVE.format(kind=stage.kind),
             role=self._role,
             agent=self._agent,
             kind=SpanKind.CONSUMER,
             start_ns=came_ns,
-            duration_ns=began_ns - came_ns,
-            attributes=messaging("receive", item.kind, pack),
+            duration_ns=stage.began_ns - came_ns,
+            attributes=messaging("receive", stage.kind, stage.agent, stage.epoch, stage.seq),
         )
         process = Span(
             trace_id=trace_id,
-            span_id=process_id or span_id(trace_id, "score", self._agent, about),
+            span_id=stage.process_id or span_id(trace_id, "score", self._agent, what),
             parent=received,
-            name=names.PROCESS[item.kind],
+            name=names.PROCESS[stage.kind],
             role=self._role,
             agent=self._agent,
-            start_ns=began_ns,
-            duration_ns=max(0, now_ns - began_ns),
+            start_ns=stage.began_ns,
+            duration_ns=max(0, stage.over_ns - stage.began_ns),
         )
         return [receive, process]
 
@@ -137,15 +173,18 @@ class Tracer:
 
     # -- on their way -------------------------------------------------------------------------------------------------
 
-    def add(self, spans: Sequence[Span]) -> None:
+    def add(self, told: Sequence[Told]) -> None:
         """What a step has recorded, now that it is on the disk; may be called in any thread."""
-        room = MOST_WAITING - len(self._waiting)
-        self._waiting.extend(spans[:room])
-        self.dropped += max(0, len(spans) - room)
+        room = max(0, MOST_WAITING - len(self._waiting))
+        self._waiting.extend(told[:room])
+        self.dropped += max(0, len(told) - room)
 
     def take(self) -> Spans | None:
         """The next message; None: there is nothing to tell."""
-        spans = [self._waiting.popleft() for _ in range(min(len(self._waiting), MESSAGE_SPANS))]
+        spans: list[Span] = []
+        while self._waiting and len(spans) < MESSAGE_SPANS:
+            told = self._waiting.popleft()
+            spans += self._spans(told) if isinstance(told, Stage) else [told]
         return Spans(agent=self._agent, spans=tuple(spans), dropped=self.dropped) if spans else None
 
     def lost(self, spans: Spans) -> None:

@@ -215,18 +215,18 @@ def _publishing(pack: Header, kind: str, trace_id: str, parent: str, role: Role,
         kind=SpanKind.PRODUCER,
         start_ns=start_ns,
         duration_ns=max(0, _after(pack, pack.publish_us) - start_ns),
-        attributes=messaging("send", kind, pack) | {names.BATCH: records},
+        attributes=messaging("send", kind, pack.agent, pack.epoch, pack.seq) | {names.BATCH: records},
     )
 
 
-def messaging(operation: str, kind: str, pack: Header) -> Attributes:
-    """The attributes of a span that has to do with a message."""
+def messaging(operation: str, kind: str, agent: str, epoch: str, seq: int) -> Attributes:
+    """The attributes of a span that has to do with a pack of a log; `operation` is send or receive."""
     return {
         names.SYSTEM: "mqtt",
         names.OPERATION: "publish" if operation == "send" else operation,
         names.OPERATION_TYPE: operation,
-        names.DESTINATION: f"log/{kind}/{pack.agent}",
-        names.MESSAGE: f"{pack.epoch}/{pack.seq}",
+        names.DESTINATION: f"log/{kind}/{agent}",
+        names.MESSAGE: f"{epoch}/{seq}",
     }
 
 
