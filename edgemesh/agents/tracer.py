@@ -21,7 +21,15 @@ from edgemesh.model.spans import Span, SpanKind, Spans
 from edgemesh.tracing import names
 from edgemesh.tracing.chain import Attributes, messaging, of_readings, ref, triage_span
 from edgemesh.tracing.context import TraceContext, format_traceparent, parse_traceparent
-from edgemesh.tracing.ids import is_sampled, publish_id, span_id, trace_of_alert, trace_of_row, trace_refused
+from edgemesh.tracing.ids import (
+    is_row_sampled,
+    publish_id,
+    span_id,
+    threshold,
+    trace_of_alert,
+    trace_of_row,
+    trace_refused,
+)
 
 MOST_WAITING = 2_000
 """Stages that wait to be sent; more of them give way."""
@@ -56,7 +64,7 @@ class Tracer:
     """Records for one agent; `share` (0 to 1) of the packs of readings are recorded from the head."""
 
     def __init__(self, agent: str, role: Role, clock: Clock, *, share: float) -> None:
-        self._agent, self._role, self._clock, self._share = agent, role, clock, share
+        self._agent, self._role, self._clock, self._least = agent, role, clock, threshold(share)
         self._waiting: deque[Told] = deque()
         self.dropped = 0
 
@@ -73,9 +81,9 @@ class Tracer:
                 return ""
             trace_id = context.trace_id
         else:
-            trace_id = trace_of_row(self._agent, epoch, seq)
-            if not is_sampled(trace_id, self._share):
+            if not is_row_sampled(self._agent, epoch, seq, self._least):
                 return ""
+            trace_id = trace_of_row(self._agent, epoch, seq)
         return format_traceparent(TraceContext(trace_id, publish_id(trace_id, self._agent, epoch, seq)))
 
     # -- what we have taken in ----------------------------------------------------------------------------------------

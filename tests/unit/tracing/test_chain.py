@@ -17,7 +17,7 @@ from edgemesh.testing import SECOND_NS, at, make_alert, make_readings
 from edgemesh.tracing import names
 from edgemesh.tracing.chain import APART_NS, matters, of_alerts, of_orders, of_readings
 from edgemesh.tracing.context import parse_traceparent
-from edgemesh.tracing.ids import is_sampled, trace_continued, trace_of_alert, trace_of_row
+from edgemesh.tracing.ids import is_row_sampled, is_sampled, threshold, trace_continued, trace_of_alert, trace_of_row
 from tests.unit.wire import strategies as my
 
 PLAN = Plan(cause="worn", title="Change the bearing", skills={}, priority=Priority.P2)
@@ -31,6 +31,7 @@ def test_the_head_decides_the_same_everywhere(agent: str, epoch: str, seq: int, 
     assert not is_sampled(trace_id, less) or is_sampled(trace_id, more)
     assert is_sampled(trace_id, 1.0)
     assert not is_sampled(trace_id, 0.0)
+    assert is_row_sampled(agent, epoch, seq, threshold(less)) == is_sampled(trace_id, less)
 
 
 def test_the_share_is_kept() -> None:
