@@ -159,6 +159,7 @@ class Runtime:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self.reader.say()
+        self._tell_spans()
         self.bus.publish(self._topics.card(self.name), self._card(Presence.DOWN), retain=True)
         await self.bus.close()
         await asyncio.to_thread(self._worker.shutdown)

@@ -14,8 +14,9 @@ from edgemesh.tracing import names
 
 BAR, POINT = "█", "▏"
 COARSE_BAR, COARSE_POINT = "#", "|"
-_NARROWEST, _WIDEST = 12, 60
+_LEAST, _NARROWEST, _WIDEST = 60, 12, 60
 _FIXED = 2 + 10 + 2 + 10
+"""What the two times take up."""
 _MUCH = 20
 _COARSE = str.maketrans({"µ": "u", "…": ".", "→": ">"})
 _AFTER = frozenset({names.ANSWER, names.WORK, names.VERIFY, names.CLOSE})
@@ -33,17 +34,20 @@ class Columns(NamedTuple):
 
 
 def waterfall(spans: Sequence[Span], *, width: int = 80, fine: bool = True) -> list[Row]:
-    """Lines for spans in the order in which they began, none wider than `width` (60 at least); nothing for no spans."""
-    columns = _columns(spans, max(60, width))
+    """Lines for spans in the order in which they began, none wider than `width` (84 at least); nothing for no spans."""
+    columns = _columns(spans, max(_LEAST, width))
     rows: list[Row] = []
     if not spans:
         return rows
-    zero_ns = min(span.start_ns for span in spans)
+    zero_ns, before = min(span.start_ns for span in spans), ""
     for part in parts(spans):
         begin_ns, end_ns = min(span.start_ns for span in part), max(span.end_ns for span in part)
         rows.append(_axis(begin_ns - zero_ns, end_ns - zero_ns, columns))
         for span in part:
-            rows += _lines(span, columns, (begin_ns, end_ns, zero_ns), fine)
+            rows.append(_line(span, columns, (begin_ns, end_ns, zero_ns), fine))
+            if (said := _said(span, columns)) and said != before:
+                rows.append([(f"{'':<{columns.name + 2}}{said}", "error" if span.error else "axis")])
+                before = said
     return rows if fine else [[(coarse(text), kind) for text, kind in row] for row in rows]
 
 
@@ -113,7 +117,7 @@ def _axis(begin_ns: int, end_ns: int, columns: Columns) -> Row:
     return [(f"{'':<{columns.name + columns.who + 4}}{begin}{'':<{room}}{end}", "axis")]
 
 
-def _lines(span: Span, columns: Columns, times: tuple[int, int, int], fine: bool) -> list[Row]:
+def _line(span: Span, columns: Columns, times: tuple[int, int, int], fine: bool) -> Row:
     begin_ns, end_ns, zero_ns = times
     scale = columns.bar / max(1, end_ns - begin_ns)
     start = min(columns.bar - 1, int((span.start_ns - begin_ns) * scale))
@@ -122,16 +126,12 @@ def _lines(span: Span, columns: Columns, times: tuple[int, int, int], fine: bool
     drawn = bar * length if length else point
     after = columns.bar - start - len(drawn)
     since, took = took_text(span.start_ns - zero_ns), took_text(span.duration_ns)
-    row: Row = [
+    return [
         (f"{_label(span):<{columns.name}}  ", "name"),
         (f"{plain(span.agent, columns.who):<{columns.who}}  ", "who"),
         (f"{'':<{start}}{drawn}{'':<{after}}", "error" if span.error else "bar"),
         (f"  {'+' + since:>10}  {took:>10}", "time"),
     ]
-    lines = [row]
-    if said := _said(span):
-        lines.append([(f"{'':<{columns.name + 2}}{said}", "error" if span.error else "axis")])
-    return lines
 
 
 def _label(span: Span) -> str:
@@ -140,10 +140,11 @@ def _label(span: Span) -> str:
     return plain(f"{span.name}{said}", 24)
 
 
-def _said(span: Span) -> str:
+def _said(span: Span, columns: Columns) -> str:
     """What is worth a line of its own: what went wrong, what an alert says, that a trace was left behind."""
+    room = columns.who + columns.bar + _FIXED + 2
     if span.error:
-        return plain(span.error, 70)
+        return plain(span.error, room)
     if span.name == names.ALERT:
-        return plain(f"{span.attributes.get(names.STATE)}: {span.attributes.get(names.CAUSE)}", 70)
-    return f"goes on from trace {span.links[0].trace_id}" if span.links else ""
+        return plain(f"{span.attributes.get(names.STATE)}: {span.attributes.get(names.CAUSE)}", room)
+    return plain(f"goes on from trace {span.links[0].trace_id}", room) if span.links else ""

@@ -111,7 +111,7 @@ def lines_of(told: Trace, *, width: int = 80, fine: bool = True) -> list[str]:
     lines = [
         click.style(told.title, bold=True),
         *([f"{told.about} {told.id}"] if told.about != "trace" else []),
-        f"trace {', '.join(told.traces)}",
+        *([f"trace {', '.join(told.traces)}"] if told.title != f"trace {told.traces[0]}" else []),
         f"{many} in {took_text(last_ns - first_ns)}, since {instant_text(first_ns)}; {_who(spans)}",
         "",
     ]
