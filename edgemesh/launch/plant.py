@@ -11,7 +11,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+import edgemesh
 from edgemesh.agents.card import make_will
 from edgemesh.agents.clock import FLOOR_NS, Clock, SystemClock
 from edgemesh.agents.core import Core
@@ -39,10 +41,13 @@ from edgemesh.launch.outlet import InfluxOutlet, make_outlet
 from edgemesh.log.journal import Journal
 from edgemesh.model.agents import Role
 from edgemesh.model.alerts import Stage
-from edgemesh.store.contract import Outlet, Sink
+from edgemesh.store.contract import Outlet, Sink, SpanMirror
 from edgemesh.store.history import HistorySink
 from edgemesh.store.spans import SpanStore
 from edgemesh.wire.topics import Topics
+
+if TYPE_CHECKING:
+    from edgemesh.store.otlp import OtlpExporter
 
 logger = logging.getLogger(__name__)
 
@@ -68,6 +73,7 @@ class Plant:
     intakes: dict[str, Intake] = field(default_factory=dict)
     local: list[LocalLog] = field(default_factory=list)
     outlet: InfluxOutlet | None = None
+    exporter: OtlpExporter | None = None
 
     @property
     def broker_name(self) -> str:
@@ -94,6 +100,8 @@ class Plant:
             log.start()
         if self.outlet:
             self.outlet.start()
+        if self.exporter:
+            self.exporter.start()
         for name, intake in self.intakes.items():
             intake.start(self.configuration.drivers[name])
 
@@ -106,6 +114,8 @@ class Plant:
         await asyncio.gather(*(agent.stop() for agent in self.agents.values()))
         if self.outlet:
             await asyncio.to_thread(self.outlet.stop)
+        if self.exporter:
+            await asyncio.to_thread(self.exporter.stop)
         if self.broker:
             await self.broker.stop()
 
@@ -156,7 +166,11 @@ async def build(
         recorder = configuration.settings.recorder
         if live and recorder and (names is None or recorder.agent in names):  # what is played again is no news
             plant.outlet = make_outlet(configuration.settings, journal_file(configuration.data, recorder.agent))
-        for role, name, make_core, sinks in _agents(configuration, puts_off=live, outlet=plant.outlet):
+            plant.exporter = _exporter(configuration.settings)
+        mirrors = [mirror for mirror in (plant.outlet and plant.outlet.mirror, plant.exporter) if mirror]
+        for role, name, make_core, sinks in _agents(
+            configuration, puts_off=live, outlet=plant.outlet, span_mirrors=mirrors
+        ):
             if names is None or name in names:
                 if role is Role.DETECTOR:
                     need_for_detection(configuration.settings)
@@ -179,6 +193,16 @@ async def build(
         await plant.stop()
         raise ConfigError("names no agent to run", file=str(configuration.file), wish="add [[gateway]], [detector], …")
     return plant
+
+
+def _exporter(settings: PlantSettings) -> OtlpExporter | None:
+    """What sends traces to a collector, where the configuration names one."""
+    traces = settings.traces
+    if not traces.on or not traces.otlp:
+        return None
+    from edgemesh.store.otlp import OtlpExporter  # an HTTP client that no gateway needs
+
+    return OtlpExporter(settings.site.id, edgemesh.__version__, traces.otlp)
 
 
 def _connect_by(addresses: Sequence[Address], configuration: Configuration, names: frozenset[str] | None) -> Connect:
@@ -217,7 +241,11 @@ AgentPlan = tuple[Role, str, Callable[[], Core], Sequence[Sink]]
 
 
 def _agents(
-    configuration: Configuration, *, puts_off: bool = False, outlet: InfluxOutlet | None = None
+    configuration: Configuration,
+    *,
+    puts_off: bool = False,
+    outlet: InfluxOutlet | None = None,
+    span_mirrors: Sequence[SpanMirror] = (),
 ) -> list[AgentPlan]:
     settings = configuration.settings
     site, assets = settings.site.id, {each.id: each.asset() for each in settings.asset}
@@ -254,17 +282,17 @@ def _agents(
             )
         )
     if settings.recorder:
-        recorder, mirror = settings.recorder, outlet.mirror if outlet else None
+        recorder = settings.recorder
         sink = HistorySink(
             raw_s=recorder.keep_raw,
             minute_s=recorder.keep_1min,
             ten_minutes_s=recorder.keep_10min,
             records_s=recorder.keep_records,
             versions_s=recorder.keep_versions,
-            mirror=mirror,
+            mirror=outlet.mirror if outlet else None,
         )
         traces = settings.traces
-        spans = SpanStore(keep_s=traces.keep, keep_share_s=traces.keep_share, mirror=mirror)
+        spans = SpanStore(keep_s=traces.keep, keep_share_s=traces.keep_share, mirrors=span_mirrors)
         plans.append((Role.RECORDER, recorder.agent, RecorderCore, (sink, spans) if traces.on else (sink,)))
     if settings.registry:
         registry = settings.registry.agent

@@ -37,14 +37,14 @@ _encode = msgspec.json.Encoder().encode
 class SpanStore:
     """Keeps spans; ages are in seconds: `keep_s` of traces that matter, `keep_share_s` of those that were only sampled.
 
-    `mirror` is told of each span once, when it comes first.
+    `mirrors` are told of each span once, when it comes first.
     """
 
     def __init__(
-        self, *, keep_s: float = KEEP_S, keep_share_s: float = KEEP_SHARE_S, mirror: SpanMirror | None = None
+        self, *, keep_s: float = KEEP_S, keep_share_s: float = KEEP_SHARE_S, mirrors: Sequence[SpanMirror] = ()
     ) -> None:
         self._ages_s = {0: keep_share_s, 1: keep_s}
-        self._mirror = mirror
+        self._mirrors = mirrors
 
     def prepare(self, connection: sqlite3.Connection) -> None:
         """Create what is missing."""
@@ -68,8 +68,8 @@ class SpanStore:
             if connection.execute(_KNOWN, (trace_id,)).fetchone()
         }
         news = [span for span in spans if _put(connection, span, span.trace_id in worth)]
-        if self._mirror and news:
-            self._mirror.spans(connection, news)
+        for mirror in self._mirrors if news else ():
+            mirror.spans(connection, news)
 
     def trim(self, connection: sqlite3.Connection, now_ns: int) -> None:
         """Forget a step of what is too old or too much; see `store.contract.Sink`."""

@@ -15,7 +15,8 @@ class TraceSettings(Settings, frozen=True, kw_only=True):
     `share` of all packs of readings is recorded from the head (0.05 is 5 %), whatever comes of them; what ends in an
     alert, an order or an error is recorded always. `keep` is for the latter, `keep_share` for the former. With
     `on = false` nothing is recorded. `trace_ids_as_tags`: ids are tags in InfluxDB, not fields; for 3.x only, as they
-    exhaust a server of 1.x or 2.x.
+    exhaust a server of 1.x or 2.x. `otlp` is the address of an OpenTelemetry collector that gets all spans, too, by
+    OTLP over HTTP, like "http://127.0.0.1:4318"; empty: none does.
     """
 
     on: bool = True
@@ -23,3 +24,4 @@ class TraceSettings(Settings, frozen=True, kw_only=True):
     keep: Seconds = Seconds(30 * 86_400.0)
     keep_share: Seconds = Seconds(3_600.0)
     trace_ids_as_tags: bool = False
+    otlp: Annotated[str, Meta(pattern=r"^(https?://[^\s@?#/]+(/[^\s@?#]*)?)?(?!\n)$")] = ""

@@ -186,10 +186,10 @@ class SmallPlant:
 
 
 @contextlib.asynccontextmanager
-async def small_plant(folder: Path) -> AsyncIterator[SmallPlant]:
-    """The plant with everything running; at the end nothing runs and all files are closed."""
+async def small_plant(folder: Path, *, more: str = "") -> AsyncIterator[SmallPlant]:
+    """The plant with everything running; at the end nothing runs and all files are closed. `more` is configuration."""
     file = folder / "small.toml"
-    file.write_text(FILE.format(data=folder / "data"))
+    file.write_text(FILE.format(data=folder / "data") + more)
     device = Device()
     loaded = load(file)
     configuration = Configuration(loaded.file, loaded.settings, {"gateway-1": (("script", device),)})

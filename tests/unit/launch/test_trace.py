@@ -77,3 +77,38 @@ def test_one_trace_runs_from_the_sample_to_the_verification(tmp_path: Path, unti
     assert all(span.duration_ns > 0 for span in measured)
     text = "\n".join(lines_of(told))
     assert "gateway-1 → detector-1 → scheduler → ana" in text
+
+
+def _rows(folder: Path, until: Until, traces: str) -> list[tuple[str, str]]:
+    """Name and role of all spans of a site whose machine is well, after 30 samples; as `[traces]` says."""
+
+    async def body() -> list[tuple[str, str]]:
+        async with small_plant(folder, more=traces) as plant:
+            plant.device.healthy = 10**6
+            file = journal_file(plant.configuration.data, "recorder")
+
+            def spans() -> list[Span]:
+                with History(file) as history:
+                    return history.spans("")
+
+            await until(lambda: plant.device.taken > 30, 10)
+            if "share = 1.0" in traces:
+                await until(lambda: "score" in {span.name for span in spans()}, 10)
+            return [(span.name, span.role.value) for span in spans()]
+
+    folder.mkdir(exist_ok=True)
+    return asyncio.run(body())
+
+
+def test_what_is_usual_is_seen_where_the_share_says_so(tmp_path: Path, until: Until) -> None:
+    """All rows are recorded from the head at 100 %, none at 0; nothing at all where traces are off."""
+    told = _rows(tmp_path / "all", until, "[traces]\nshare = 1.0")
+    assert {
+        ("sample", "gateway"),
+        ("commit readings", "gateway"),
+        ("publish readings", "gateway"),
+        ("receive readings", "detector"),
+        ("score", "detector"),
+    } <= set(told)
+    assert _rows(tmp_path / "none", until, "[traces]\nshare = 0.0") == []
+    assert _rows(tmp_path / "off", until, "[traces]\non = false") == []

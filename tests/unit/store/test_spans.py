@@ -62,7 +62,7 @@ def ids(db: sqlite3.Connection) -> list[int]:
 def test_a_span_that_comes_again_is_one_and_is_mirrored_once(db: sqlite3.Connection) -> None:
     """The first telling stays."""
     told = Told()
-    store = SpanStore(mirror=told)
+    store = SpanStore(mirrors=[told])
     assert isinstance(store, SpanSink)
     store.keep(db, [make_span(1, 1), make_span(1, 1, start_ns=START_NS + 5)])
     store.keep(db, [make_span(1, 1), make_span(1, 2)])
