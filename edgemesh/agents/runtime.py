@@ -586,6 +586,7 @@ class Runtime:
             "namesakes": float(len(self._namesakes.found)),
             "clock_doubted": float(self._clock.doubt != 0),
             "clock_turns": float(self._clock.turns),
+            "spans_dropped": float(self.engine.tracer.dropped if self.engine.tracer else 0),
             "link_published": float(self.bus.stats.published),
             "link_received": float(self.bus.stats.received),
             "link_refused": float(self.bus.stats.refused),
