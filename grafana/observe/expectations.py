@@ -1,0 +1,24 @@
+"""Panels that may rightly find nothing at a healthy site, each with the reason. All others must find rows."""
+
+from __future__ import annotations
+
+QUIET: dict[tuple[str, str], str] = {
+    ("site", "Nobody was left"): "somebody always was",
+    ("devices", "Silent devices and bad sensors"): "every device speaks",
+    ("devices", "Doubtful readings"): "all are good",
+    ("devices", "Late readings"): "none had to wait",
+    ("devices", "Readings without a series"): "there are few series",
+    ("device", "Doubtful and late readings"): "all are good and in time",
+    ("device", "Long ago"): "no minute has ended yet",
+    ("workorders", "Handed on"): "everybody answered in time",
+    ("workorders", "Nobody was left"): "somebody always was",
+    ("workorders", "What was found"): "nobody gave a verdict",
+    ("agents", "First log full in"): "no log fills",
+    ("agents", "Trouble"): "nobody is in trouble",
+    ("annotations", "Alerts: critical"): "nothing was critical",
+    ("annotations", "Alerts: info"): "no rule of the site is that mild",
+    ("alert rules", "Work order beyond its deadline"): "all were in time",
+    ("alert rules", "Log full within a day"): "no log fills",
+    ("alert rules", "Agent in trouble"): "nobody is in trouble",
+}
+"""By dashboard and title. What may stand or not when it is looked at is here, too."""
