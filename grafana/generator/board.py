@@ -94,15 +94,15 @@ def site(measurement: str) -> Json:
     return chosen("site", "Site", "Places: one broker domain each", measurement)
 
 
-def alert_marks(*conditions: str) -> list[Json]:
+def alert_marks(*conditions: str, what: str = "Alerts") -> list[Json]:
     """Annotations where alerts were raised, a colour for each severity; the text is the cause."""
-    return [_mark(severity, colour, conditions) for severity, colour in SEVERITIES.items()]
+    return [_mark(what, severity, colour, conditions) for severity, colour in SEVERITIES.items()]
 
 
-def _mark(severity: str, colour: str, conditions: Sequence[str]) -> Json:
+def _mark(what: str, severity: str, colour: str, conditions: Sequence[str]) -> Json:
     where = (f"\"severity\" = '{severity}'", "\"state\" = 'firing'", *conditions)
     text = select('"cause", "asset", "version"', "alert", *where, tail="LIMIT 500")
-    name = f"Alerts: {severity}"
+    name = f"{what}: {severity}"
     target = {
         "fromAnnotations": True,
         "name": name,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+EVERY = "every dashboard"
 QUIET: dict[tuple[str, str], str] = {
     ("site", "Nobody was left"): "somebody always was",
     ("devices", "Silent devices and bad sensors"): "every device speaks",
@@ -15,8 +16,11 @@ QUIET: dict[tuple[str, str], str] = {
     ("workorders", "What was found"): "nobody gave a verdict",
     ("agents", "First log full in"): "no log fills",
     ("agents", "Trouble"): "nobody is in trouble",
-    ("annotations", "Alerts: critical"): "nothing was critical",
-    ("annotations", "Alerts: info"): "no rule of the site is that mild",
+    (EVERY, "Alerts: critical"): "nothing was critical",
+    (EVERY, "Alerts: info"): "no rule of the site is that mild",
+    (EVERY, "Silent: critical"): "every device speaks",
+    (EVERY, "Silent: warning"): "every device speaks",
+    (EVERY, "Silent: info"): "every device speaks",
     ("alert rules", "Work order beyond its deadline"): "all were in time",
     ("alert rules", "Log full within a day"): "no log fills",
     ("alert rules", "Agent in trouble"): "nobody is in trouble",

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from grafana.awaited import AWAITED
 from grafana.checks.parts import panels, variables
-from grafana.observe.expectations import QUIET
+from grafana.observe.expectations import EVERY, QUIET
 from grafana.observe.frames import columns_of, rows_of, transform
 from grafana.observe.macros import ALL, fill
 from grafana.observe.server import Influx
@@ -94,7 +94,7 @@ def look_at(lens: Lens, name: str, board: Json) -> Iterator[Finding]:
             yield _finding(name, panel["title"], asked.text, _counts(lens, asked, some, fixed))
     for mark in board["annotations"]["list"]:
         asked = Statement(mark["target"]["query"], lens.databases[mark["datasource"]["uid"]])
-        yield _finding("annotations", mark["name"], asked.text, _counts(lens, asked, some, fixed))
+        yield _finding(name, mark["name"], asked.text, _counts(lens, asked, some, fixed))
 
 
 def look_at_rules(lens: Lens, rules: Sequence[Json]) -> Iterator[Finding]:
@@ -146,7 +146,7 @@ def _trace(lens: Lens) -> str:
 
 def _finding(board: str, what: str, text: str, counts: Sequence[int]) -> Finding:
     measurement = next(iter(re.findall(r'FROM "([^"]+)"', text)), "")
-    excuse = QUIET.get((board, what), "")
+    excuse = QUIET.get((board, what)) or QUIET.get((EVERY, what), "")
     if measurement in AWAITED:
         excuse = f"nothing writes {measurement} yet"
     one, two, every = counts

@@ -33,7 +33,7 @@ def make() -> Json:
             (8, [(24, _flow())]),
         ],
         place_variables(),
-        annotations=alert_marks(*_WHERE, "\"kind\" = 'silent'"),
+        annotations=alert_marks(*_WHERE, "\"kind\" = 'silent'", what="Silent"),
     )
 
 
