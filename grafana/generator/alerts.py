@@ -42,6 +42,7 @@ class Rule(NamedTuple):
     no_data: str = "OK"
 
 
+# Where silence is the sign, empty steps count as 0: a series that only ends would be taken for one that is well again.
 RULES = (
     Rule(
         "device-silent",
@@ -61,8 +62,8 @@ RULES = (
         "agent-trouble",
         "Agent in trouble",
         "{{ $labels.agent }} ({{ $labels.role }}) says that it can't do its work",
-        series('count("trouble")', "agent_health", by="site role agent"),
-        "last", "gt", 0, "2m", "warning", "agents", "Trouble",
+        select('count("trouble")', "agent_health", by="site role agent"),
+        "last", "gt", 0, "2m", "warning", "agents", "Trouble", back_s=120,
     ),
     Rule(
         "agent-lag",
@@ -76,7 +77,7 @@ RULES = (
         "Log full within a day",
         "the log of {{ $labels.agent }} is full within a day; then its oldest readings give way",
         series('min("full_in_s")', "agent_health", by="site role agent"),
-        "last", "lt", 86_400, "10m", "warning", "agents", "First log full in",
+        "last", "lt", 86_400, "10m", "warning", "agents", "First log full in", back_s=120,
     ),
     Rule(
         "spool-growing",
@@ -89,8 +90,8 @@ RULES = (
         "writer-failing",
         "Writer failing",
         "InfluxDB hears nothing from the recorder",
-        select('count("influx_lines")', "pipeline", "\"role\" = 'recorder'", by="site agent"),
-        "last", "lt", 1, "2m", "critical", "pipeline", "Lines per second", back_s=300, no_data="Alerting",
+        series('count("influx_lines")', "pipeline", "\"role\" = 'recorder'", by="site agent", fill="0"),
+        "last", "lt", 1, "2m", "critical", "pipeline", "Lines per second", back_s=21_600, step_s=300, no_data="Alerting",
     ),
     Rule(
         "lines-refused",

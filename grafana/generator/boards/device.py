@@ -28,7 +28,7 @@ def make() -> Json:
         DESCRIPTION,
         [
             (7, [(14, _now()), (10, _band())]),
-            (9, [(24, _values() | {"repeat": "metric", "repeatDirection": "v"})]),
+            (9, [(24, _values() | {"maxPerRow": 2, "repeat": "metric", "repeatDirection": "h"})]),
             (8, [(24, _doubtful())]),
             (9, [(24, _long())]),
             (8, [(24, alerts)]),

@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from edgemesh.store.influx.measurements import MEASUREMENTS
+from grafana.awaited import AWAITED
 from grafana.checks.lint import RULES, lint
 from grafana.checks.queries import FORBIDDEN
 from grafana.generator.files import dashboards
@@ -120,6 +122,11 @@ def test_words_that_not_all_servers_know_are_noticed(word: str) -> None:
     """Each forbidden word, in small letters, too."""
     assert "is_shared" in broken(query(f"$timeFilter {word}"))
     assert "is_shared" in broken(query(f"$timeFilter {word.lower()}"))
+
+
+def test_what_is_awaited_is_not_written_yet() -> None:
+    """An entry goes away with the change that writes its measurement: from then on its panels must find rows."""
+    assert not AWAITED.keys() & MEASUREMENTS.keys()
 
 
 def test_every_rule_and_every_forbidden_word_is_shown_to_notice_something() -> None:
