@@ -10,7 +10,7 @@ from grafana.awaited import AWAITED
 from grafana.checks.parts import Json, queries, selects
 
 FORBIDDEN = (
-    r"SLIMIT", r"SOFFSET", r"SHOW\s+SERIES", r"CARDINALITY", r"INTEGRAL", r"SAMPLE", r"HOLT_WINTERS",
+    r"SLIMIT", r"SOFFSET", r"SHOW\s+SERIES", r"CARDINALITY", r"INTEGRAL", r"SAMPLE", r"HOLT_WINTERS", r"MODE",
     r"CONTINUOUS", r"INTO", r"CREATE", r"DROP", r"DELETE", r"ALTER", r"KILL", r"GRANT", r"REVOKE",
 )  # fmt: skip
 """What not all of InfluxDB 1.x, 2.x (by its mapping) and 3 Core can do, and what writes."""

@@ -91,7 +91,8 @@ RULES = (
         "Writer failing",
         "InfluxDB hears nothing from the recorder",
         series('count("influx_lines")', "pipeline", "\"role\" = 'recorder'", by="site agent", fill="0"),
-        "last", "lt", 1, "2m", "critical", "pipeline", "Lines per second", back_s=21_600, step_s=300, no_data="Alerting",
+        "last", "lt", 1, "2m", "critical", "pipeline", "Lines per second", back_s=21_600, step_s=300,
+        no_data="Alerting",
     ),
     Rule(
         "lines-refused",

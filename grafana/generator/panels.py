@@ -138,8 +138,8 @@ def timeline(
     return shown | ({"interval": step} if step else {})
 
 
-def bar_gauge(title: str, description: str, unit: str, target: Json, *, calc: str = "lastNotNull", **more: Any) -> Json:
-    """One horizontal bar for each series, with its name."""
+def bar_gauge(title: str, description: str, unit: str, target: Json, *, empty: str = "none") -> Json:
+    """One horizontal bar for each series, with its name and its last value."""
     options = {
         "displayMode": "basic",
         "legend": {"calcs": [], "displayMode": "list", "placement": "bottom", "showLegend": False},
@@ -148,13 +148,13 @@ def bar_gauge(title: str, description: str, unit: str, target: Json, *, calc: st
         "minVizWidth": 8,
         "namePlacement": "left",
         "orientation": "horizontal",
-        "reduceOptions": {"calcs": [calc], "fields": "", "values": False},
+        "reduceOptions": {"calcs": ["lastNotNull"], "fields": "", "values": False},
         "showUnfilled": True,
         "sizing": "auto",
         "valueMode": "color",
     }
-    defaults = _defaults(unit, more.pop("thresholds", ((0, NEUTRAL),)), more.pop("empty", "none")) | {"min": 0}
-    return _panel("bargauge", title, description, [target], options, defaults, **more)
+    defaults = _defaults(unit, ((0, NEUTRAL),), empty) | {"min": 0}
+    return _panel("bargauge", title, description, [target], options, defaults)
 
 
 def trace(title: str, description: str, target: Json, *, empty: str, **more: Any) -> Json:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
 import tomllib
 from typing import Any
 
@@ -92,6 +94,16 @@ def test_influxdb_grafana_and_edgemesh_mean_the_same_buckets() -> None:
     assert grafana["EDGEMESH_INFLUX_URL"] == f"http://influxdb:{port[2]}"
     told = {key: value for key, value in section.items() if key != "token"}
     assert InfluxSettings(**told).problem() is None
+
+
+def test_the_script_for_the_second_bucket_can_run() -> None:
+    """It is executable, right for a shell, and uses only variables that the container has."""
+    (script,) = [FOLDER / each for each in mounts("influxdb").values()]
+    assert os.access(script, os.X_OK)
+    assert subprocess.run(["sh", "-n", str(script)]).returncode == 0
+    used = set(re.findall(r"\$(\w+)", script.read_text(encoding="utf-8")))
+    assert used
+    assert used <= SERVICES["influxdb"]["environment"].keys()
 
 
 def test_mosquitto_is_set_as_edgemesh_wants_it() -> None:
