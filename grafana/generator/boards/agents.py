@@ -213,7 +213,7 @@ def _logs() -> Json:
     }
     return panels.table(
         "Log",
-        "The newest lines that agents logged. A click on a trace opens it.",
+        "The newest warnings and errors of agents. A click on a trace opens it.",
         query(text, table=True),
         sort="When",
         overrides=[
@@ -221,5 +221,5 @@ def _logs() -> Json:
             panels.override("What", custom__minWidth=400),
         ],
         transformations=[rows.columns(names)],
-        empty="no lines: see docs/measurements.md",
+        empty="nothing was said",
     )

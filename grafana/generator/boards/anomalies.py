@@ -97,7 +97,7 @@ def _score() -> Json:
         [query(series('max("score")', "score", *_WHERE, by="asset"), alias="$tag_asset")],
         thresholds=LIMITS,
         marks=True,
-        empty="no scores: see docs/measurements.md",
+        empty="no score was told",
     )
 
 
@@ -120,7 +120,7 @@ def _strangest() -> Json:
         query(text, table=True),
         sort="Time",
         overrides=[panels.override("Time", unit="dateTimeFromNow")],
-        empty="no scores: see docs/measurements.md",
+        empty="no score was told",
     )
 
 

@@ -20,7 +20,7 @@ COLUMNS = {
 """Texts of a span, and the columns in which the trace panel wants them; beside `startTime` and `duration`, in ms."""
 _WHERE = (matches("site"), matches("service.name", "service"))
 _THIS = "\"trace_id\" = '${trace}'"
-_NO_SPANS = "no spans: see docs/measurements.md"
+_NO_SPANS = "no span was kept"
 
 
 def make() -> Json:
