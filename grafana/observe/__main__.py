@@ -13,7 +13,7 @@ from pathlib import Path
 from grafana.generator.alerts import rules
 from grafana.generator.files import dashboards
 from grafana.observe.look import Finding, Lens, look_at, look_at_rules
-from grafana.observe.plant import BUCKET, FOR_S, LONG, play
+from grafana.observe.plant import BUCKET, LEAST_S, LONG, play
 from grafana.observe.server import influxd
 
 
@@ -40,7 +40,9 @@ def table(findings: Sequence[Finding]) -> str:
 def main() -> int:
     """The exit status is 1 if something that must find rows found none."""
     parser = argparse.ArgumentParser(prog="make observability", description=__doc__)
-    parser.add_argument("--for", dest="for_s", type=float, default=2 * FOR_S, help="seconds that the site runs")
+    parser.add_argument(
+        "--for", dest="for_s", type=float, default=2 * LEAST_S, help="seconds that the site runs at least"
+    )
     options = parser.parse_args()
     program = shutil.which("influxd")
     if program is None:
@@ -48,7 +50,7 @@ def main() -> int:
         return 2
     began_ms = time.time_ns() // 1_000_000
     with tempfile.TemporaryDirectory() as name, influxd(program, Path(name), BUCKET, LONG) as server:
-        play(server, Path(name), for_s=options.for_s)
+        play(server, Path(name), least_s=options.for_s)
         ended_ms = time.time_ns() // 1_000_000
         lens = Lens(server, {"${source}": BUCKET, "${long}": LONG}, began_ms, ended_ms)
         found = look_around(lens)

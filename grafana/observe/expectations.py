@@ -4,6 +4,8 @@ from __future__ import annotations
 
 EVERY = "every dashboard"
 QUIET: dict[tuple[str, str], str] = {
+    ("site", "Standing alerts"): "nothing is wrong now",
+    ("site", "Open work orders"): "nothing is to be done now",
     ("site", "Nobody was left"): "somebody always was",
     ("devices", "Silent devices and bad sensors"): "every device speaks",
     ("devices", "Doubtful readings"): "all are good",
@@ -11,6 +13,10 @@ QUIET: dict[tuple[str, str], str] = {
     ("devices", "Readings without a series"): "there are few series",
     ("device", "Doubtful and late readings"): "all are good and in time",
     ("device", "Long ago"): "no minute has ended yet",
+    ("anomalies", "Standing alerts"): "nothing is wrong now",
+    ("workorders", "Open now"): "nothing is to be done now",
+    ("workorders", "Open work orders"): "nothing is to be done now",
+    ("workorders", "Open by state"): "nothing is to be done now",
     ("workorders", "Handed on"): "everybody answered in time",
     ("workorders", "Nobody was left"): "somebody always was",
     ("workorders", "What was found"): "nobody gave a verdict",

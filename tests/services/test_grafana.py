@@ -22,7 +22,6 @@ from tests.services.made_lines import SPANS, TRACE, lines, rollups
 from tests.services.test_influxdb import need
 
 MADE, MADE_LONG, EMPTY = "made", "made-long", "empty"
-PLAYED_S = 40.0
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +36,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Influx]:
 def played(server: Influx, tmp_path_factory: pytest.TempPathFactory) -> list[Finding]:
     """What the dashboards find after a real site has run for a while."""
     began_ms = now_ms()
-    play(server, tmp_path_factory.mktemp("plant"), for_s=PLAYED_S)
+    play(server, tmp_path_factory.mktemp("plant"))
     return look_around(Lens(server, {"${source}": BUCKET, "${long}": LONG}, began_ms, now_ms()))
 
 
