@@ -11,6 +11,8 @@ from grafana.generator.panels import SEVERITIES, SOURCE, Json
 TAG = "edgemesh"
 WIDTH = 24
 SCHEMA = 42
+RAISED = ("\"state\" != 'cleared'", '"version" = 1')
+"""The version with which an alert begins; one that was over before anybody could know of it has none."""
 Row = tuple[int, Sequence[tuple[int, Json]]]
 """The height of a row, and its panels with their widths; together at most 24."""
 
@@ -100,7 +102,7 @@ def alert_marks(*conditions: str, what: str = "Alerts") -> list[Json]:
 
 
 def _mark(what: str, severity: str, colour: str, conditions: Sequence[str]) -> Json:
-    where = (f"\"severity\" = '{severity}'", "\"state\" = 'firing'", *conditions)
+    where = (f"\"severity\" = '{severity}'", *RAISED, *conditions)
     text = select('"cause", "asset", "version"', "alert", *where, tail="LIMIT 500")
     name = f"{what}: {severity}"
     target = {

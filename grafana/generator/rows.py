@@ -8,8 +8,13 @@ from grafana.generator.panels import Json
 
 
 def latest(key: str, order: str, fields: Sequence[str]) -> list[Json]:
-    """One row for each `key`: of those with the same, the last by `order`. Columns become `name (last)`."""
+    """One row for each `key`: of those with the same, the last by `order`.
+
+    Columns become `name (last)`; the time of the first is beside that of the last.
+    """
     kept: Json = {name: {"aggregations": ["last"], "operation": "aggregate"} for name in fields}
+    if "Time" in kept:
+        kept["Time"] = {"aggregations": ["first", "last"], "operation": "aggregate"}
     kept[key] = {"aggregations": [], "operation": "groupby"}
     return [
         {"id": "sortBy", "options": {"sort": [{"desc": False, "field": order}]}},

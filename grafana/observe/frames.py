@@ -61,7 +61,7 @@ def _group(rows: Rows, names: list[str], options: Json) -> tuple[Rows, list[str]
         for kind in each["aggregations"]:
             added.append(f"{name} ({kind})")
             for row, members in zip(made, groups.values(), strict=True):
-                row[added[-1]] = len(members) if kind == "count" else members[-1][name]
+                row[added[-1]] = _REDUCERS[kind]([member[name] for member in members])
     return made, [*keys, *added]
 
 
@@ -84,6 +84,11 @@ def _known(names: Sequence[str], wanted: Sequence[str] | Json) -> None:
         raise Unknown(f"no column {missing} among {list(names)}")
 
 
+_REDUCERS: dict[str, Callable[[list[Any]], Any]] = {
+    "count": len,
+    "first": lambda values: values[0],
+    "last": lambda values: values[-1],
+}
 _STEPS: dict[str, Callable[[Rows, list[str], Json], tuple[Rows, list[str]]]] = {
     "sortBy": _sort,
     "groupBy": _group,

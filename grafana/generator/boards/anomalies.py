@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from grafana.generator import panels
-from grafana.generator.board import alert_marks, board, chosen
+from grafana.generator.board import RAISED, alert_marks, board, chosen
 from grafana.generator.boards import devices, shared
 from grafana.generator.influxql import matches, select, series
 from grafana.generator.panels import BAD, GOOD, WARN, Json, query
@@ -11,7 +11,6 @@ from grafana.generator.panels import BAD, GOOD, WARN, Json, query
 DESCRIPTION = "What is strange, by how much, since when, and how fast was it seen?"
 _WHERE = tuple(matches(name) for name in shared.PLACE)
 _SIGNAL = (*_WHERE, matches("metric"))
-_FIRST = ("\"state\" = 'firing'", '"version" = 1')
 LIMITS = ((0.0, GOOD), (0.75, WARN), (1.0, BAD))
 """Of a score, in multiples of the threshold: at 1 it fires, below 0.75 it is over."""
 
@@ -63,7 +62,7 @@ def _raised() -> Json:
         "Raised",
         "New alerts in the chosen time.",
         "none",
-        query(select('count("version")', "alert", *_WHERE, *_FIRST)),
+        query(select('count("version")', "alert", *_WHERE, *RAISED)),
         calc="sum",
         empty="none",
     )
@@ -74,7 +73,7 @@ def _after() -> Json:
         "Raised after",
         "From the onset until the alert was raised: the median.",
         "s",
-        query(select('median("raised_after_s")', "alert", *_WHERE, *_FIRST)),
+        query(select('median("raised_after_s")', "alert", *_WHERE, *RAISED)),
         empty="no alert was raised",
     )
 
@@ -125,7 +124,7 @@ def _strangest() -> Json:
 
 
 def _kinds() -> Json:
-    text = series('count("version")', "alert", *_WHERE, *_FIRST, by="kind")
+    text = series('count("version")', "alert", *_WHERE, *RAISED, by="kind")
     return panels.lines(
         "Raised by kind",
         "New alerts in each interval: of a machine, a sensor, a silent device or a gateway.",
@@ -142,6 +141,6 @@ def _assets() -> Json:
         "Raised by asset",
         "Which assets raise the most alerts: the candidates for another limit, or for a repair.",
         "none",
-        query(select('count("version")', "alert", *_WHERE, *_FIRST, by="asset"), alias="$tag_asset"),
+        query(select('count("version")', "alert", *_WHERE, *RAISED, by="asset"), alias="$tag_asset"),
         empty="no alert was raised",
     )

@@ -43,7 +43,7 @@ def newest_alerts(*, standing: bool) -> list[Json]:
 def alert_table(title: str, description: str, *variables: str, standing: bool, empty: str, kinds: str = "") -> Json:
     """Alerts, one row each, newest first; the asset leads to its signals. `kinds`: a pattern, all if left out."""
     names = {
-        "Time (last)": "Since" if standing else "Last change",
+        "Time (first)": "Since",
         "severity (last)": "Severity",
         "state (last)": "State",
         "asset (last)": "Asset",
@@ -51,10 +51,11 @@ def alert_table(title: str, description: str, *variables: str, standing: bool, e
         "action (last)": "What to do",
         "kind (last)": "Kind",
         "score (last)": "Score",
+        "Time (last)": "Last change",
     }
-    time = "Since" if standing else "Last change"
     overrides = [
-        panels.override(time, unit="dateTimeFromNow", custom__width=150),
+        panels.override("Since", unit="dateTimeFromNow", custom__width=150),
+        panels.override("Last change", unit="dateTimeFromNow", custom__width=150),
         panels.coloured("Severity", SEVERITIES),
         panels.coloured("State", STATES),
         panels.override("Asset", links=[panels.link("Signals and score", "anomalies", "site", asset="Asset")]),
@@ -66,7 +67,7 @@ def alert_table(title: str, description: str, *variables: str, standing: bool, e
         title,
         description,
         alert_versions(*variables),
-        sort=time,
+        sort="Since",
         overrides=overrides,
         transformations=steps,
         empty=empty,
@@ -108,7 +109,7 @@ def order_table(title: str, description: str, *variables: str, empty: str) -> Js
         panels.override("What is to be done", custom__minWidth=320),
         panels.override("Asset", links=[panels.link("Signals and score", "anomalies", "site", asset="Asset")]),
     ]
-    steps = [*open_orders(), rows.columns(names, hidden=("id",))]
+    steps = [*open_orders(), rows.columns(names, hidden=("id", "Time (first)"))]
     return panels.table(
         title,
         description,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from grafana.generator import panels
-from grafana.generator.board import alert_marks, board, site
+from grafana.generator.board import RAISED, alert_marks, board, site
 from grafana.generator.boards import shared
 from grafana.generator.influxql import matches, rate, select, series, total
 from grafana.generator.panels import BAD, GOOD, WARN, Json, query
@@ -142,8 +142,7 @@ def _readings() -> Json:
 
 
 def _raised() -> Json:
-    where = (matches("site"), "\"state\" = 'firing'", '"version" = 1')
-    text = series('count("version")', "alert", *where, by="severity")
+    text = series('count("version")', "alert", matches("site"), *RAISED, by="severity")
     return panels.lines(
         "Alerts raised",
         "New alerts in each interval, by severity.",

@@ -10,7 +10,7 @@ from grafana.observe.frames import Json, Unknown, columns_of, rows_of, transform
 SERIES: list[Json] = [
     {
         "columns": ["time", "id", "version", "state"],
-        "values": [[5, "a", 2, "cleared"], [5, "a", 1, "firing"], [1, "b", 1, "firing"]],
+        "values": [[5, "a", 2, "cleared"], [4, "a", 1, "firing"], [1, "b", 1, "firing"]],
         "tags": {"asset": "pump"},
     }
 ]
@@ -22,12 +22,12 @@ def shown(*steps: Json) -> list[Json]:
 
 
 def test_the_newest_version_of_each_counts_whatever_the_order() -> None:
-    """Two versions may have the same time and come in any order."""
+    """Versions may come in any order; the time of the first is kept, too."""
     found = shown(*rows.latest("id", "version", ("state", "Time", "asset")))
-    assert {row["id"]: (row["state (last)"], row["Time (last)"], row["asset (last)"]) for row in found} == {
-        "a": ("cleared", 5, "pump"),
-        "b": ("firing", 1, "pump"),
-    }
+    times = {row["id"]: (row["Time (first)"], row["Time (last)"]) for row in found}
+    assert times == {"a": (4, 5), "b": (1, 1)}
+    assert {row["id"]: row["state (last)"] for row in found} == {"a": "cleared", "b": "firing"}
+    assert {row["asset (last)"] for row in found} == {"pump"}
 
 
 def test_only_rows_that_fit_are_kept_and_counted() -> None:
