@@ -20,6 +20,7 @@ Json = dict[str, Any]
 HERE = Path(__file__).parent / "grafana_types"
 HEAD = "import type { Annotation, Frame, Panels, Variable } from './shapes';"
 SITE = dashboards()["site"]
+BROUGHT_S = 120
 
 
 def give_up(hint: str) -> None:
@@ -43,9 +44,13 @@ def compiler() -> Path:
         folder.mkdir(exist_ok=True)
         for name in ("package.json", "package-lock.json"):
             shutil.copy(HERE / name, folder)
-        brought = subprocess.run([npm, "ci", "--no-audit", "--no-fund"], cwd=folder, capture_output=True, text=True)
-        if brought.returncode:
-            give_up(f"npm can't bring the types of Grafana: {brought.stderr.strip()[-300:]}")
+        command = [npm, "ci", "--no-audit", "--no-fund"]
+        try:
+            subprocess.run(command, cwd=folder, capture_output=True, check=True, timeout=BROUGHT_S)
+        except subprocess.CalledProcessError as error:
+            give_up(f"npm can't bring the types of Grafana: {error.stderr.decode(errors='replace')[-300:]}")
+        except subprocess.TimeoutExpired:
+            give_up(f"npm did not bring the types of Grafana within {BROUGHT_S} s")
         done.write_bytes(lock)
     return folder
 
