@@ -133,8 +133,16 @@ def demo(
     is_flag=True,
     help="Run them in a child process that is ended when it says nothing for 3 s, and is started again.",
 )
+@click.option(
+    "--metrics-port",
+    type=click.IntRange(0, 65535),
+    help="Serve /metrics, /healthz and /readyz on this port; 0: any free one.  [default: that of [metrics], if any]",
+)
 @_errors
-def run(config: Path, roles: tuple[str, ...], agents: tuple[str, ...], log_level: str, watched: bool) -> None:
+def run(
+    config: Path, roles: tuple[str, ...], agents: tuple[str, ...], log_level: str, watched: bool,
+    metrics_port: int | None,
+) -> None:  # fmt: skip
     """Run the agents of CONFIG in this process until Ctrl-C or SIGTERM.
 
     With --watched a light parent process ends agents that froze (kill -9 after 3 s without a beat) and starts them
@@ -152,7 +160,8 @@ def run(config: Path, roles: tuple[str, ...], agents: tuple[str, ...], log_level
     from edgemesh.launch.run import select
 
     configuration = load(config)
-    asyncio.run(launch(configuration, names=select(configuration, roles, agents), watched_on=watched_on))
+    names = select(configuration, roles, agents)
+    asyncio.run(launch(configuration, names=names, watched_on=watched_on, metrics_port=metrics_port))
 
 
 @main.command()

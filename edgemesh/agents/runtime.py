@@ -561,6 +561,15 @@ class Runtime:
                 self.storage.complain(error)
             self._took_note()
 
+    @property
+    def linked(self) -> bool:
+        """Whether the broker has accepted the connection."""
+        return self.bus.linked
+
+    def card(self) -> Card:
+        """What the card says now, as others would read it. Event loop only."""
+        return codec.decode_card(self._card(Presence.UP), agent=self.name)
+
     def _card(self, state: Presence) -> bytes:
         stats = {
             "waiting": float(self.waiting),

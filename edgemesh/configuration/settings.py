@@ -129,6 +129,16 @@ class ConsoleSettings(Settings, frozen=True, kw_only=True):
     port: Port = 8080
 
 
+class MetricsSettings(Settings, frozen=True, kw_only=True):
+    """`[metrics]`: `/metrics` for Prometheus, `/healthz` and `/readyz`; on loopback unless `host` says otherwise.
+
+    Each process has a port of its own.
+    """
+
+    host: str = "127.0.0.1"
+    port: Port = 9465
+
+
 class OutboxSettings(Settings, frozen=True, kw_only=True):
     """`[outbox]`: how each agent keeps its own log.
 
@@ -162,6 +172,7 @@ class PlantSettings(Settings, frozen=True, kw_only=True):
     influxdb: InfluxSettings | None = None
     registry: RegistrySettings | None = None
     console: ConsoleSettings | None = None
+    metrics: MetricsSettings | None = None
     outbox: OutboxSettings = OutboxSettings()
 
     def agents(self) -> list[tuple[Role, str]]:
