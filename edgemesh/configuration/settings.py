@@ -139,6 +139,12 @@ class MetricsSettings(Settings, frozen=True, kw_only=True):
     port: Port = 9465
 
 
+class LogsSettings(Settings, frozen=True, kw_only=True):
+    """`[logs]`: `form` is `human`, lines for people, or `json`, an object a line."""
+
+    form: Literal["human", "json"] = "human"
+
+
 class OutboxSettings(Settings, frozen=True, kw_only=True):
     """`[outbox]`: how each agent keeps its own log.
 
@@ -173,6 +179,7 @@ class PlantSettings(Settings, frozen=True, kw_only=True):
     registry: RegistrySettings | None = None
     console: ConsoleSettings | None = None
     metrics: MetricsSettings | None = None
+    logs: LogsSettings = LogsSettings()
     outbox: OutboxSettings = OutboxSettings()
 
     def agents(self) -> list[tuple[Role, str]]:

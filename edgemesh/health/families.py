@@ -81,7 +81,7 @@ PROCESS: dict[str, tuple[Literal["counter", "gauge"], str]] = {
 
 def agent_families(site: str, agents: Iterable[Sight]) -> list[Family]:
     """The families of these agents, in the order of the table, the version first."""
-    samples: dict[str, list[tuple[Mapping[str, str], float]]] = {INFO: []} | {name: [] for name in AGENTS}
+    samples: dict[str, list[tuple[Mapping[str, str], float]]] = {name: [] for name in (INFO, *AGENTS)}
     for agent in agents:
         card, linked = agent.card(), agent.linked
         labels = {"site": site, "agent": card.agent, "role": card.role.value}

@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from edgemesh.configuration.loading import Configuration
 from edgemesh.configuration.settings import MetricsSettings
 from edgemesh.errors import ConfigError
+from edgemesh.health.commands import obey
+from edgemesh.health.logs import LogOutput
 from edgemesh.health.pages import make_pages
 from edgemesh.health.responder import Responder
 from edgemesh.launch.observer import Observer
@@ -44,13 +46,19 @@ async def run(
     names: frozenset[str] | None = None,
     watched_on: int | None = None,
     metrics_port: int | None = None,
+    output: LogOutput | None = None,
 ) -> None:
     """Run the agents of these names until a signal comes; without names all, and the page of the `[console]`.
 
     `watched_on` is the pipe of the watchdog, if there is one; `metrics_port` turns metrics on, or stands for the port
-    of `[metrics]`. ConfigError when a port is in use.
+    of `[metrics]`. Agents obey commands about what is logged where there is an `output`. ConfigError when a port is in
+    use.
     """
     plant = await build(configuration, names=names)
+    if output:
+        output.speakers.know(plant.topics.site, {name: agent.role.value for name, agent in plant.agents.items()})
+        for agent in plant.agents.values():
+            obey(agent, plant.topics, output)
     console = configuration.settings.console if names is None else None
     observer = Observer(plant, "page", page=console) if console else None
     responder = make_responder(plant, metrics_port)

@@ -16,6 +16,7 @@ from msgspec.json import Decoder, Encoder
 from edgemesh.errors import Rejected
 from edgemesh.model.agents import Card, Owners, Watermark
 from edgemesh.model.alerts import Alert
+from edgemesh.model.commands import Command, Reply
 from edgemesh.model.orders import Answer, DispatchList, WorkOrder
 from edgemesh.model.packs import Alerts, Header, Orders, Pack, Readings
 from edgemesh.model.rollouts import MAX_PACKED_BYTES, ModelOffer, ModelState
@@ -34,6 +35,7 @@ __all__ = [
     "decode_answer",
     "decode_body",
     "decode_card",
+    "decode_command",
     "decode_dispatch",
     "decode_json",
     "decode_model_state",
@@ -41,6 +43,7 @@ __all__ = [
     "decode_order",
     "decode_owners",
     "decode_pack",
+    "decode_reply",
     "decode_verdicts",
     "decode_watermark",
     "encode",
@@ -78,6 +81,8 @@ _ORDER = Decoder(WorkOrder)
 _OFFER = Decoder(ModelOffer)
 _MODEL_STATE = Decoder(ModelState)
 _VERDICTS = Decoder(Verdicts)
+_COMMAND = Decoder(Command)
+_REPLY = Decoder(Reply)
 
 # What a pack and a batch surely spell out when they decode at all: the fields without a default, `v` and `kind`.
 _PACK_KEYS = 8
@@ -211,6 +216,18 @@ def decode_verdicts(payload: bytes, *, asset: str) -> Verdicts:
     verdicts = _decode_small(_VERDICTS, payload)
     _match(verdicts.asset, asset)
     return verdicts
+
+
+def decode_command(payload: bytes) -> Command:
+    """A command; the agent stands in the topic only."""
+    return _decode_small(_COMMAND, payload)
+
+
+def decode_reply(payload: bytes, *, agent: str) -> Reply:
+    """What an agent says to a command, from its topic."""
+    reply = _decode_small(_REPLY, payload)
+    _match(reply.agent, agent)
+    return reply
 
 
 def _match(said: str, topic: str) -> None:

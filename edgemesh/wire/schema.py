@@ -14,6 +14,7 @@ import msgspec
 
 from edgemesh.model.agents import Card, Owners, Watermark
 from edgemesh.model.alerts import Alert
+from edgemesh.model.commands import Command, Reply
 from edgemesh.model.orders import Answer, DispatchList, WorkOrder
 from edgemesh.model.packs import Alerts, Orders, Readings
 from edgemesh.model.rollouts import ModelOffer, ModelState
@@ -35,6 +36,8 @@ TABLE: dict[str, tuple[type[msgspec.Struct], str]] = {
     "model": (ModelOffer, "model/{asset}"),
     "model_state": (ModelState, "state/model/{asset}"),
     "verdicts": (Verdicts, "state/verdicts/{asset}"),
+    "command": (Command, "command/{agent}"),
+    "reply": (Reply, "reply/{agent}"),
 }
 
 

@@ -89,14 +89,14 @@ def test_a_plant_is_read_by_prometheus_own_parser(tmp_path: Path, until: Until) 
     assert readings.value > 5
     assert found["edgemesh_connected", "detector-1"].value == 1
     assert found["process_cpu_seconds_total", None].value > 0
-    again = {sample.name for each in parse_open(open_text) for sample in each.samples}
+    again = {sample.name for each in parse_open(open_text) for sample in each.samples}  # type: ignore[no-untyped-call]
     assert again == set(sample_names(text))
 
 
 @pytest.mark.parametrize("name", [*families.AGENTS, *families.PROCESS, families.INFO])
 def test_names_follow_the_conventions(name: str) -> None:
     """A counter ends with `_total` and nothing else does; units are base units."""
-    kinds = {name: told.kind for name, told in families.AGENTS.items()}
+    kinds: dict[str, str] = {name: told.kind for name, told in families.AGENTS.items()}
     kinds |= {families.INFO: "gauge"} | {name: kind for name, (kind, _) in families.PROCESS.items()}
     kind = kinds[name]
     assert name.endswith("_total") == (kind == "counter")

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from edgemesh.model.agents import Card, Owners, Presence, Role, Watermark
 from edgemesh.model.alerts import Alert, AlertKind, AlertState, Evidence, Review, Severity, Stage
+from edgemesh.model.commands import MOST_S, Command, LogLevel, Reply
 from edgemesh.model.orders import Answer, AnswerKind, Dispatch, DispatchList, OrderState, Priority, Verdict, WorkOrder
 from edgemesh.model.packs import Alerts, Orders, Pack, Readings
 from edgemesh.model.rollouts import ModelFigures, ModelOffer, ModelState, RolloutStage
@@ -149,6 +150,8 @@ order_verdicts = st.builds(
     learnt=st.booleans(),
 )
 verdict_lists = st.builds(Verdicts, asset=ids, verdicts=st.lists(order_verdicts, max_size=MOST_VERDICTS).map(tuple))
+commands = st.builds(Command, id=uuids, log_level=st.sampled_from(LogLevel), for_s=st.floats(0.0, MOST_S))
+replies = st.builds(Reply, id=uuids, agent=ids, done=st.booleans(), text=texts)
 cards = st.builds(
     Card,
     agent=ids,
