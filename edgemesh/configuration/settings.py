@@ -79,12 +79,14 @@ class DetectorSettings(Settings, frozen=True, kw_only=True):
 
     With `stage = "gateway"` it is one sentry: it watches the gateways of this file by rules, with or without a broker,
     and what it decides is provisional. A detector of the site confirms that, or withdraws it once rows that are
-    `withdraw_after` younger are calm.
+    `withdraw_after` younger are calm. `scores`: for so long it tells the greatest score of each asset once; `"0s"`:
+    not at all.
     """
 
     agents: Annotated[tuple[Id, ...], Meta(min_length=1)] = ()
     stage: Stage = Stage.SITE
     withdraw_after: Seconds = Seconds(20.0)
+    scores: Seconds = Seconds(10.0)
 
     def __post_init__(self) -> None:
         if not self.agents and self.stage is Stage.SITE:

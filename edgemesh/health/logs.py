@@ -71,10 +71,10 @@ class JsonForm(logging.Formatter):
             "span_id": str(getattr(record, "span_id", "")),
             "exception": self.formatException(record.exc_info)[-2 * TEXT :] if record.exc_info else "",
         }
-        return msgspec.json.encode({name: _sound(text) for name, text in fields.items() if text}).decode()
+        return msgspec.json.encode({name: sound(text) for name, text in fields.items() if text}).decode()
 
 
-def _sound(text: str) -> str:
+def sound(text: str) -> str:
     """The text without half surrogate pairs, which no UTF-8 has."""
     return text.encode("utf-8", "replace").decode()
 

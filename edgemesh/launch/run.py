@@ -10,6 +10,7 @@ from edgemesh.configuration.loading import Configuration
 from edgemesh.configuration.settings import MetricsSettings
 from edgemesh.errors import ConfigError
 from edgemesh.health.commands import obey
+from edgemesh.health.lines import LineKeeper
 from edgemesh.health.logs import LogOutput
 from edgemesh.health.pages import make_pages
 from edgemesh.health.responder import Responder
@@ -59,6 +60,9 @@ async def run(
         output.speakers.know(plant.topics.site, {name: agent.role.value for name, agent in plant.agents.items()})
         for agent in plant.agents.values():
             obey(agent, plant.topics, output)
+        if plant.teller:
+            plant.teller.keeper = LineKeeper(output.speakers)
+            logging.getLogger().addHandler(plant.teller.keeper)
     console = configuration.settings.console if names is None else None
     observer = Observer(plant, "page", page=console) if console else None
     responder = make_responder(plant, metrics_port)

@@ -21,6 +21,7 @@ from edgemesh.model.orders import Answer, DispatchList, WorkOrder
 from edgemesh.model.packs import Alerts, Header, Orders, Pack, Readings
 from edgemesh.model.rollouts import MAX_PACKED_BYTES, ModelOffer, ModelState
 from edgemesh.model.samples import Batch, Record, Retimed
+from edgemesh.model.told import Lines, Scores
 from edgemesh.model.verdicts import Verdicts
 from edgemesh.wire.reasons import Reason
 from edgemesh.wire.strict import MAX_BYTES, check_bytes, decode_json, parse_checked, shorten
@@ -38,12 +39,14 @@ __all__ = [
     "decode_command",
     "decode_dispatch",
     "decode_json",
+    "decode_lines",
     "decode_model_state",
     "decode_offer",
     "decode_order",
     "decode_owners",
     "decode_pack",
     "decode_reply",
+    "decode_scores",
     "decode_verdicts",
     "decode_watermark",
     "encode",
@@ -83,6 +86,8 @@ _MODEL_STATE = Decoder(ModelState)
 _VERDICTS = Decoder(Verdicts)
 _COMMAND = Decoder(Command)
 _REPLY = Decoder(Reply)
+_SCORES = Decoder(Scores)
+_LINES = Decoder(Lines)
 
 # What a pack and a batch surely spell out when they decode at all: the fields without a default, `v` and `kind`.
 _PACK_KEYS = 8
@@ -228,6 +233,20 @@ def decode_reply(payload: bytes, *, agent: str) -> Reply:
     reply = _decode_small(_REPLY, payload)
     _match(reply.agent, agent)
     return reply
+
+
+def decode_scores(payload: bytes, *, agent: str) -> Scores:
+    """Scores from the detector's topic."""
+    scores = _decode_small(_SCORES, payload)
+    _match(scores.agent, agent)
+    return scores
+
+
+def decode_lines(payload: bytes, *, agent: str) -> Lines:
+    """Lines of a log from the agent's topic."""
+    lines = _decode_small(_LINES, payload)
+    _match(lines.agent, agent)
+    return lines
 
 
 def _match(said: str, topic: str) -> None:

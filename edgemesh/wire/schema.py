@@ -18,6 +18,7 @@ from edgemesh.model.commands import Command, Reply
 from edgemesh.model.orders import Answer, DispatchList, WorkOrder
 from edgemesh.model.packs import Alerts, Orders, Readings
 from edgemesh.model.rollouts import ModelOffer, ModelState
+from edgemesh.model.told import Lines, Scores
 from edgemesh.model.verdicts import Verdicts
 from edgemesh.wire.codec import MAX_RECORDS, VERSION
 
@@ -36,6 +37,8 @@ TABLE: dict[str, tuple[type[msgspec.Struct], str]] = {
     "model": (ModelOffer, "model/{asset}"),
     "model_state": (ModelState, "state/model/{asset}"),
     "verdicts": (Verdicts, "state/verdicts/{asset}"),
+    "scores": (Scores, "told/scores/{agent}"),
+    "lines": (Lines, "told/lines/{agent}"),
     "command": (Command, "command/{agent}"),
     "reply": (Reply, "reply/{agent}"),
 }

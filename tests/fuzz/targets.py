@@ -353,6 +353,8 @@ TARGETS: Mapping[str, Target] = {
     "offer": _offer,
     "model_state": _decoder(lambda data: codec.decode_model_state(data, asset=NAME)),
     "verdicts": _decoder(lambda data: codec.decode_verdicts(data, asset=NAME)),
+    "scores": _decoder(lambda data: codec.decode_scores(data, agent=NAME)),
+    "lines": _decoder(lambda data: codec.decode_lines(data, agent=NAME)),
     "command": _decoder(codec.decode_command),
     "reply": _decoder(lambda data: codec.decode_reply(data, agent=NAME)),
     "json": _decoder(codec.decode_json),

@@ -19,6 +19,7 @@ from edgemesh.model.orders import Answer, DispatchList, WorkOrder
 from edgemesh.model.packs import Alerts, Pack, Readings
 from edgemesh.model.rollouts import ModelOffer, ModelState
 from edgemesh.model.samples import Record
+from edgemesh.model.told import Lines, Scores
 from edgemesh.model.verdicts import Verdicts
 from edgemesh.wire import codec
 from edgemesh.wire.reasons import Reason
@@ -146,6 +147,18 @@ def test_a_reply_comes_back(reply: Reply) -> None:
     assert codec.decode_reply(codec.encode(reply), agent=reply.agent) == reply
 
 
+@given(my.scores)
+def test_scores_come_back(scores: Scores) -> None:
+    """Decoding undoes encoding."""
+    assert codec.decode_scores(codec.encode(scores), agent=scores.agent) == scores
+
+
+@given(my.lines)
+def test_lines_come_back(lines: Lines) -> None:
+    """Decoding undoes encoding."""
+    assert codec.decode_lines(codec.encode(lines), agent=lines.agent) == lines
+
+
 @given(my.orders)
 def test_a_work_order_comes_back(order: WorkOrder) -> None:
     """Decoding undoes encoding."""
@@ -172,6 +185,8 @@ DECODERS: list[Callable[[bytes], object]] = [
     lambda payload: codec.decode_verdicts(payload, asset="a"),
     codec.decode_command,
     lambda payload: codec.decode_reply(payload, agent="a"),
+    lambda payload: codec.decode_scores(payload, agent="a"),
+    lambda payload: codec.decode_lines(payload, agent="a"),
 ]
 
 
@@ -330,6 +345,10 @@ STRATEGIES: dict[str, st.SearchStrategy[Any]] = {
     "verdicts": my.verdict_lists,
     "command": my.commands,
     "reply": my.replies,
+    "score": my.score,
+    "scores": my.scores,
+    "line": my.line,
+    "lines": my.lines,
 }
 
 

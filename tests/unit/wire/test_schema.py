@@ -32,6 +32,8 @@ DECODERS: dict[str, Callable[[bytes], Record]] = {
     "model": lambda payload: codec.decode_offer(payload, asset="pump-07"),
     "model_state": lambda payload: codec.decode_model_state(payload, asset="pump-07"),
     "verdicts": lambda payload: codec.decode_verdicts(payload, asset="pump-07"),
+    "scores": lambda payload: codec.decode_scores(payload, agent="det1"),
+    "lines": lambda payload: codec.decode_lines(payload, agent="gw1"),
     "command": codec.decode_command,
     "reply": lambda payload: codec.decode_reply(payload, agent="det1"),
 }
