@@ -34,8 +34,9 @@ async def change_level(
         await bus.close()
 
 
-async def command(bus: Bus, topics: Topics, agent: str, order: Command, *, within_s: float = ANSWER_S) -> str:
+async def command(bus: Bus, topics: Topics, agent: str, order: Command, *, within_s: float | None = None) -> str:
     """Give a command on an open bus and return what the agent says; InputError as `change_level`."""
+    within_s = ANSWER_S if within_s is None else within_s
     cards: dict[str, Card] = {}
     said: asyncio.Queue[Reply] = asyncio.Queue()
 

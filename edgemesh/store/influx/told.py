@@ -28,15 +28,15 @@ class Told:
 
     def __init__(self, site: str) -> None:
         self._site = site
-        self._waiting: deque[Waiting] = deque(maxlen=MOST_WAITING)
+        self.waiting: deque[Waiting] = deque(maxlen=MOST_WAITING)
 
     def take_in(self, told: Scores | Lines) -> None:
         """Note what an agent has told."""
         points = score_points(self._site, told) if isinstance(told, Scores) else line_points(self._site, told)
         for head, fields, at_ns in points:
             if text := line(head, fields, at_ns):
-                self._waiting.append(Waiting(head.partition(",")[0], head, text))
+                self.waiting.append(Waiting(head.partition(",")[0], head, text))
 
     def give(self) -> list[Waiting]:
         """What waits, oldest first; it waits no more."""
-        return [self._waiting.popleft() for _ in range(len(self._waiting))]
+        return [self.waiting.popleft() for _ in range(len(self.waiting))]

@@ -8,13 +8,16 @@ import logging
 from collections.abc import Awaitable, Callable, Iterator
 
 import pytest
+from click.testing import CliRunner
 
 from edgemesh.bus.contract import Bus
 from edgemesh.bus.memory import MemoryBroker
+from edgemesh.commands.levels import log_level
 from edgemesh.errors import InputError
 from edgemesh.health.commands import obey
 from edgemesh.health.levels import name_of
 from edgemesh.health.logs import LogOutput
+from edgemesh.launch import levels
 from edgemesh.launch.levels import command
 from edgemesh.model.commands import Command, LogLevel
 from edgemesh.testing import make_card
@@ -128,3 +131,31 @@ def test_what_is_no_command_changes_nothing(until: Until) -> None:
         assert stage.level() == "warning"
 
     asyncio.run(body())
+
+
+def test_the_command_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`edgemesh log-level` says what the agent says, and what is wrong in one line with status 2."""
+    stage = Stage()
+
+    async def connect(*place: object) -> tuple[Bus, Topics]:
+        nonlocal stage
+        stage = Stage()
+        await stage.open()
+        return stage.operator, TOPICS
+
+    monkeypatch.setattr(levels, "connect", connect)
+    run = CliRunner().invoke
+    good = run(log_level, ["detector-1", "debug", "--for", "10min"])
+    assert (good.output, good.exit_code) == ("detector-1 logs what is at least debug for 600 s\n", 0)
+    assert stage.level() == "debug"
+    monkeypatch.setattr(levels, "ANSWER_S", 0.1)
+    for arguments, problem in (
+        (["detektor-1", "debug"], "did you mean `detector-1`?"),
+        (["detector-1", "loud"], "'loud' is not one of 'debug'"),
+        (["detector-1", "debug", "--for", "10 years"], "expected a duration with its unit"),
+        (["detector-1", "debug", "--for", "8d"], "7d at most"),
+        (["a/b", "debug"], "'a/b' is no name of an agent"),
+    ):
+        bad = run(log_level, arguments)
+        assert bad.exit_code == 2
+        assert problem in bad.output

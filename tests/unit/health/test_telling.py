@@ -126,8 +126,9 @@ def test_what_is_told_comes_to_the_recorder(until: Until) -> None:
         await until(lambda: detector.bus.linked and recorder.bus.linked)
         teller.tell()
         assert not detector.asides
-        heard = []
-        await until(lambda: heard.extend(told.give()) or len(heard) == MOST_SCORES + 2)
+        await until(lambda: len(told.waiting) == MOST_SCORES + 2)
+        heard = told.give()
+        assert not told.waiting
         assert {each.measurement for each in heard} == {"score", "logs"}
         assert heard[0].text == f"score,asset=pump,gateway=gw,site=hall-1 score=0.5 {START_NS}"
         detector.bus.publish(TOPICS.scores("det"), b"{}")
