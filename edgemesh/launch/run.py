@@ -57,12 +57,7 @@ async def run(
     """
     plant = await build(configuration, names=names)
     if output:
-        output.speakers.know(plant.topics.site, {name: agent.role.value for name, agent in plant.agents.items()})
-        for agent in plant.agents.values():
-            obey(agent, plant.topics, output)
-        if plant.teller:
-            plant.teller.keeper = LineKeeper(output.speakers)
-            logging.getLogger().addHandler(plant.teller.keeper)
+        _connect_log(plant, output)
     console = configuration.settings.console if names is None else None
     observer = Observer(plant, "page", page=console) if console else None
     responder = make_responder(plant, metrics_port)
@@ -92,6 +87,16 @@ async def run(
                 await observer.stop()
             await plant.stop()
             pulse.stop()
+
+
+def _connect_log(plant: Plant, output: LogOutput) -> None:
+    """Have the log know its agents, the agents obey what is said of it, and the site see what is bad in it."""
+    output.speakers.know(plant.topics.site, {name: agent.role.value for name, agent in plant.agents.items()})
+    for agent in plant.agents.values():
+        obey(agent, plant.topics, output)
+    if plant.teller:
+        plant.teller.keeper = LineKeeper(output.speakers)
+        logging.getLogger().addHandler(plant.teller.keeper)
 
 
 def make_responder(plant: Plant, port: int | None) -> Responder | None:

@@ -157,6 +157,7 @@ MEASUREMENTS: dict[str, Measurement] = {
             "trace_id": ("string", "the trace that it belongs to; absent: none"),
             "span_id": ("string", "the span that it belongs to; absent: none"),
             "attributes": ("string", "JSON: `logger.name`, `exception.stacktrace`"),
+            "left_out": ("integer", "lines that were more than 60 a minute, since the agent's start; absent: none"),
         },
     ),
     "agent_health": Measurement(

@@ -140,6 +140,8 @@ def line_points(site: str, told: Lines) -> Iterator[tuple[str, Fields, int]]:
         }
         tags = {"site": site, "agent": told.agent, "severity_text": severity}
         fields: Fields = {"severity_number": number}
+        if told.left_out:
+            fields["left_out"] = told.left_out
         yield head("logs", tags), fields | _given(texts), each.at_ns
 
 

@@ -450,6 +450,7 @@ LINES = Lines(
         Line(at_ns=START_NS, level=LineLevel.ERROR, body="g1: hot", logger="edgemesh.x", exception="Traceback",
              trace_id="4b", span_id="0f"),
     ),
+    left_out=7,
 )  # fmt: skip
 
 
@@ -524,7 +525,7 @@ def test_what_is_told_is_written_once_and_guarded(recorder: Callable[..., Record
     assert points[0].fields == {"score": 1.5, "device": "p1", "metric": "flow"}
     assert points[1].tags == {"site": "hall", "agent": "g1", "severity_text": "ERROR"}
     assert points[1].fields == {
-        "body": "g1: hot", "severity_number": 17, "trace_id": "4b", "span_id": "0f",
+        "body": "g1: hot", "severity_number": 17, "left_out": 7, "trace_id": "4b", "span_id": "0f",
         "attributes": '{"logger.name":"edgemesh.x","exception.stacktrace":"Traceback"}',
     }  # fmt: skip
     assert one.mirror.stats()["series_refused"] == 1
