@@ -35,6 +35,8 @@ class Kind(enum.StrEnum):
     MODEL_STATE = "model_state"
     VERDICTS = "verdicts"
     SPANS = "spans"
+    SCORES = "scores"
+    LINES = "lines"
 
 
 # The levels after the site that name each kind, and how many names follow them.
@@ -56,6 +58,8 @@ _LEVELS: dict[Kind, tuple[str, int]] = {
     Kind.MODEL_STATE: ("state/model", 1),
     Kind.VERDICTS: ("state/verdicts", 1),
     Kind.SPANS: ("spans", 1),
+    Kind.SCORES: ("told/scores", 1),
+    Kind.LINES: ("told/lines", 1),
 }
 _KINDS: dict[tuple[str, ...], tuple[Kind, int]] = {
     tuple(levels.split("/")): (kind, names) for kind, (levels, names) in _LEVELS.items()
@@ -156,6 +160,14 @@ class Topics:
     def spans(self, agent: str) -> str:
         """What an agent has recorded for traces; it goes once."""
         return self._make(Kind.SPANS, agent)
+
+    def scores(self, detector: str) -> str:
+        """What a detector tells of its scores; it may get lost."""
+        return self._make(Kind.SCORES, detector)
+
+    def lines(self, agent: str) -> str:
+        """What an agent tells of its log; it may get lost."""
+        return self._make(Kind.LINES, agent)
 
     def below(self, tail: str) -> str:
         """The full topic for a tail such as a core's `present` gives (`state/alert/…`); the tail is not checked."""

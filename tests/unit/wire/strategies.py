@@ -8,11 +8,13 @@ from hypothesis import strategies as st
 
 from edgemesh.model.agents import Card, Owners, Presence, Role, Watermark
 from edgemesh.model.alerts import Alert, AlertKind, AlertState, Evidence, Review, Severity, Stage
+from edgemesh.model.commands import MOST_S, Command, LogLevel, Reply
 from edgemesh.model.orders import Answer, AnswerKind, Dispatch, DispatchList, OrderState, Priority, Verdict, WorkOrder
 from edgemesh.model.packs import Alerts, Orders, Pack, Readings
 from edgemesh.model.rollouts import ModelFigures, ModelOffer, ModelState, RolloutStage
 from edgemesh.model.samples import Batch, Quality, Retimed
 from edgemesh.model.spans import Link, Span, SpanKind, Spans
+from edgemesh.model.told import Line, LineLevel, Lines, Score, Scores
 from edgemesh.model.verdicts import MOST_VERDICTS, OrderVerdict, Verdicts
 
 INT64 = 2**63 - 1
@@ -171,6 +173,18 @@ spans = st.builds(
     links=st.lists(st.builds(Link, trace_id=trace_ids, span_id=span_ids), max_size=2).map(tuple),
 )
 span_lists = st.builds(Spans, agent=ids, spans=st.lists(spans, max_size=3).map(tuple), dropped=counts)
+commands = st.builds(Command, id=uuids, log_level=st.sampled_from(LogLevel), for_s=st.floats(0.0, MOST_S))
+replies = st.builds(Reply, id=uuids, agent=ids, done=st.booleans(), text=texts)
+score = st.builds(
+    Score, asset=ids, gateway=ids, at_ns=at_ns, score=st.floats(0.0, 1e6), device=st.just("") | ids,
+    metric=st.just("") | ids,
+)  # fmt: skip
+scores = st.builds(Scores, agent=ids, every_s=st.floats(0.1, 86_400.0), scores=st.lists(score, max_size=4).map(tuple))
+line = st.builds(
+    Line, at_ns=at_ns, level=st.sampled_from(LineLevel), body=texts, logger=texts, exception=texts,
+    trace_id=st.just("") | uuids, span_id=st.text("0123456789abcdef", max_size=16),
+)  # fmt: skip
+lines = st.builds(Lines, agent=ids, lines=st.lists(line, max_size=4).map(tuple), left_out=counts)
 cards = st.builds(
     Card,
     agent=ids,

@@ -21,8 +21,9 @@ from edgemesh.model.orders import OrderState, Priority, Verdict, WorkOrder
 from edgemesh.model.packs import Alerts, Orders, Pack, Readings
 from edgemesh.model.samples import Batch, Quality, Retimed
 from edgemesh.model.spans import Link, Span
+from edgemesh.model.told import Line, LineLevel, Lines, Score, Scores
 from edgemesh.store.influx.lines import line
-from edgemesh.store.influx.measurements import MARKER, MEASUREMENTS, RESERVED, markdown
+from edgemesh.store.influx.measurements import MARKER, MEASUREMENTS, markdown
 from edgemesh.store.influx.mirror import InfluxMirror
 from edgemesh.store.influx.places import place
 from edgemesh.store.influx.points import alert_point, card_points, order_point, span_points
@@ -387,6 +388,7 @@ def make_card(name: str, beat: int, **changes: object) -> Card:
         incarnation="one",
         beat=beat,
         trouble="the disk is full",
+        notice="InfluxDB is slow",
         stats={"waiting": 1.0, "packs": 7.0, "lost": 2.0, "link_received": 3.0, "of my own": 1.0},
     )
     return msgspec.structs.replace(card, **changes)
@@ -403,6 +405,7 @@ def test_agents_are_told_of_from_their_cards(recorder: Callable[..., Recorder]) 
     assert points["agent_health"].tags == {"site": "hall", "agent": "g1", "role": "gateway"}
     assert points["agent_health"].fields == {
         "up": 1, "load": 0, "max_load": 1, "lost": 0, "trouble": "the disk is full", "waiting": 1.0,
+        "notice": "InfluxDB is slow",
     }  # fmt: skip
     assert points["pipeline"].fields == {"packs": 7.0, "rows_lost": 2.0}
     assert points["mqtt_link"].fields == {"link_received": 3.0}
@@ -469,6 +472,23 @@ def test_ids_are_tags_where_the_server_can_bear_it() -> None:
         assert not {"trace_id", "span_id"} & fields.keys()
 
 
+SCORES = Scores(
+    agent="det", every_s=10.0,
+    scores=(
+        Score(asset="pump-1", gateway="g1", at_ns=START_NS, score=1.5, device="p1", metric="flow"),
+        Score(asset="pump-2", gateway="g1", at_ns=START_NS, score=0.5),
+    ),
+)  # fmt: skip
+LINES = Lines(
+    agent="g1",
+    lines=(
+        Line(at_ns=START_NS, level=LineLevel.ERROR, body="g1: hot", logger="edgemesh.x", exception="Traceback",
+             trace_id="4b", span_id="0f"),
+    ),
+    left_out=7,
+)  # fmt: skip
+
+
 def conform(point: Point) -> None:
     """The point is what the tables say."""
     table = MEASUREMENTS[point.measurement]
@@ -522,6 +542,8 @@ def test_all_that_is_written_is_in_the_tables(recorder: Callable[..., Recorder])
     with one.transaction():
         one.mirror.spans(one.connection, [make_span(1), make_span(2)])
     one.mirror.see(make_card("g1", 1), retained=False)
+    for told in (SCORES, LINES):
+        one.mirror.told.take_in(told)
     one.trim(START_NS + 11 * MINUTE_NS)
     points = [point for lane in Lane for point in one.sent(lane)]
     for point in points:
@@ -529,12 +551,31 @@ def test_all_that_is_written_is_in_the_tables(recorder: Callable[..., Recorder])
     assert {point.measurement for point in points} == MEASUREMENTS.keys()
 
 
+def test_what_is_told_is_written_once_and_guarded(recorder: Callable[..., Recorder]) -> None:
+    """Scores and lines come with the next look after the store, in order; beyond `max_series` they are left out."""
+    one = recorder(max_series=1)
+    one.mirror.told.take_in(SCORES)
+    one.mirror.told.take_in(LINES)
+    one.trim(START_NS)
+    points = one.sent()
+    assert [(point.measurement, point.at_ns) for point in points] == [("score", START_NS), ("logs", START_NS)]
+    assert points[0].tags == {"site": "hall", "gateway": "g1", "asset": "pump-1"}
+    assert points[0].fields == {"score": 1.5, "device": "p1", "metric": "flow"}
+    assert points[1].tags == {"site": "hall", "agent": "g1", "severity_text": "ERROR"}
+    assert points[1].fields == {
+        "body": "g1: hot", "severity_number": 17, "left_out": 7, "trace_id": "4b", "span_id": "0f",
+        "attributes": '{"logger.name":"edgemesh.x","exception.stacktrace":"Traceback"}',
+    }  # fmt: skip
+    assert one.mirror.stats()["series_refused"] == 1
+    one.trim(START_NS + SECOND_NS)
+    assert one.sent() == []
+
+
 def test_the_document_holds_the_tables() -> None:
-    """docs/measurements.md says what the code says; a name that is reserved is used for nothing."""
+    """docs/measurements.md says what the code says, and a field has one type wherever it is."""
     text = DOCUMENT.read_text(encoding="utf-8")
     again = "write it anew: python -m edgemesh.store.influx.measurements docs/measurements.md"
     assert text.partition(MARKER)[2] == markdown(), again
-    assert not RESERVED.keys() & MEASUREMENTS.keys()
     types: dict[str, str] = {}
     for table in MEASUREMENTS.values():
         for name, (kind, _) in table.fields.items():
