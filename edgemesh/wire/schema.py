@@ -38,7 +38,7 @@ TABLE: dict[str, tuple[type[msgspec.Struct], str]] = {
     "model": (ModelOffer, "model/{asset}"),
     "model_state": (ModelState, "state/model/{asset}"),
     "verdicts": (Verdicts, "state/verdicts/{asset}"),
-    "spans": (Spans, "spans/{agent}"),
+    "spans": (Spans, "told/spans/{agent}"),
     "scores": (Scores, "told/scores/{agent}"),
     "lines": (Lines, "told/lines/{agent}"),
     "command": (Command, "command/{agent}"),

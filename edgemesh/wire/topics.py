@@ -57,7 +57,7 @@ _LEVELS: dict[Kind, tuple[str, int]] = {
     Kind.MODEL: ("model", 1),
     Kind.MODEL_STATE: ("state/model", 1),
     Kind.VERDICTS: ("state/verdicts", 1),
-    Kind.SPANS: ("spans", 1),
+    Kind.SPANS: ("told/spans", 1),
     Kind.SCORES: ("told/scores", 1),
     Kind.LINES: ("told/lines", 1),
 }
@@ -158,7 +158,7 @@ class Topics:
         return self._make(Kind.VERDICTS, asset)
 
     def spans(self, agent: str) -> str:
-        """What an agent has recorded for traces; it goes once."""
+        """What an agent has recorded for traces; it may get lost."""
         return self._make(Kind.SPANS, agent)
 
     def scores(self, detector: str) -> str:

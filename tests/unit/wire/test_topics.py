@@ -21,7 +21,7 @@ TABLE = [
         Address("hall-1", Kind.WATERMARK, "gw1", "rec"),
     ),
     (T.card("gw1"), "edgemesh/v1/hall-1/agent/gw1", Address("hall-1", Kind.CARD, "gw1")),
-    (T.spans("det"), "edgemesh/v1/hall-1/spans/det", Address("hall-1", Kind.SPANS, "det")),
+    (T.spans("det"), "edgemesh/v1/hall-1/told/spans/det", Address("hall-1", Kind.SPANS, "det")),
     (T.owners(), "edgemesh/v1/hall-1/owners", Address("hall-1", Kind.OWNERS)),
     (T.alert("a" * 32), "edgemesh/v1/hall-1/state/alert/" + "a" * 32, Address("hall-1", Kind.ALERT, "a" * 32)),
     (T.order("b" * 32), "edgemesh/v1/hall-1/state/order/" + "b" * 32, Address("hall-1", Kind.ORDER, "b" * 32)),
