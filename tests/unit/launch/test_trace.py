@@ -10,11 +10,13 @@ from pathlib import Path
 import pytest
 
 from edgemesh.agents import runtime
+from edgemesh.configuration.loading import load
+from edgemesh.errors import ConfigError
 from edgemesh.launch.plant import journal_file
 from edgemesh.launch.trace import Trace, lines_of, trace
 from edgemesh.model.spans import Span
 from edgemesh.store.history import History
-from tests.unit.launch.small_plant import SmallPlant, small_plant
+from tests.unit.launch.small_plant import FILE, SmallPlant, small_plant
 
 Until = Callable[..., Awaitable[None]]
 CHAIN = [
@@ -112,3 +114,21 @@ def test_what_is_usual_is_seen_where_the_share_says_so(tmp_path: Path, until: Un
     } <= set(told)
     assert _rows(tmp_path / "none", until, "[traces]\nshare = 0.0") == []
     assert _rows(tmp_path / "off", until, "[traces]\non = false") == []
+
+
+@pytest.mark.parametrize(
+    ("more", "problem"),
+    [
+        ("[traces]\nshare = 5.0", "share"),
+        ('[traces]\notlp = "ftp://collector"', "otlp"),
+        ('[traces]\notlp = "http://user:word@collector:4318"', "otlp"),
+        ('[traces]\ntrace_ids_as_tags = true\n[influxdb]\norg = "o"', "traces.trace_ids_as_tags: exhausts a server"),
+    ],
+)
+def test_what_traces_can_not_be_is_refused_at_the_start(tmp_path: Path, more: str, problem: str) -> None:
+    """With the key that is wrong; a secret in an address is refused, as it would be said in logs."""
+    file = tmp_path / "small.toml"
+    file.write_text(FILE.format(data=tmp_path) + more)
+    with pytest.raises(ConfigError, match=problem) as refused:
+        load(file)
+    assert "word" not in str(refused.value)
