@@ -13,6 +13,7 @@ import edgemesh
 from edgemesh.commands.common import EXTRAS, sample
 from edgemesh.commands.common import errors as _errors
 from edgemesh.commands.common import log as _log
+from edgemesh.commands.history import history
 from edgemesh.commands.models import model
 from edgemesh.commands.questions import backtest, spool, why
 from edgemesh.errors import InputError
@@ -242,6 +243,7 @@ def replay(data: Path, config: Path | None, speed: str, train_rows: int, keep: P
 
 main.add_command(backtest)
 main.add_command(why)
+main.add_command(history)
 main.add_command(spool)
 main.add_command(model)
 

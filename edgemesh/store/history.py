@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import urllib.parse
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, NamedTuple, Self
@@ -234,7 +234,7 @@ class History:
         except sqlite3.Error as error:
             raise self._renamed(error) from error
 
-    def _ask(self, question: str, values: Sequence[object] = ()) -> list[Any]:
+    def _ask(self, question: str, values: Sequence[object] | Mapping[str, object] = ()) -> list[Any]:
         try:
             return self._connection.execute(question, values).fetchall()
         except sqlite3.Error as error:
