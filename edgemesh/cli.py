@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 
 import edgemesh
+from edgemesh.commands.backup import backup
 from edgemesh.commands.common import EXTRAS, sample
 from edgemesh.commands.common import errors as _errors
 from edgemesh.commands.common import log as _log
@@ -244,6 +245,7 @@ def replay(data: Path, config: Path | None, speed: str, train_rows: int, keep: P
 main.add_command(backtest)
 main.add_command(why)
 main.add_command(history)
+main.add_command(backup)
 main.add_command(spool)
 main.add_command(model)
 

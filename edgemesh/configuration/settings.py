@@ -148,6 +148,19 @@ class OutboxSettings(Settings, frozen=True, kw_only=True):
     write_budget: BytesPerDay | None = None
 
 
+class BackupSettings(Settings, frozen=True, kw_only=True):
+    """`[backup]`: copies of each agent's log, taken while it runs; without the section there are none.
+
+    `folder` is best on another disk. A copy is taken `every` so often, of the recorder's log, which holds the history,
+    `history_every`; the newest `keep` stay. With a `write_budget` copies take half of it at most.
+    """
+
+    folder: Annotated[str, Meta(min_length=1)]
+    every: Seconds = Seconds(300.0)
+    history_every: Seconds = Seconds(86_400.0)
+    keep: Annotated[int, Meta(ge=1, le=1_000)] = 3
+
+
 class PlantSettings(Settings, frozen=True, kw_only=True):
     """A whole configuration file. A role without its section does not run from this file."""
 
@@ -163,6 +176,7 @@ class PlantSettings(Settings, frozen=True, kw_only=True):
     registry: RegistrySettings | None = None
     console: ConsoleSettings | None = None
     outbox: OutboxSettings = OutboxSettings()
+    backup: BackupSettings | None = None
 
     def agents(self) -> list[tuple[Role, str]]:
         """Role and name of each agent of the file, in the order in which readings pass them."""

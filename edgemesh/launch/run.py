@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from edgemesh.configuration.loading import Configuration
 from edgemesh.errors import ConfigError
+from edgemesh.launch.backup import make_backups
 from edgemesh.launch.observer import Observer
 from edgemesh.launch.plant import build
 from edgemesh.launch.pulse import Pulse, Vitals
@@ -45,6 +46,7 @@ async def run(
     plant = await build(configuration, names=names)
     console = configuration.settings.console if names is None else None
     observer = Observer(plant, "page", page=console) if console else None
+    backups = make_backups(configuration, list(plant.agents))
     pulse = Pulse(Vitals(plant.agents.values()), watched_on)
     stopping = asyncio.Event()
     with stopping_on_signals(stopping):
@@ -57,6 +59,8 @@ async def run(
             if observer:
                 await observer.start()
                 logger.info("page: %s", observer.url)
+            if backups:
+                backups.start()
             pulse.start()
             await stopping.wait()
             pulse.leave()
@@ -64,5 +68,7 @@ async def run(
         finally:
             if observer:
                 await observer.stop()
+            if backups:
+                await asyncio.to_thread(backups.stop)
             await plant.stop()
             pulse.stop()
