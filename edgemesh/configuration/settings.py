@@ -105,7 +105,8 @@ class SchedulerSettings(Settings, frozen=True, kw_only=True):
 class RecorderSettings(Settings, frozen=True, kw_only=True):
     """`[recorder]`: keeps the history in an embedded store; raw readings, and roll-ups of 1 and of 10 minutes.
 
-    `keep_records` is for alerts and work orders that are over, `keep_versions` for what they were before that.
+    `keep_records` is for alerts and work orders that are over, `keep_versions` for what they were before that. Beyond
+    `budget` the oldest raw readings give way before their time, then minutes, then ten minutes (none: any size).
     """
 
     agent: Id = "recorder"
@@ -114,6 +115,7 @@ class RecorderSettings(Settings, frozen=True, kw_only=True):
     keep_10min: Seconds = Seconds(730 * 86400)
     keep_records: Seconds = Seconds(730 * 86400)
     keep_versions: Seconds = Seconds(90 * 86400)
+    budget: Bytes | None = None
 
 
 class RegistrySettings(Settings, frozen=True, kw_only=True):

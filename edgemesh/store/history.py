@@ -62,7 +62,7 @@ class Counts(NamedTuple):
     `readings` counts every reading, `duplicates` those of them that replaced one, `unusable` those that were not
     finite; `alerts` and `orders` are counted by their present state. `untimed` readings wait until the clock that gave
     their time is right, `retimed` ones were given their true time. `damaged` minutes of a series are not
-    what was written, as far as is known.
+    what was written, as far as is known. `given_way` rows were deleted before their time, for want of room.
     """
 
     packs: int
@@ -75,6 +75,7 @@ class Counts(NamedTuple):
     untimed: int = 0
     retimed: int = 0
     damaged: int = 0
+    given_way: int = 0
 
 
 class History:
@@ -207,6 +208,7 @@ class History:
             untimed=state.get("untimed", 0),
             retimed=state.get("retimed", 0),
             damaged=self._damaged(),
+            given_way=state.get("given_way", 0),
         )
 
     def _damaged(self) -> int:

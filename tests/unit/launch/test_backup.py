@@ -14,7 +14,7 @@ from edgemesh.configuration.settings import BackupSettings
 from edgemesh.launch import backup
 from edgemesh.launch.backup import Backups
 from edgemesh.launch.plant import journal_file
-from edgemesh.log.backup import copies
+from edgemesh.log.backup import copies, take_copy
 from edgemesh.log.journal import Journal
 from edgemesh.model.settings import Seconds
 from tests.conftest import WaitFor
@@ -134,7 +134,7 @@ def test_a_person_sees_proves_and_restores(tmp_path: Path) -> None:
         with closing(Journal.open(journal_file(data, agent), agent)) as journal:
             append(journal, 2)
             epoch = journal.epoch
-            backup.take_copy(journal.path, folder, agent, keep=3, rest=lambda copied: None)
+            take_copy(journal.path, folder, agent, keep=3, rest=lambda copied: None)
     assert call("verify", file)[0] == 0
     copies(folder, "registry")[0].file.write_bytes(b"x" * 5_000)
     status, text = call("verify", file)
