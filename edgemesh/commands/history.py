@@ -310,6 +310,8 @@ def import_(file: Path | None, place: Path | None, url: str | None, version: str
     log("critical")
     if (file is None) == (place is None):
         raise click.UsageError("give either FILE or --from PLACE")
+    if file and (what or since_ns or until_ns or last_s or any(names.values())):
+        raise click.UsageError("a FILE is sent whole; what of a history is sent can be chosen with --from")
     source = work.find_source(place) if place else None
     if url:
         influx = imports.read_target(
@@ -320,8 +322,6 @@ def import_(file: Path | None, place: Path | None, url: str | None, version: str
         influx = imports.need_influx(settings.influxdb if settings else None, place or Path("--to"))
     if source is None:
         assert file is not None
-        if what or since_ns or until_ns or last_s or any(names.values()):
-            raise click.UsageError("a FILE is sent whole; what of a history is sent can be chosen with --from")
         with _bar(file.name, file.stat().st_size) as draw:
             outcome = imports.import_file(file, influx, lambda stored, waiting, at: draw(at or 0, waiting))
     else:

@@ -69,7 +69,7 @@ def rows(
 def _readings(
     archive: Archive, resolution: Resolution, series: dict[int, Series], span: tuple[int, int], seen: Seen | None
 ) -> Iterator[Row]:
-    names = {number: tuple(each[1:]) for number, each in series.items()}
+    names = {number: (each.gateway, each.asset, each.device, each.metric, each.unit) for number, each in series.items()}
     wanted = list(series)
     if resolution == "raw":
         for raw in archive.raw(wanted, *span, seen):
