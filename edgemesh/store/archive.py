@@ -34,9 +34,15 @@ _RAW = """SELECT found.series, at_ns, value, quality FROM wanted CROSS JOIN read
 ON found.minute = :bucket AND found.series = wanted.series
 WHERE wanted.series >= :series AND (found.series, at_ns) > (:series, :after)
 AND at_ns >= :start AND at_ns < :end ORDER BY found.series, at_ns LIMIT :limit"""
-_ROLLUP = """SELECT found.series, bucket, n, total, low, high, last FROM wanted CROSS JOIN {table} AS found
+_RAW_OF_ALL = """SELECT series, at_ns, value, quality FROM reading
+WHERE minute = :bucket AND (series, at_ns) > (:series, :after) AND series <= :most
+AND at_ns >= :start AND at_ns < :end ORDER BY series, at_ns LIMIT :limit"""
+_ROLLUP = """SELECT found.series, bucket * :width, n, total, low, high, last FROM wanted CROSS JOIN {table} AS found
 ON bucket = :bucket AND found.series = wanted.series
 WHERE wanted.series > :series AND n > 0 ORDER BY found.series LIMIT :limit"""
+_ROLLUP_OF_ALL = """SELECT series, bucket * :width, n, total, low, high, last FROM {table}
+WHERE (bucket, series) > (:bucket, :series) AND bucket <= :last AND series <= :most AND n > 0
+ORDER BY bucket, series LIMIT :limit"""
 _NEXT = "SELECT min({bucket}) FROM {table} WHERE {bucket} > ?"
 _TABLES: dict[Resolution, str] = {"1min": "rollup_1min", "10min": "rollup_10min"}
 
@@ -83,7 +89,10 @@ class Selection:
 
 
 class Archive(Playback):
-    """A history that much is taken out of. Rows come bucket by bucket, in a bucket series by series."""
+    """A history that much is taken out of. Rows come bucket by bucket, in a bucket series by series.
+
+    Series that come up while it is read are left out.
+    """
 
     _wanted: Sequence[int] | None = None
 
@@ -113,12 +122,13 @@ class Archive(Playback):
         self, series: Sequence[int], start_ns: int = 0, end_ns: int = LATEST_NS, seen: Seen | None = None
     ) -> Iterator[list[RawRow]]:
         """Raw readings whose time is known, in steps that never reach over a minute."""
-        values = {"start": start_ns, "end": end_ns, "limit": STEP_ROWS}
+        values = {"start": start_ns, "end": end_ns, "limit": STEP_ROWS, "most": max(series, default=0)}
+        query = _RAW_OF_ALL if self._are_all(series) else _RAW
         for bucket in self._buckets("raw", start_ns, end_ns, seen):
             last: tuple[int, int] = (-1, -1)
             while True:
                 place = {"bucket": bucket, "series": last[0], "after": last[1]}
-                rows = self._of(series, _RAW, values | place)
+                rows = self._of(series, query, values | place)
                 if rows:
                     yield rows
                     last = rows[-1][:2]
@@ -133,17 +143,37 @@ class Archive(Playback):
         end_ns: int = LATEST_NS,
         seen: Seen | None = None,
     ) -> Iterator[list[RollupRow]]:
-        """Roll-ups whose bucket overlaps the range, in steps that never reach over a bucket."""
-        query, width = _ROLLUP.format(table=_TABLES[resolution]), WIDTHS[resolution]
+        """Roll-ups whose bucket overlaps the range."""
+        width, table = WIDTHS[resolution], _TABLES[resolution]
+        values = {"width": width, "limit": STEP_ROWS}
+        if self._are_all(series):
+            yield from self._rollups_of_all(series, table, values, (start_ns // width, (end_ns - 1) // width), seen)
+            return
         for bucket in self._buckets(resolution, start_ns, end_ns, seen):
             last = -1
             while True:
-                rows = self._of(series, query, {"bucket": bucket, "series": last, "limit": STEP_ROWS})
+                place = {"bucket": bucket, "series": last}
+                rows = self._of(series, _ROLLUP.format(table=table), values | place)
                 if rows:
-                    yield [(number, start * width, *rest) for number, start, *rest in rows]
+                    yield rows
                     last = rows[-1][0]
                 if len(rows) < STEP_ROWS:
                     break
+
+    def _rollups_of_all(
+        self, series: Sequence[int], table: str, values: dict[str, int], buckets: tuple[int, int], seen: Seen | None
+    ) -> Iterator[list[RollupRow]]:
+        place, query = (buckets[0], -1), _ROLLUP_OF_ALL.format(table=table)
+        values |= {"last": buckets[1], "most": max(series, default=0)}
+        while True:
+            rows = self._ask(query, values | {"bucket": place[0], "series": place[1]})
+            if rows:
+                yield rows
+                place = (rows[-1][1] // values["width"], rows[-1][0])
+                if seen:
+                    seen(rows[-1][1] + values["width"])
+            if len(rows) < STEP_ROWS:
+                return
 
     def alerts_between(self, start_ns: int, end_ns: int) -> Iterator[Alert]:
         """The latest version of each alert raised in the range, oldest first."""
@@ -179,6 +209,10 @@ class Archive(Playback):
             yield bucket
             if seen:
                 seen((bucket + 1) * width)
+
+    def _are_all(self, series: Sequence[int]) -> bool:
+        """Whether there is no series but these: then nobody has to look for each of them."""
+        return bool(set(series) >= {number for (number,) in self._ask("SELECT id FROM series")})
 
     def _of(self, series: Sequence[int], query: str, values: Mapping[str, int]) -> list[Any]:
         """Ask for rows of these series, which a table `wanted` of our own holds meanwhile."""

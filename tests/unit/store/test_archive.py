@@ -142,11 +142,13 @@ def test_the_recorder_writes_on_meanwhile(recorder: Recorder) -> None:
     for minute in range(5):
         recorder.write(pack([minute * 60], [float(minute)]))
     with Archive(recorder.path) as archive:
-        found = rows(archive, "raw", archive.select(EVERY), EVERY)
+        series = archive.select(EVERY)
+        found = rows(archive, "raw", series, EVERY)
         assert next(found)[6] == 0.0
-        recorder.write(pack([7 * 60], [7.0]))
+        recorder.write(pack([7 * 60], [7.0]), pack([8 * 60], [8.0], metric="new"))
         assert recorder.table("PRAGMA wal_checkpoint(TRUNCATE)")[0][0] == 0
         assert [row[6] for row in found] == [1.0, 2.0, 3.0, 4.0, 7.0]
+        assert len(list(rows(archive, "1min", series, EVERY))) == 6  # of series that came since there is none
 
 
 def test_alerts_and_orders(recorder: Recorder, monkeypatch: pytest.MonkeyPatch) -> None:
