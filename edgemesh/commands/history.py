@@ -287,7 +287,7 @@ def _extent(archive: Any, wanted: Any) -> tuple[int, int]:
               "URL/DATABASE/POLICY.  [default: the [influxdb] of PLACE]")  # fmt: skip
 @click.option("--influx", "version", type=click.Choice(["1", "2", "3"]), default="2", show_default=True,
               help="Version of the server at --to.")  # fmt: skip
-@click.option("--org", default="", help="Organisation that owns the bucket (version 2).")
+@click.option("--org", default="", metavar="NAME", help="Organisation that owns the bucket (version 2).")
 @click.option("--rollup-bucket", default="", metavar="BUCKET", help="Where roll-ups go.  [default: as the rest]")
 @click.option("--what", multiple=True, type=click.Choice(KINDS), help="With --from. Repeatable.  "
               "[default: readings, alerts, orders; and 1m, 10m where there is a bucket for roll-ups]")  # fmt: skip

@@ -13,7 +13,6 @@ from edgemesh.console.sketch import COARSE, FINE, sketch
 from edgemesh.console.views import plain
 from edgemesh.console.why import Spot
 from edgemesh.detect.signals import number
-from edgemesh.launch.lines import count_text
 from edgemesh.store.archive import Archive, Seen, Selection
 from edgemesh.store.curves import Resolution
 from edgemesh.store.forms import Row, instant_text
@@ -60,13 +59,18 @@ class Strip:
             for part, (n, total, low, high) in sorted(self.parts.items())
         ]
 
-    def blocks(self, signs: str) -> str:
-        """The means as a line of blocks, blank where there is nothing."""
-        means = {part: total / n for part, (n, total, _, _) in self.parts.items()}
+    def blocks(self, signs: str, width: int) -> str:
+        """The means as a line of blocks, blank where there is nothing; `width` parts the strip evenly."""
+        share = self.width // width
+        sums: dict[int, tuple[int, float]] = {}
+        for part, (n, total, _, _) in self.parts.items():
+            n0, total0 = sums.get(part // share, (0, 0.0))
+            sums[part // share] = (n0 + n, total0 + total)
+        means = {part: total / n for part, (n, total) in sums.items()}
         low, high = min(means.values()), max(means.values())
         size = len(signs) - 1
         scaled = {part: round((mean - low) / (high - low) * size) if high > low else 0 for part, mean in means.items()}
-        return "".join(signs[scaled[part]] if part in scaled else " " for part in range(self.width))
+        return "".join(signs[scaled[part]] if part in scaled else " " for part in range(width))
 
 
 def take_strips(
@@ -113,7 +117,8 @@ def series_lines(
     else:
         yield from _table(strips, series, width, fine)
     first = next(iter(strips.values()))
-    readings = count_text(sum(strip.n for strip in strips.values()), "reading")
+    many_readings = sum(strip.n for strip in strips.values())
+    readings = f"{many_readings:,} reading{'' if many_readings == 1 else 's'}"
     many = "" if len(series) == 1 else f"{len(strips)} of {len(series)} series, "
     begin, end = instant_text(first.start_ns // 10**9 * 10**9, zone), instant_text(first.end_ns // 10**9 * 10**9, zone)
     yield click.style(f"{many}{readings}, read as {_NAMES[resolution]}, {begin} to {end}", dim=True)
@@ -128,10 +133,7 @@ def _curve(series: Series, strip: Strip, zone: tzinfo | None, fine: bool) -> Ite
     spots = strip.spots()
     begin, end = (instant_text(at_ns // 10**9 * 10**9, zone) for at_ns in (spots[0][0], spots[-1][0]))
     yield f"{'':>{LABEL}}{begin}{end:>{max(1, strip.width - len(begin))}}"
-    step = (strip.high - strip.low) / 100 or None
-    low, mean, high, last = (
-        number(value, step) for value in (strip.low, strip.total / strip.n, strip.high, strip.last)
-    )
+    low, mean, high, last = _numbers(strip)
     yield f"least {low}, mean {mean}, greatest {high}, last {last}"
 
 
@@ -146,15 +148,31 @@ def _unit(series: Series) -> str:
 
 def _table(strips: dict[int, Strip], series: dict[int, Series], width: int, fine: bool) -> Iterator[str]:
     signs = _BLOCKS if fine else _ASCII_BLOCKS
-    head = ("ASSET", "DEVICE", "METRIC", "READINGS", "LEAST", "MEAN", "GREATEST", "LAST", "")
+    head = ["ASSET", "DEVICE", "METRIC", "READINGS", "LEAST", "MEAN", "GREATEST", "LAST"]
     cells = []
     for each, strip in strips.items():
         one = series[each]
-        step = (strip.high - strip.low) / 100 or None
-        numbers = [number(value, step) for value in (strip.low, strip.total / strip.n, strip.high, strip.last)]
-        cells.append((one.asset, one.device, one.metric + _unit(one), f"{strip.n:,}", *numbers, strip.blocks(signs)))
-    cells.sort()
-    yield from columns(head, cells, width, right=frozenset(range(3, 8)))
+        cells.append(([one.asset, one.device, one.metric + _unit(one), f"{strip.n:,}", *_numbers(strip)], strip))
+    cells.sort(key=lambda cell: cell[0])
+    blocks = _room(head, cells, width)
+    if not blocks:  # a curve says more than how many readings there are
+        for line in (head, *(cell for cell, _ in cells)):
+            del line[3]
+        blocks = _room(head, cells, width)
+    lines = [[*cell, strip.blocks(signs, blocks) if blocks else ""] for cell, strip in cells]
+    yield from columns([*head, ""], lines, width, right=frozenset(range(3, len(head))))
+
+
+def _room(head: list[str], cells: Sequence[tuple[list[str], Strip]], width: int) -> int:
+    """How many blocks fit beside the other columns."""
+    taken = sum(max(len(line[k]) + 2 for line in (head, *(cell for cell, _ in cells))) for k in range(len(head)))
+    return next((size for size in (STRIP, STRIP // 2, STRIP // 3) if size <= width - taken), 0)
+
+
+def _numbers(strip: Strip) -> list[str]:
+    """Least, mean, greatest and last value, with as many decimals as tell them apart."""
+    step = (strip.high - strip.low) / 4 or None
+    return [number(value, step) for value in (strip.low, strip.total / strip.n, strip.high, strip.last)]
 
 
 def columns(

@@ -91,7 +91,7 @@ def test_one_series_is_a_curve(data: Path) -> None:
     assert (curve[0].split()[0], curve[-1].split()[0]) == ("60.0", "40.0")
     assert all(line.count("•") for line in curve)
     assert axis.split()[0].endswith("Z")
-    assert numbers.startswith("least 40.00")
+    assert numbers.startswith("least 40.0, mean ")
 
 
 def test_nothing_is_wider_than_the_terminal(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
