@@ -81,7 +81,7 @@ class Storage:
     ) -> None:
         self._engine = engine
         self._outlet = outlet
-        self._notices = notices
+        self._notices = list(notices)
         self._drops = engine.writes == READINGS
         self._keep_s, self._hold_s = keep_s, hold_s
         self._had: deque[tuple[float, int]] = deque()
@@ -131,6 +131,10 @@ class Storage:
         """What goes badly but harms nothing so far, for people; empty: nothing."""
         told = (each.notice for each in self._notices)
         return (self._outlet.notice if self._outlet else "") or next(filter(None, told), "")
+
+    def heed(self, notice: Noticing) -> None:
+        """From now on the card says what this has to say, too."""
+        self._notices.append(notice)
 
     def saw(self, card: Card, *, retained: bool) -> None:
         """A card of an agent came, perhaps our own."""

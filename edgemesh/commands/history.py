@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
+import logging
 import os
-import shutil
 import sys
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from datetime import UTC, datetime, tzinfo
+from datetime import UTC
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, cast
 
 import click
 
+from edgemesh.commands import history_options as options
 from edgemesh.commands.common import errors, log, sample
-from edgemesh.model.settings import Seconds
 
-F = TypeVar("F", bound=Callable[..., Any])
-DRAW_EVERY_S = 0.2
+if TYPE_CHECKING:  # loaded only when a command runs, so that `edgemesh --help` is quick
+    from edgemesh.launch.history import Every, Export, Form, Source, Span
+    from edgemesh.launch.history_show import What
+    from edgemesh.store.archive import Archive
+    from edgemesh.store.curves import Resolution
+    from edgemesh.store.forms import Kind
+
 KINDS = ("readings", "1m", "10m", "alerts", "orders")
 
 _EXAMPLES = """\b
@@ -32,68 +34,6 @@ Examples
   edgemesh history import --from my.toml                  all of it into the InfluxDB of [influxdb]
   edgemesh history import all.lp --to http://influx:8086/edgemesh --org plant
 """
-_PLACE_HELP = """PLACE is the configuration of a site (.toml), its data folder, or a recorder's file; without it, the
-    demo's. It may be read while the recorder runs."""
-
-
-class _When(click.ParamType[int]):
-    """An instant in ISO 8601 as ns; without a zone it is UTC, or with --local of this machine."""
-
-    name = "time"
-
-    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        """The instant."""
-        from edgemesh.drivers.instants import instant_of
-
-        if isinstance(value, int):
-            return value
-        try:
-            local = ctx is not None and ctx.params.get("local")
-            moment = datetime.fromisoformat(str(value).strip())
-            if moment.tzinfo is None:
-                moment = moment.astimezone(None) if local else moment.replace(tzinfo=UTC)
-            return instant_of(moment.isoformat())
-        except (ValueError, OverflowError, OSError):
-            self.fail(f"{value!r} is no time; write it like 2026-05-01, 2026-05-01T12:00 or …T12:00:00Z", param, ctx)
-
-
-class _Length(click.ParamType[float]):
-    """A duration with its unit, in seconds."""
-
-    name = "duration"
-
-    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        """The seconds."""
-        try:
-            return value if isinstance(value, float) else Seconds.parse(value)
-        except ValueError as error:
-            self.fail(str(error), param, ctx)
-
-
-def _selecting(function: F) -> F:
-    """The options that say what of a history is meant."""
-    for option in reversed(
-        (
-            click.option(
-                "--asset", "assets", multiple=True, metavar="NAME", help="Name or pattern: 'pump-*'. Repeatable."
-            ),
-            click.option("--device", "devices", multiple=True, metavar="NAME", help="The same for devices."),
-            click.option("--metric", "metrics", multiple=True, metavar="NAME", help="The same for metrics."),
-            click.option("--gateway", "gateways", multiple=True, metavar="NAME", help="The same for gateways."),
-            click.option("--local", is_flag=True, is_eager=True, help="Times are of this machine's zone, not UTC."),
-            click.option("--since", "since_ns", type=_When(), metavar="TIME", help="From here on; ISO 8601."),
-            click.option("--until", "until_ns", type=_When(), metavar="TIME", help="Up to here."),
-            click.option(
-                "--last",
-                "last_s",
-                type=_Length(),
-                metavar="DURATION",
-                help="So long back from the newest reading, or from --until: 90s, 30min, 2h, 7d.",
-            ),
-        )
-    ):
-        function = option(function)
-    return function
 
 
 @click.group(epilog=_EXAMPLES)
@@ -111,12 +51,12 @@ def history() -> None:
               help="What is asked for.")  # fmt: skip
 @click.option("--every", type=click.Choice(["auto", "raw", "1m", "10m"]), default="auto", show_default=True,
               help="Raw readings, or roll-ups. auto: by the length of the time, and what is still kept.")  # fmt: skip
-@_selecting
+@options.selecting
 @click.option("--rows", "as_rows", is_flag=True, help="Each reading or roll-up as a line, for people.")
 @click.option("--csv", "as_csv", is_flag=True, help="CSV on standard output.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line on standard output.")
 @errors
-def query(place: Path | None, what: str, every: str, local: bool, since_ns: int | None, until_ns: int | None,
+def query(place: Path | None, what: What, every: Every, local: bool, since_ns: int | None, until_ns: int | None,
           last_s: float | None, as_rows: bool, as_csv: bool, as_json: bool,
           **names: tuple[str, ...]) -> None:  # fmt: skip
     """Show readings, alerts or work orders of a history.
@@ -128,87 +68,28 @@ def query(place: Path | None, what: str, every: str, local: bool, since_ns: int 
     recorder may be running.
     """
     from edgemesh.launch import history as work
+    from edgemesh.launch import history_show as show
 
     log("error")
     if as_csv + as_json + as_rows > 1:
         raise click.UsageError("--rows, --csv and --json exclude each other")
-    span = _span(since_ns, until_ns, last_s, default_s=3_600.0 if what == "readings" else None)
+    span = options.span(since_ns, until_ns, last_s, default_s=3_600.0 if what == "readings" else None)
     with work.opened(work.find_source(place or sample("demo.toml"))) as archive:
-        selection = span.applied(archive, _selection(names))
-        zone = None if local else UTC
-        if as_csv or as_json or as_rows or what != "readings":
-            _print_rows(archive, what, every, selection, zone, (as_csv, as_json))
+        selection = span.applied(archive, options.selection(names))
+        view = show.View(None if local else UTC, *options.terminal())
+        if as_csv or as_json:
+            show.write_rows(archive, what, every, selection, sys.stdout, zone=view.zone, csv=as_csv)
+            return
+        if what != "readings":
+            lines = show.view_records(archive, what, selection, view)
         else:
-            _print_series(archive, every, selection, zone)
-
-
-def _print_series(archive: Any, every: Any, selection: Any, zone: tzinfo | None) -> None:
-    from edgemesh.launch import history as work
-    from edgemesh.launch import history_text as text
-
-    series = work.find_series(archive, selection)
-    resolution = work.choose(archive, every, selection)
-    width, fine = _terminal()
-    strip = text.STRIP if len(series) > 1 else max(20, min(100, width) - text.LABEL - 1)
-    strips = text.take_strips(archive, resolution, series, selection, strip)
-    if not strips:
-        _say_empty(archive, resolution, zone)
-        return
-    for line in text.series_lines(strips, series, resolution, zone=zone, width=width, fine=fine):
-        click.echo(line)
-
-
-def _print_rows(
-    archive: Any, what: str, every: Any, selection: Any, zone: tzinfo | None, form: tuple[bool, bool]
-) -> None:
-    from edgemesh.launch import history as work
-    from edgemesh.launch import history_text as text
-    from edgemesh.store import forms
-
-    series = work.find_series(archive, selection) if what == "readings" else {}
-    kind: Any = work.choose(archive, every, selection) if what == "readings" else what
-    found = forms.rows(archive, kind, series, selection)
-    if any(form):
-        make = forms.csv_writer if form[0] else forms.json_writer
-        write = make(sys.stdout, forms.COLUMNS[kind], zone)
-        for group in forms.in_groups(found, 1_000):
-            write(group)
-        return
-    first = next(found, None)
-    if first is None:
-        _say_empty(archive, kind, zone)
-        return
-    width, _ = _terminal()
-    lines: Iterator[str]
-    if what == "alerts":
-        lines = text.alert_lines((first, *found), zone, width)
-    elif what == "orders":
-        lines = text.order_lines((first, *found), zone, width)
-    else:
-        click.echo(text.row_lines([first], kind, zone).__next__())
-        lines = text.row_lines(found, kind, zone)
-    for line in lines:
-        click.echo(line)
-
-
-def _say_empty(archive: Any, kind: str, zone: tzinfo | None) -> None:
-    from edgemesh.store.forms import instant_text
-
-    if kind in ("alerts", "orders"):
-        click.echo(f"no {kind} in this time", err=True)
-        return
-    newest_ns, oldest_ns = archive.newest_ns(), archive.oldest_ns(kind)
-    if newest_ns is None:
-        click.echo("the history holds no readings yet", err=True)
-        return
-    second = 10**9
-    begin = instant_text((oldest_ns or 0) // second * second, zone) if oldest_ns is not None else "nothing"
-    word = {"raw": "raw readings are", "1min": "minutes are", "10min": "ten minutes are"}[kind]
-    click.echo(
-        f"nothing in this time: {word} kept from {begin}, and the newest reading is of"
-        f" {instant_text(newest_ns // second * second, zone)} (--every 10m reaches back farthest)",
-        err=True,
-    )
+            lines = (show.view_rows if as_rows else show.view_readings)(archive, every, selection, view)
+        empty = True
+        for line in lines:
+            click.echo(line)
+            empty = False
+        if empty:
+            click.echo(show.why_nothing(archive, what, every, selection, view.zone), err=True)
 
 
 @history.command(epilog=_EXAMPLES)
@@ -218,10 +99,10 @@ def _say_empty(archive: Any, kind: str, zone: tzinfo | None) -> None:
               help="Parquet needs the extra `parquet`.")  # fmt: skip
 @click.option("--what", multiple=True, type=click.Choice(KINDS), help="readings (raw), 1m, 10m, alerts, orders.  "
               "[default: readings; line protocol, where it is repeatable: readings, alerts, orders]")  # fmt: skip
-@_selecting
+@options.selecting
 @click.option("--site", metavar="ID", help="Tag of each line in line protocol.  [default: that of the configuration]")
 @errors
-def export(file: Path, place: Path | None, form: Any, what: tuple[str, ...], since_ns: int | None,
+def export(file: Path, place: Path | None, form: Form, what: tuple[str, ...], since_ns: int | None,
            until_ns: int | None, last_s: float | None, site: str | None, local: bool,  # noqa: ARG001  for _When
            **names: tuple[str, ...]) -> None:  # fmt: skip
     """Write what a history holds into FILE, or onto standard output for `-`.
@@ -242,9 +123,9 @@ def export(file: Path, place: Path | None, form: Any, what: tuple[str, ...], sin
         import edgemesh.store.parquet  # noqa: F401  whether it is there is said before work begins
     source = work.find_source(place or sample("demo.toml"))
     with work.opened(source) as archive:
-        wanted = _export(archive, source, form, what, site, _span(since_ns, until_ns, last_s), names)
+        wanted = _export(archive, source, form, what, site, options.span(since_ns, until_ns, last_s), names)
         begin_ns, end_ns = _extent(archive, wanted)
-        with _bar(file.name if target else "", end_ns - begin_ns) as draw:
+        with options.bar(file.name if target else "", end_ns - begin_ns) as draw:
             count = work.export(archive, wanted, target, sys.stdout, lambda at_ns: draw(at_ns - begin_ns, ""))
     if target:
         noun = "lines" if form == "line-protocol" else "rows"
@@ -252,18 +133,24 @@ def export(file: Path, place: Path | None, form: Any, what: tuple[str, ...], sin
 
 
 def _export(
-    archive: Any, source: Any, form: Any, what: tuple[str, ...], site: str | None, span: Any, names: Any
-) -> Any:
+    archive: Archive,
+    source: Source,
+    form: Form,
+    what: tuple[str, ...],
+    site: str | None,
+    span: Span,
+    names: options.Names,
+) -> Export:
     from edgemesh.launch import history as work
 
     lines = form == "line-protocol"
     kinds = what or (("readings", "alerts", "orders") if lines else ("readings",))
-    selection = span.applied(archive, _selection(names))
-    stored: Any = {"readings": "raw", "1m": "1min", "10m": "10min"}
+    selection = span.applied(archive, options.selection(names))
+    stored: dict[str, Resolution] = {"readings": "raw", "1m": "1min", "10m": "10min"}
     series = work.find_series(archive, selection) if set(kinds) & set(stored) and archive.series() else {}
     return work.Export(
         form=form,
-        kinds=tuple(stored.get(kind, kind) for kind in kinds),
+        kinds=tuple(stored[kind] if kind in stored else cast("Kind", kind) for kind in kinds),
         series=series,
         selection=selection,
         site=source.site(site) if lines else "",
@@ -271,7 +158,7 @@ def _export(
     )
 
 
-def _extent(archive: Any, wanted: Any) -> tuple[int, int]:
+def _extent(archive: Archive, wanted: Export) -> tuple[int, int]:
     """From when until when there is something, for a bar."""
     kinds = [kind for kind in wanted.kinds if kind in ("raw", "1min", "10min")]
     oldest = [at_ns for kind in kinds if (at_ns := archive.oldest_ns(kind)) is not None]
@@ -291,7 +178,7 @@ def _extent(archive: Any, wanted: Any) -> tuple[int, int]:
 @click.option("--rollup-bucket", default="", metavar="BUCKET", help="Where roll-ups go.  [default: as the rest]")
 @click.option("--what", multiple=True, type=click.Choice(KINDS), help="With --from. Repeatable.  "
               "[default: readings, alerts, orders; and 1m, 10m where there is a bucket for roll-ups]")  # fmt: skip
-@_selecting
+@options.selecting
 @click.option("--site", metavar="ID", help="Tag of each line.  [default: that of the configuration]")
 @errors
 def import_(file: Path | None, place: Path | None, url: str | None, version: str, org: str, rollup_bucket: str,
@@ -307,7 +194,8 @@ def import_(file: Path | None, place: Path | None, url: str | None, version: str
     from edgemesh.launch import history as work
     from edgemesh.launch import history_import as imports
 
-    log("critical")
+    log("error")
+    logging.getLogger("edgemesh.store.influx.sender").setLevel(logging.CRITICAL)  # the end says it all
     if (file is None) == (place is None):
         raise click.UsageError("give either FILE or --from PLACE")
     if file and (what or since_ns or until_ns or last_s or any(names.values())):
@@ -322,15 +210,17 @@ def import_(file: Path | None, place: Path | None, url: str | None, version: str
         influx = imports.need_influx(settings.influxdb if settings else None, place or Path("--to"))
     if source is None:
         assert file is not None
-        with _bar(file.name, file.stat().st_size) as draw:
+        with options.bar(file.name, file.stat().st_size) as draw:
             outcome = imports.import_file(file, influx, lambda stored, waiting, at: draw(at or 0, waiting))
     else:
         if not what and influx.rollup_bucket:
             what = KINDS
         with work.opened(source) as archive:
-            wanted = _export(archive, source, "line-protocol", what, site, _span(since_ns, until_ns, last_s), names)
+            wanted = _export(
+                archive, source, "line-protocol", what, site, options.span(since_ns, until_ns, last_s), names
+            )
             begin_ns, end_ns = _extent(archive, wanted)
-        with _bar(source.file.name, end_ns - begin_ns) as draw:
+        with options.bar(source.file.name, end_ns - begin_ns) as draw:
             outcome = imports.import_history(
                 source, wanted, influx, lambda stored, waiting, at: draw((at or begin_ns) - begin_ns, waiting)
             )
@@ -338,47 +228,3 @@ def import_(file: Path | None, place: Path | None, url: str | None, version: str
     if outcome.refused:
         click.echo(f"{outcome.refused:,} lines refused for good: {'; '.join(outcome.reasons)}", err=True)
         sys.exit(1)
-
-
-def _span(since_ns: int | None, until_ns: int | None, last_s: float | None, *, default_s: float | None = None) -> Any:
-    from edgemesh.launch.history import Span
-
-    if since_ns is not None and last_s is not None:
-        raise click.UsageError("--since and --last exclude each other")
-    if since_ns is None and until_ns is None and last_s is None:
-        last_s = default_s
-    return Span(since_ns, until_ns, last_s)
-
-
-def _selection(names: dict[str, tuple[str, ...]]) -> Any:
-    from edgemesh.store.archive import Selection
-
-    return Selection(**names)  # type: ignore[arg-type]  # only names are given
-
-
-def _terminal() -> tuple[int, bool]:
-    """Its width, and whether it can show finer signs than ASCII."""
-    fine = (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"
-    return shutil.get_terminal_size((100, 24)).columns, fine
-
-
-@contextmanager
-def _bar(name: str, length: int) -> Iterator[Callable[[int, str], None]]:
-    """A bar on a terminal, nothing anywhere else; it is told how far it is, and why it waits."""
-    if not name or not sys.stderr.isatty():
-        yield lambda done, waiting: None
-        return
-    said_s = time.monotonic()
-    told = ""
-    with click.progressbar(length=max(1, length), label=name, file=sys.stderr) as bar:
-
-        def draw(done: int, waiting: str) -> None:
-            nonlocal said_s, told
-            if waiting and waiting != told:
-                click.echo(f"\nwaiting: {waiting}", err=True)
-            told = waiting
-            if time.monotonic() - said_s >= DRAW_EVERY_S or done >= length:
-                said_s = time.monotonic()
-                bar.update(max(0, min(done, length) - bar.pos))
-
-        yield draw

@@ -17,6 +17,7 @@ from edgemesh.launch.lines import duration_text
 from edgemesh.launch.plant import journal_file
 from edgemesh.log.backup import Copy, copies, prove, put_back, take_copy
 from edgemesh.log.rounds import interval_s
+from edgemesh.store.contract import Noticing
 
 logger = logging.getLogger(__name__)
 
@@ -40,6 +41,11 @@ class _Journal:
     every_s: float
     due_s: float
     failing: str = ""
+
+    @property
+    def notice(self) -> str:
+        """For the agent's card; empty: all is well."""
+        return f"no backup is taken: {self.failing}" if self.failing else ""
 
 
 class Backups:
@@ -66,6 +72,10 @@ class Backups:
             for agent, file in journals.items()
             for every_s in (settings.history_every if agent == history else settings.every,)
         ]
+
+    def notices(self) -> dict[str, Noticing]:
+        """By agent, what its card is to say of its backups."""
+        return {journal.agent: journal for journal in self._journals}
 
     def start(self) -> None:
         """Begin to copy."""

@@ -109,11 +109,11 @@ class Bookmark:
 
 
 def bookmark(source: Path, influx: InfluxSettings, asked: str = "") -> Bookmark:
-    """The bookmark of an import of `source`; `asked` tells imports of one history apart."""
-    target = f"{influx.url} {influx.bucket} {influx.rollup_bucket} {asked}"
+    """The bookmark of an import of `source` there; `asked` says what of a history is meant."""
+    target = f"{influx.url} {influx.bucket} {influx.rollup_bucket}"
     name = f"{source.name}.import-{zlib.crc32(target.encode()):08x}"
     about = source.stat()
-    same = f"{about.st_ino}" if asked else f"{about.st_size} {about.st_mtime_ns}"
+    same = f"{about.st_ino} {zlib.crc32(asked.encode())}" if asked else f"{about.st_size} {about.st_mtime_ns}"
     return Bookmark(source.with_name(name), same)
 
 

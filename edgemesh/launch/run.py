@@ -60,6 +60,8 @@ async def run(
                 await observer.start()
                 logger.info("page: %s", observer.url)
             if backups:
+                for name, notice in backups.notices().items():
+                    plant.agents[name].storage.heed(notice)
                 backups.start()
             pulse.start()
             await stopping.wait()

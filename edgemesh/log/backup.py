@@ -145,6 +145,8 @@ def put_back(copy: Path, journal: Path, agent: str) -> Path | None:
         if journal.exists():
             _refuse_if_open(journal)
             aside = set_aside(journal)
+        for beside in ("-wal", "-shm"):  # what was left by a log that is gone would be taken for this one's
+            Path(f"{journal}{beside}").unlink(missing_ok=True)
         part.replace(journal)
     except OSError as error:
         raise LogError(f"{journal}: {error.strerror}") from error

@@ -94,6 +94,7 @@ def _order(order: WorkOrder) -> Row:
     return (*head, order.alert, order.attempt, order.at_ns, order.title, order.cause, order.note)
 
 
+@lru_cache(maxsize=8_192)  # many series have a reading at the same instant
 def instant_text(at_ns: int, zone: tzinfo | None = UTC) -> str:
     """The instant in ISO 8601 with its zone (None: that of this machine), with as many digits as it has.
 
@@ -105,7 +106,7 @@ def instant_text(at_ns: int, zone: tzinfo | None = UTC) -> str:
     return f"{text}.{rest:09d}".rstrip("0") + offset if rest else text + offset
 
 
-@lru_cache(maxsize=8_192)
+@lru_cache(maxsize=1_024)
 def _second_text(second: int, zone: tzinfo | None) -> tuple[str, str]:
     moment = datetime.fromtimestamp(second, UTC).astimezone(zone)
     text = moment.isoformat()
@@ -150,6 +151,9 @@ def json_writer(stream: TextIO, columns: Sequence[Column], zone: tzinfo | None =
 def _shower(columns: Sequence[Column], zone: tzinfo | None) -> Callable[[Row], Row]:
     """A row with its instants as texts."""
     times = [number for number, column in enumerate(columns) if column.type == "time"]
+
+    if times == [0]:
+        return lambda row: (instant_text(row[0], zone), *row[1:])
 
     def shown(row: Row) -> Row:
         cells = list(row)

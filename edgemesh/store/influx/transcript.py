@@ -112,11 +112,6 @@ class Transcript:
         self._mirror.order(order)
         return self._written(self._mirror)
 
-    @property
-    def refused(self) -> str:
-        """What of the guard against too many series has to be said; empty: nothing."""
-        return self._mirror.trouble or self._rollups.trouble
-
     def _written(self, mirror: InfluxMirror) -> list[str]:
         mirror.flush()
         self._told += 1

@@ -90,10 +90,12 @@ def test_a_failure_is_said_once_and_tried_again(
     for _ in range(3):
         clock.now_s += backups.step()
     assert [record.levelname for record in caplog.records] == ["ERROR"]
+    assert backups.notices()["gw1"].notice.startswith("no backup is taken: ")
     folder.unlink()
     backups.step()
     assert numbers(folder, "gw1") == [1]
     assert "backups are taken again" in caplog.text
+    assert backups.notices()["gw1"].notice == ""
 
 
 def test_the_thread_ends_in_the_middle_of_a_copy(

@@ -17,7 +17,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from edgemesh.cli import main
-from edgemesh.commands.history import _bar
+from edgemesh.commands.history_options import bar
 from edgemesh.launch.plant import journal_file
 from edgemesh.model.alerts import AlertState
 from edgemesh.model.orders import OrderState
@@ -269,12 +269,12 @@ def test_the_configuration_says_where_to(data: Path, tmp_path: Path) -> None:
 
 def test_a_bar_is_for_a_terminal(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """Nothing of it is in a log or a pipe."""
-    with _bar("x", 10) as draw:
+    with bar("x", 10) as draw:
         draw(5, "")
     assert capsys.readouterr().err == ""
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
     monkeypatch.setattr("click._termui_impl.isatty", lambda stream: True)
-    with _bar("x", 10) as draw:
+    with bar("x", 10) as draw:
         draw(10, "the server is down")
     told = capsys.readouterr().err
     assert "100%" in told

@@ -121,6 +121,20 @@ def test_on_a_new_disk_too(path: Path, folder: Path, lost: str) -> None:
         assert not journal.fresh
 
 
+def test_a_write_ahead_log_that_was_left_is_not_taken_for_the_copys(path: Path, folder: Path) -> None:
+    """The agent was killed and somebody deleted its log, but not the file beside it."""
+    with closing(Journal.open(path, "gw1")) as journal:
+        append(journal, 3)
+        copy = take(path, folder)
+        append(journal, 5)
+        left = Path(f"{path}-wal").read_bytes()
+    path.unlink()
+    Path(f"{path}-wal").write_bytes(left)
+    put_back(copy.file, path, "gw1")
+    with closing(Journal.open(path, "gw1")) as journal:
+        assert bodies(journal) == named(1, 2, 3)
+
+
 def test_nothing_is_put_back_under_a_running_agent(path: Path, folder: Path) -> None:
     """Its file stays as it is, and it goes on."""
     with closing(Journal.open(path, "gw1")) as journal:
