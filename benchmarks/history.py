@@ -25,9 +25,9 @@ RATE = 2_000
 """Readings a second of the steady load."""
 
 
-def steady_share(folder: Path, seconds: int) -> float:
-    """CPU seconds for each second of 2,000 readings at 1 Hz, committed once a second as live packs are."""
-    packs = list(make_packs(RATE // len(METRICS), seconds, 1))
+def steady_share(folder: Path, seconds: int, per_batch: int) -> float:
+    """CPU seconds for each second of 2,000 series at 1 Hz, with `per_batch` samples of each in a commit."""
+    packs = list(make_packs(RATE // len(METRICS), seconds, per_batch))
     with closing(sqlite3.connect(folder / "steady.db", isolation_level=None)) as connection:
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")
@@ -37,7 +37,7 @@ def steady_share(folder: Path, seconds: int) -> float:
         began = time.process_time()
         for pack in packs[1:]:
             sink_one(connection, sink, [pack])
-        return (time.process_time() - began) / (seconds - 1)
+        return (time.process_time() - began) / (seconds - per_batch)
 
 
 def sink_one(connection: sqlite3.Connection, sink: HistorySink, packs: Sequence[Readings]) -> None:
@@ -89,12 +89,16 @@ def main() -> None:
     devices, seconds = options.series // len(METRICS), round(options.hours * 3600)
     with tempfile.TemporaryDirectory(dir=options.folder) as name:
         folder = Path(name)
-        shares = []
-        for round_ in range(options.rounds):
-            place = folder / str(round_)
-            place.mkdir()
-            shares.append(steady_share(place, 30))
-        print(f"steady {RATE:,} readings/s: {100 * statistics.median(shares):.2f} % of a core")
+        for per_batch in (1, 10):
+            shares = []
+            for round_ in range(options.rounds):
+                place = folder / f"{per_batch}-{round_}"
+                place.mkdir()
+                shares.append(steady_share(place, 60, per_batch))
+            print(
+                f"steady {RATE:,} readings/s, {per_batch} of each series in a commit:"
+                f" {100 * statistics.median(shares):.2f} % of a core"
+            )
         rows, took, size = fill(folder / "day.db", devices, seconds)
         print(f"write a backlog: {rows / took:,.0f} rows/s ({rows:,} rows in {took:.1f} s)")
         print(f"size: {size / rows:.1f} bytes/row, roll-ups included")

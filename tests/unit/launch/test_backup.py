@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
+from edgemesh.bus.memory import MemoryBroker
 from edgemesh.cli import main
+from edgemesh.configuration.loading import Configuration, load
 from edgemesh.configuration.settings import BackupSettings
 from edgemesh.launch import backup
-from edgemesh.launch.backup import Backups
-from edgemesh.launch.plant import journal_file
+from edgemesh.launch.backup import Backups, make_backups
+from edgemesh.launch.plant import Plant, build, journal_file
 from edgemesh.log.backup import copies, take_copy
 from edgemesh.log.journal import Journal
 from edgemesh.model.settings import Seconds
-from tests.conftest import WaitFor
-from tests.unit.launch.small_plant import FILE
+from tests.conftest import Until, WaitFor
+from tests.unit.launch.small_plant import FILE, Device
 from tests.unit.log.test_opening import append
 
 
@@ -110,6 +114,51 @@ def test_the_thread_ends_in_the_middle_of_a_copy(
     backups.stop()
     assert "backup" not in {thread.name for thread in threading.enumerate()}
     assert list(folder.iterdir()) == []
+
+
+def test_a_running_site_is_copied_and_goes_on_from_its_copies(tmp_path: Path, until: Until) -> None:
+    """Every agent's log is copied while readings come; cards say when that fails. All agents are put back to their
+    copies and start again, each under a new epoch, and readings go all the way again.
+    """
+    folder = tmp_path / "copies"
+    file = write_config(tmp_path, f'\n[backup]\nfolder = "{folder}"\nevery = "20ms"\nhistory_every = "20ms"\n')
+    loaded = load(file)
+
+    async def life(device: Device, done: Callable[[Plant], bool]) -> dict[str, str]:
+        drivers = {"gateway-1": (("script", device),)}
+        broker = MemoryBroker()
+        plant = await build(
+            Configuration(loaded.file, loaded.settings, drivers),
+            connect=lambda client, will: broker.client(client, will=will),
+        )
+        backups = make_backups(loaded, list(plant.agents))
+        assert backups is not None
+        for name, notice in backups.notices().items():
+            plant.agents[name].storage.heed(notice)
+        await plant.start()
+        backups.start()
+        try:
+            await until(lambda: done(plant), 20)
+            return {name: agent.engine.journal.epoch for name, agent in plant.agents.items()}
+        finally:
+            backups.stop()
+            await plant.stop()
+
+    def has_copies(plant: Plant) -> bool:
+        return all(copies(folder, name) for name in plant.agents) and plant.agents["detector-1"].engine.journal.head > 0
+
+    def says_so(plant: Plant) -> bool:
+        return plant.agents["scheduler"].storage.notice.startswith("no backup is taken: ")
+
+    before = asyncio.run(life(Device(healthy=20), has_copies))
+    for name in before:
+        assert call("restore", name, file)[0] == 0
+    folder.rename(tmp_path / "gone")
+    folder.write_text("in the way")
+    after = asyncio.run(
+        life(Device(), lambda plant: says_so(plant) and plant.agents["recorder"].engine.stats.readings > 50)
+    )
+    assert all(before[name] != after[name] for name in before)
 
 
 def write_config(folder: Path, section: str) -> Path:
