@@ -185,7 +185,9 @@ def import_(file: Path | None, place: Path | None, url: str | None, version: str
             what: tuple[str, ...], since_ns: int | None, until_ns: int | None, last_s: float | None,
             site: str | None, local: bool,  # noqa: ARG001  for _When
             **names: tuple[str, ...]) -> None:  # fmt: skip
-    """Send a history, or a FILE in line protocol, to InfluxDB.
+    """Send a history, or a FILE that was exported, to InfluxDB.
+
+    FILE is line protocol, or readings as .csv or .parquet.
 
     What is there already is not there twice: the same point is written again. It goes on where it was interrupted, and
     may run while the recorder does. Secrets come from the environment: INFLUX_TOKEN, or INFLUX_USER and
@@ -210,8 +212,8 @@ def import_(file: Path | None, place: Path | None, url: str | None, version: str
         influx = imports.need_influx(settings.influxdb if settings else None, place or Path("--to"))
     if source is None:
         assert file is not None
-        with options.bar(file.name, file.stat().st_size) as draw:
-            outcome = imports.import_file(file, influx, lambda stored, waiting, at: draw(at or 0, waiting))
+        with options.bar(file.name, imports.file_length(file)) as draw:
+            outcome = imports.import_file(file, site, influx, lambda stored, waiting, at: draw(at or 0, waiting))
     else:
         if not what and influx.rollup_bucket:
             what = KINDS

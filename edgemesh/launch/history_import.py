@@ -21,11 +21,12 @@ from edgemesh.model.settings import Seconds, Secret
 from edgemesh.store.influx.settings import InfluxSettings
 from edgemesh.store.influx.spool import Lane
 from edgemesh.store.influx.transcript import Transcript
-from edgemesh.store.influx.transfer import Chunk, Mark, Outcome, archive_chunks, file_chunks, transfer
+from edgemesh.store.influx.transfer import Chunk, Mark, Outcome, archive_chunks, file_chunks, table_chunks, transfer
+from edgemesh.store.table_files import SUFFIXES, count_lines, read_lines
 
 SAVE_EVERY_S = 1.0
 Tell = Callable[[int, str, int | None], None]
-"""Lines stored, why it waits (empty: it does not), and how far it is: an instant in ns, or bytes of a file."""
+"""Lines stored, why it waits (empty: it does not), and how far it is: an instant in ns, or as `file_length` counts."""
 
 
 def read_target(
@@ -117,13 +118,21 @@ def bookmark(source: Path, influx: InfluxSettings, asked: str = "") -> Bookmark:
     return Bookmark(source.with_name(name), same)
 
 
-def import_file(file: Path, influx: InfluxSettings, tell: Tell) -> Outcome:
-    """Send a file in line protocol; what is sent again is the same point."""
+def file_length(file: Path) -> int:
+    """What `tell` will count up to for a file: bytes of line protocol, or readings."""
+    return count_lines(file) if file.suffix in SUFFIXES else file.stat().st_size
+
+
+def import_file(file: Path, site: str | None, influx: InfluxSettings, tell: Tell) -> Outcome:
+    """Send a file: line protocol, or raw readings of a site as CSV or Parquet. InputError for another one."""
     check_client()
-    if not file.is_file():
-        raise InputError("there is no such file", source=str(file))
     mark = bookmark(file, influx)
-    return _import(file_chunks(file, mark.read()), influx, mark, tell)
+    if file.suffix not in SUFFIXES:
+        return _import(file_chunks(file, mark.read()), influx, mark, tell)
+    if not site:
+        raise InputError("of which site is this?", source=str(file), wish="--site ID")
+    transcript = Transcript(site, max_series=influx.max_series)
+    return _import(table_chunks(read_lines(file), transcript, mark.read()), influx, mark, tell)
 
 
 def import_history(source: Source, wanted: Export, influx: InfluxSettings, tell: Tell) -> Outcome:

@@ -6,10 +6,11 @@ import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import groupby, islice
 from pathlib import Path
 
 from edgemesh.errors import InputError, StoreError
-from edgemesh.store.archive import Archive, Selection
+from edgemesh.store.archive import STEP_ROWS, Archive, Selection
 from edgemesh.store.curves import Resolution
 from edgemesh.store.forms import Kind
 from edgemesh.store.history import Series
@@ -20,6 +21,7 @@ from edgemesh.store.influx.sender import Post, Sender
 from edgemesh.store.influx.spool import Lane
 from edgemesh.store.influx.transcript import Transcript
 from edgemesh.store.schema import MINUTE_NS
+from edgemesh.store.table_files import Line
 
 CHUNK_LINES = 5_000
 PATIENCE_S = 300.0
@@ -31,7 +33,7 @@ _ROLLUPS = tuple(f"{name},".encode() for name in ROLLUPS.values())
 _LINE = re.compile(rb"[^ ,#][^ ]* [^ ].* [0-9]+$")
 
 Mark = tuple[str, int]
-"""Where a source goes on: a kind and an instant in ns, or `offset` and a place in a file."""
+"""Where a source goes on: a kind and an instant in ns, or in a file `offset` and bytes, `row` and rows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +70,38 @@ def _file_chunk(groups: dict[Lane, list[bytes]], offset: int) -> Iterator[Chunk]
     for number, (lane, lines) in enumerate(there, 1):
         yield Chunk(lane, lines, ("offset", offset) if number == len(there) else None)
         groups[lane].clear()
+
+
+def table_chunks(lines: Iterable[Line], transcript: Transcript, begin: Mark | None = None) -> Iterator[Chunk]:
+    """The lines of readings that were exported, minute by minute as they were."""
+    numbers: dict[tuple[str, ...], int] = {}
+    done = skip = begin[1] if begin else 0
+    made: list[bytes] = []
+    for _, minute in groupby(islice(lines, skip, None), key=lambda line: line.at_ns // MINUTE_NS):
+        for part in _parts(minute):
+            rows = sorted((_number(numbers, transcript, each), each.at_ns, each.value, each.quality) for each in part)
+            made += (line.encode() for line in transcript.raw(rows))
+            done += len(rows)
+        if len(made) >= CHUNK_LINES:
+            yield Chunk(Lane.READINGS, made, ("row", done))
+            made = []
+    if made:
+        yield Chunk(Lane.READINGS, made, ("row", done))
+
+
+def _parts(lines: Iterator[Line]) -> Iterator[list[Line]]:
+    while part := list(islice(lines, STEP_ROWS)):
+        yield part
+
+
+def _number(numbers: dict[tuple[str, ...], int], transcript: Transcript, line: Line) -> int:
+    """The number of the series of a line, which the transcript knows from now on."""
+    names = (line.gateway, line.device, line.asset, line.metric, line.unit)
+    number = numbers.get(names)
+    if number is None:
+        number = numbers[names] = len(numbers) + 1
+        transcript.name([Series(number, *names)])
+    return number
 
 
 def archive_chunks(

@@ -226,6 +226,26 @@ def test_export_and_import_are_the_same_points(data: Path, tmp_path: Path) -> No
     assert sorted(each.name for each in tmp_path.iterdir()) == ["all.lp", "data"]
 
 
+@pytest.mark.parametrize("form", ["csv", "parquet"])
+def test_readings_of_a_table_are_the_same_points(data: Path, tmp_path: Path, form: str) -> None:
+    """CSV and Parquet give the points that line protocol gives; they need the name of the site, and are whole."""
+    if form == "parquet":
+        pytest.importorskip("pyarrow", reason="needs the extra `parquet`")
+    file = tmp_path / f"all.{form}"
+    assert call("export", file, data, "--form", form).exit_code == 0
+    wanted = lines("export", "-", data, "--form", "line-protocol", "--site", "hall", "--what", "readings")
+    with serving() as stub:
+        target = ("--to", f"{stub.url}/plant", "--org", "o")
+        assert "of which site is this?" in call("import", file, *target).stderr
+        found = call("import", file, *target, "--site", "hall")
+        assert found.exit_code == 0, found.output
+        assert sorted(stub.stored) == sorted(wanted)
+        file.write_bytes(file.read_bytes()[:-5])
+        found = call("import", file, *target, "--site", "hall")
+        assert found.exit_code == 2
+        assert file.name in found.stderr
+
+
 def test_import_says_what_it_needs(data: Path, tmp_path: Path) -> None:
     """From where, to where, and with which login."""
     assert call("import").exit_code == 2

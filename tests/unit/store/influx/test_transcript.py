@@ -13,11 +13,21 @@ from hypothesis import strategies as st
 from edgemesh.errors import InputError, StoreError
 from edgemesh.launch.history_import import Bookmark
 from edgemesh.store.archive import Archive, Selection
+from edgemesh.store.forms import COLUMNS
 from edgemesh.store.influx.spool import Lane
 from edgemesh.store.influx.transcript import Transcript
-from edgemesh.store.influx.transfer import ORDER, Chunk, Mark, archive_chunks, file_chunks, transfer
+from edgemesh.store.influx.transfer import (
+    ORDER,
+    Chunk,
+    Mark,
+    archive_chunks,
+    file_chunks,
+    table_chunks,
+    transfer,
+)
 from edgemesh.store.influx.verdict import Reply
 from edgemesh.store.schema import MINUTE_NS
+from edgemesh.store.table_files import Line, read_lines
 from tests.unit.store.influx.parser import Parsed, Point, parse
 from tests.unit.store.influx.test_mirror import (
     SECOND_NS,
@@ -31,6 +41,7 @@ from tests.unit.store.influx.test_mirror import (
 )
 from tests.unit.store.test_rollup_laws import Given, batches, make_packs
 
+HEAD = [column.name for column in COLUMNS["raw"]]
 Stored = dict[tuple[str, tuple[tuple[str, str], ...], int], dict[str, Parsed]]
 
 
@@ -281,6 +292,47 @@ def test_a_file_is_read_in_chunks(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert [chunk.lines for chunk in chunks if chunk.lane is Lane.ROLLUPS] == [(rollup,)]
     rest = [line for chunk in file_chunks(file, chunks[0].mark) for line in chunk.lines]
     assert sorted(rest) == sorted([*LINES[4:9], rollup])
+
+
+def test_a_table_goes_on_after_the_rows_that_were_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+    """From the mark of any chunk on come exactly the rows after it, also where a minute was cut into parts."""
+    monkeypatch.setattr("edgemesh.store.influx.transfer.CHUNK_LINES", 3)
+    monkeypatch.setattr("edgemesh.store.influx.transfer.STEP_ROWS", 2)
+    lines = [Line(START_NS + n * 17 * SECOND_NS, "g1", "pump-1", "p1", "flow", "1", float(n), 0) for n in range(20)]
+
+    def chunks(begin: Mark | None = None) -> list[Chunk]:
+        transcript = Transcript("hall")
+        try:
+            return list(table_chunks(iter(lines), transcript, begin))
+        finally:
+            transcript.close()
+
+    every = [line for chunk in chunks() for line in chunk.lines]
+    assert [parse(line.decode()).fields["value"] for line in every] == [float(n) for n in range(20)]
+    sent = 0
+    for chunk in chunks():
+        sent += len(chunk.lines)
+        assert [line for each in chunks(chunk.mark) for line in each.lines] == every[sent:]
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("", "has not the columns"),
+        ("time,count\n", "has not the columns"),
+        (",".join(HEAD) + "\n2024-05-01T00:00:00Z,g,a,d,m,1,x,0\n", "line 2 is no reading"),
+        (",".join(HEAD) + "\n2024-05-01T00:00:00Z,g,a,d,m,1,nan,0\n", "line 2 is no reading"),
+        (",".join(HEAD) + "\n2024-05-01T00:00:00Z,g,,d,m,1,1,0\n", "line 2 is no reading"),
+        (",".join(HEAD) + "\n2024-05-01T00:00:00Z,g,a,d,m,1,1,7\n", "line 2 is no reading"),
+        (",".join(HEAD) + "\n2024-05-01,g,a\n", "line 2 is no reading"),
+    ],
+)
+def test_a_table_that_is_none_is_said(tmp_path: Path, content: str, said: str) -> None:
+    """With the line, before anything of it is sent at a wrong time or under a wrong name."""
+    file = tmp_path / "x.csv"
+    file.write_text(content)
+    with pytest.raises(InputError, match=said):
+        list(read_lines(file))
 
 
 @pytest.mark.parametrize("content", [b"time,value\n1,2\n", b"\x00\x01\xff", b"x" * 2_000_000, b"a b\n"])
