@@ -135,6 +135,15 @@ def test_versions_that_meet_keep_the_places_of_the_mirror(recorder: Callable[...
     assert [(point.at_ns, point.fields["version"]) for point in points_of(one.path)] == mirrored
 
 
+def test_places_stay_when_those_before_are_forgotten(recorder: Callable[..., Recorder]) -> None:
+    """A version whose neighbour is past its age is where the mirror has put it."""
+    one = recorder()
+    one.write(orders(make_order(), make_order(2)))
+    mirrored = one.sent(Lane.EVENTS)
+    one.connection.execute("DELETE FROM workorder_version WHERE version = 1")
+    assert points_of(one.path) == mirrored[1:]
+
+
 def test_the_places_of_what_is_not_asked_for_count(recorder: Callable[..., Recorder]) -> None:
     """A version that is left out holds its place all the same, so that the others get theirs."""
     one = recorder()
