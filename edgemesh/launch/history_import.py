@@ -109,13 +109,16 @@ class Bookmark:
             self.file.unlink(missing_ok=True)
 
 
-def bookmark(source: Path, influx: InfluxSettings, asked: str = "") -> Bookmark:
-    """The bookmark of an import of `source` there; `asked` says what of a history is meant."""
+def bookmark(source: Path, influx: InfluxSettings, asked: str, *, live: bool) -> Bookmark:
+    """The bookmark of an import of `source` there: of a file that is the same, or of a history when `asked` is.
+
+    `asked` is what else decides what is sent.
+    """
     target = f"{influx.url} {influx.bucket} {influx.rollup_bucket}"
     name = f"{source.name}.import-{zlib.crc32(target.encode()):08x}"
     about = source.stat()
-    same = f"{about.st_ino} {zlib.crc32(asked.encode())}" if asked else f"{about.st_size} {about.st_mtime_ns}"
-    return Bookmark(source.with_name(name), same)
+    same = f"{about.st_ino}" if live else f"{about.st_size} {about.st_mtime_ns}"
+    return Bookmark(source.with_name(name), f"{same} {zlib.crc32(asked.encode()):08x}")
 
 
 def file_length(file: Path) -> int:
@@ -126,7 +129,7 @@ def file_length(file: Path) -> int:
 def import_file(file: Path, site: str | None, influx: InfluxSettings, tell: Tell) -> Outcome:
     """Send a file: line protocol, or raw readings of a site as CSV or Parquet. InputError for another one."""
     check_client()
-    mark = bookmark(file, influx)
+    mark = bookmark(file, influx, site or "", live=False)
     if file.suffix not in SUFFIXES:
         return _import(file_chunks(file, mark.read()), influx, mark, tell)
     if not site:
@@ -139,8 +142,8 @@ def import_history(source: Source, wanted: Export, influx: InfluxSettings, tell:
     """Send what a recorder's file holds, as its mirror would have; also while the recorder runs."""
     check_client()
     with opened(source) as archive:
-        asked = f"{wanted.kinds} {sorted(wanted.series)} {wanted.selection.start_ns} {wanted.selection.end_ns}"
-        mark = bookmark(source.file, influx, asked)
+        asked = f"{wanted.site} {wanted.kinds} {sorted(wanted.series)} {wanted.selection}"
+        mark = bookmark(source.file, influx, asked, live=True)
         transcript = Transcript(wanted.site, max_series=wanted.max_series)
         chunks = archive_chunks(archive, transcript, wanted.kinds, wanted.series, wanted.selection, begin=mark.read())
         return _import(chunks, influx, mark, tell)

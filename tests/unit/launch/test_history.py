@@ -18,11 +18,13 @@ from click.testing import CliRunner, Result
 
 from edgemesh.cli import main
 from edgemesh.commands.history_options import bar
+from edgemesh.launch.history_import import bookmark
 from edgemesh.launch.plant import journal_file
 from edgemesh.model.alerts import AlertState
 from edgemesh.model.orders import OrderState
 from edgemesh.model.packs import Readings
 from edgemesh.model.samples import Batch
+from edgemesh.store.influx.settings import InfluxSettings
 from edgemesh.store.sink import HistorySink
 from tests.unit.launch.small_plant import FILE
 from tests.unit.store.influx.parser import parse
@@ -270,6 +272,19 @@ def test_import_says_what_it_needs(data: Path, tmp_path: Path) -> None:
         found = call("import", file, "--to", f"{stub.url}/b", "--org", "o")
         assert found.exit_code == 1
         assert "1 lines refused for good: 400 bad line" in found.stderr
+
+
+def test_it_goes_on_only_with_the_same(tmp_path: Path) -> None:
+    """An interrupted import goes on if source, target and question are the same; a history may have grown."""
+    file, influx = tmp_path / "x", InfluxSettings(org="o")
+    file.write_text("1")
+    for live, grown in ((False, None), (True, ("row", 3))):
+        bookmark(file, influx, "a", live=live).keep(("row", 3))
+        assert bookmark(file, influx, "a", live=live).read() == ("row", 3)
+        assert bookmark(file, influx, "b", live=live).read() is None
+        assert bookmark(file, InfluxSettings(org="o", bucket="x"), "a", live=live).read() is None
+        file.write_text(file.read_text() + "2")
+        assert bookmark(file, influx, "a", live=live).read() == grown
 
 
 def test_the_configuration_says_where_to(data: Path, tmp_path: Path) -> None:
