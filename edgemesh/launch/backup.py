@@ -103,6 +103,9 @@ class Backups:
                 self._stop.wait(self.step())
             except _Stopped:
                 return
+            except Exception:
+                logger.exception("backups failed, going on")
+                self._stop.wait(RETRY_S)
 
     def _copy(self, journal: _Journal) -> None:
         begun_s = self._clock()
