@@ -14,8 +14,4 @@ AWAITED: dict[str, frozenset[str]] = {
         }
     ),
     "span-links": frozenset({"trace_id", "span_id", "linked_trace_id", "linked_span_id"}),
-    "logs": frozenset(
-        {"site", "agent", "severity_text", "body", "severity_number", "trace_id", "span_id", "attributes"}
-    ),
-    "score": frozenset({"site", "gateway", "asset", "score", "device", "metric"}),
 }  # fmt: skip
