@@ -23,8 +23,8 @@ class _Rehearsal(msgspec.Struct):
 
     `alerts` are those it left open; `in_hole` the assets that were last heard of in a pack that it has missed; `seen`
     alerts of ours that began in one, and stood in younger ones: it has found the same under another id. `heard_ns` is
-    when a pack came last, `beyond_ns` when one came first that the mark does not cover, in watched time. `firsts_ns` are
-    the first samples of each asset: what is there in them may have begun earlier.
+    when a pack came last, `beyond_ns` when one came first that the mark does not cover, in watched time. `firsts_ns`:
+    when each asset's first sample was taken; what is there in it may have begun earlier.
     """
 
     epoch: str
