@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -26,6 +27,9 @@ from edgemesh.model.packs import Cards, Readings
 from edgemesh.model.rollouts import MAX_PACKED_BYTES, ModelOffer, ModelState
 from edgemesh.model.samples import Batch, Record, Retimed
 from edgemesh.model.verdicts import Verdicts
+
+if TYPE_CHECKING:
+    from edgemesh.detect.learner import Learner
 
 _LONGEST_TICK_NS = 5 * 10**9
 _CLOCK_STEP_NS = 10**9
@@ -327,6 +331,11 @@ class DetectorCore:
         """The file of the asset's model, under this version, made now; None while there is none."""
         watch = self._watches.get(asset)
         return None if watch is None or watch.learner is None else watch.learner.model(asset, version, now_ns)
+
+    def learner(self, asset: str) -> Learner | None:
+        """The learner of an asset; None: it was not heard of, or no model fits it."""
+        watch = self._watches.get(asset)
+        return watch.learner if watch is not None else None
 
     @property
     def learns(self) -> bool:

@@ -16,6 +16,7 @@ from edgemesh.detect.memory import About, Kept, LearnerState, Waiting
 from edgemesh.detect.model_signals import cleared, decide, raised
 from edgemesh.detect.models import check_fit, describe_channels, make_model, read_model
 from edgemesh.detect.profile import Profile
+from edgemesh.detect.running import SETTLING_ROWS
 from edgemesh.detect.scoring import AutoScorer
 from edgemesh.detect.settings import ModelSettings
 from edgemesh.detect.signals import Signal
@@ -159,10 +160,10 @@ class Learner:
             self.state.ease = factor
             self.scoring.ease(factor)
 
-    def settle(self, rows: Sequence[Sequence[float]]) -> None:
+    def settle(self, rows: Sequence[Sequence[float]], settling_rows: int = SETTLING_ROWS) -> None:
         """Begin calm at the level of these newest rows, where a model of a machine was just taken over."""
         if isinstance(self.scoring.scorer, MachineScorer):
-            self.scoring.scorer.settle(rows)
+            self.scoring.scorer.settle(rows, settling_rows)
             self._moved = True
 
     def acknowledge(self) -> None:

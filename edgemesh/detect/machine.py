@@ -17,7 +17,7 @@ from edgemesh.detect.model_settings import ProfileSettings
 from edgemesh.detect.normal import LARGEST
 from edgemesh.detect.profile import Learnt, Profile, learn_profile
 from edgemesh.detect.rowwise import FEW_ROWS, MOST_CHANNELS
-from edgemesh.detect.running import WILD, MachineState, Running
+from edgemesh.detect.running import SETTLING_ROWS, WILD, MachineState, Running
 from edgemesh.detect.tail import Tail
 
 __all__ = ["WILD", "MachineScorer", "MachineState"]
@@ -183,10 +183,10 @@ class MachineScorer(Method):
         self.warmup, self.profile = [], profile
         self._go(Running.at_rest(profile, self.pace, self._order))
 
-    def settle(self, rows: Sequence[Sequence[float]]) -> None:
-        """Begin calm at the level of these newest rows."""
+    def settle(self, rows: Sequence[Sequence[float]], settling_rows: int = SETTLING_ROWS) -> None:
+        """Begin calm at the level of these newest rows, of which the first are for settling."""
         if self._running is not None and len(rows):
-            self._running.settle(np.array(rows, dtype=np.float64))
+            self._running.settle(np.array(rows, dtype=np.float64), settling_rows)
 
     def ease(self, factor: float) -> None:
         """Have limits lie so many times as far out; see `Method`."""

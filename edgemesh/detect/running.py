@@ -22,7 +22,7 @@ WILD = 6.0
 A level moves by a fifth of what comes, so what lies nearer can't start an episode alone.
 """
 _MOST_BLAMED = 3
-_SETTLING_ROWS = 32
+SETTLING_ROWS = 32
 
 
 class MachineState(msgspec.Struct, omit_defaults=True):
@@ -86,15 +86,18 @@ class Running:
         """Have limits lie so many times as far out from the next row on."""
         self.episodes.ease = factor
 
-    def settle(self, table: Floats) -> None:
-        """Begin calm at the level of these newest rows (n x channels, NaN: unknown); too few change nothing."""
-        if len(table) < 2 * _SETTLING_ROWS:
+    def settle(self, table: Floats, settling_rows: int = SETTLING_ROWS) -> None:
+        """Begin calm at the level of these newest rows (n x channels, NaN: unknown); too few change nothing.
+
+        The first `settling_rows` are for levels to settle; as many have to follow.
+        """
+        if len(table) < 2 * settling_rows:
             return
         fast = table.take(self._fast, axis=1)
         fast[~(np.abs(fast) <= LARGEST)] = np.nan
         levels = self.levels.run(self.profile.normal.standardise(fast))
         self._unsettled(table)
-        self.episodes.settle(self.profile.normal.features(levels)[_SETTLING_ROWS:])
+        self.episodes.settle(self.profile.normal.features(levels)[settling_rows:])
         self.seen = len(self.episodes.recent)
 
     def judge(self, table: Floats) -> list[Judgement]:

@@ -223,6 +223,12 @@ class Watch:
         """Whether an offer has to be looked at again as soon as more is known of the asset."""
         return self.trial is not None and self.trial.waits
 
+    @property
+    def wants_class(self) -> bool:
+        """Whether the asset has not learnt yet, and is to begin with the model of its class rather than wait."""
+        learner = self.learner
+        return learner is not None and learner.settings.scope == "class" and not learner.learnt and self._idle
+
     def model_state(self, agent: str) -> ModelState:
         """What there is to say of the newest offer; to be asked only once there was one."""
         rollout = self.state.rollout
@@ -387,7 +393,7 @@ class Watch:
         from edgemesh.detect.trial import Trial
 
         trial = Trial(
-            self.asset.id, self.state.rollout, self._rollout_settings, self.learner, self._make_any, self._stopwatch
+            self.asset, self.state.rollout, self._rollout_settings, self.learner, self._make_any, self._stopwatch
         )
         trial.settle_at = lambda: self.retraining.recent if self.retraining is not None else []
         return trial
