@@ -10,19 +10,32 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import functools
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from random import Random
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from edgemesh.agents.detector import DetectorCore
 from edgemesh.detect.binding import bind_rows
+from edgemesh.detect.class_models import make_class
 from edgemesh.detect.classes import ClassNumbers, learn_class
 from edgemesh.detect.kinds import Kind, find_kind
 from edgemesh.detect.machine import MachineScorer
+from edgemesh.detect.memory import About
 from edgemesh.detect.model_settings import ProfileSettings
+from edgemesh.detect.models import pack_model
+from edgemesh.detect.rollout import RolloutSettings
+from edgemesh.detect.settings import DetectSettings, ModelSettings
+from edgemesh.model.agents import Asset
+from edgemesh.model.packs import Readings
+from edgemesh.model.rollouts import ModelOffer
+from edgemesh.model.samples import Batch
+from edgemesh.model.settings import Seconds
 from firmware_sim import plant
 from firmware_sim.compact import CompactMachine, Model
 
@@ -73,7 +86,7 @@ class Fleet:
                 machine.repair(fault[1])
             metrics = machine.step()
             table[row] = [float(metrics[role]) for role in self.roles]
-        return table * size + shift
+        return np.asarray(table * size + shift)
 
     def settings(self, variant: str) -> ProfileSettings:
         return ProfileSettings(train_rows=WARM_UP[variant], trim=False)
@@ -140,12 +153,103 @@ def line(variant: str, outcome: Outcome) -> str:
     return f"  {variant:<16}" + " |".join(cells)
 
 
+CHANNELS = 8
+NAMES, UNITS = tuple(f"m{k}" for k in range(CHANNELS)), ("1",) * CHANNELS
+KINDS = (Kind.OTHER,) * CHANNELS
+BRIEF = Seconds(1.0)
+ROUNDS = 7
+
+
+def rounds_of(assets: int) -> int:
+    """How many rows of each asset are measured at once."""
+    return max(6, 192 // assets)
+
+
+@functools.cache
+def learn_noise(forest_weight: float) -> ClassNumbers:
+    """A class whose channels are noise."""
+    pool = [np.random.default_rng(100 + k).normal(size=(400, CHANNELS)) for k in range(POOL)]
+    numbers = learn_class(pool, NAMES, KINDS, ProfileSettings(forest_weight=forest_weight), SHORT_ROWS)
+    assert numbers is not None
+    return numbers
+
+
+def own_forest(numbers: ClassNumbers, seed: int) -> ClassNumbers:
+    """The same with a forest that no other asset has: one of its limits differs in its last digits."""
+    assert numbers.forest is not None
+    trees = numbers.forest.trees
+    threshold = (trees.threshold[0] + 1e-12 * (seed + 1), *trees.threshold[1:])
+    forest = msgspec.structs.replace(numbers.forest, trees=msgspec.structs.replace(trees, threshold=threshold))
+    return msgspec.structs.replace(numbers, forest=forest)
+
+
+class Hall:
+    """A detector over assets of one class, of which each pack has a row; the forest is one, or one for each asset."""
+
+    def __init__(self, assets: int, *, shared: bool, forest_weight: float) -> None:
+        names = [f"a{k}" for k in range(assets)]
+        chance, rows = np.random.default_rng(1), SHORT_ROWS + 20 + ROUNDS * rounds_of(assets)
+        self._tables = {name: chance.normal(size=(rows, CHANNELS)).tolist() for name in names}
+        self._row = self._seq = 0
+        rollout = RolloutSettings(shadow_rows=1, shadow_for=BRIEF, canary_for=BRIEF)
+        settings = DetectSettings(model=(ModelSettings(),), rollout=rollout)
+        self._core = DetectorCore("d", "bench", settings, {name: Asset(id=name, asset_class="c") for name in names})
+        numbers = learn_noise(forest_weight)
+        for k, name in enumerate(names):
+            file = make_class("c", numbers if shared else own_forest(numbers, k), UNITS, KINDS, ["x"], About(version=1))
+            packed = pack_model(file)
+            self._core.handle(ModelOffer(asset=name, revision=1, at_ns=0, version=1, content=packed, asset_class="c"))
+        self.run(SHORT_ROWS + 20)
+
+    def run(self, rows: int) -> float:
+        """So many packs of a row of each asset; CPU microseconds per row."""
+        packs = [self._pack(self._row + k) for k in range(rows)]
+        self._row += rows
+        began = time.process_time()
+        for pack in packs:
+            self._core.handle(pack)
+        return 1e6 * (time.process_time() - began) / (rows * len(self._tables))
+
+    def _pack(self, row: int) -> Readings:
+        self._seq += 1
+        records = tuple(
+            Batch(
+                device=f"d-{name}",
+                asset=name,
+                metrics=NAMES,
+                units=UNITS,
+                at_ns=(row * 10**9,),
+                values=tuple((value,) for value in table[row]),
+            )
+            for name, table in self._tables.items()
+        )
+        return Readings(agent="gw", epoch="e", seq=self._seq, lowest=1, at_ns=0, records=records)
+
+
+def costs() -> None:
+    """Print what a row costs in the detector's core, by how many assets of a class come together."""
+    print(f"detector core, CPU us per row of {CHANNELS} channels, a row of each asset in a pack, best of {ROUNDS}")
+    print("  assets   forest in doubt (0.15): each its own, one for all, ratio | always asked (1): the same")
+    for assets in (1, 8, 64):
+        cells = []
+        for weight in (0.15, 1.0):
+            halls = [Hall(assets, shared=shared, forest_weight=weight) for shared in (False, True)]
+            spans = [[hall.run(rounds_of(assets)) for hall in halls] for _ in range(ROUNDS)]
+            own, shared_us = (min(column) for column in zip(*spans, strict=True))
+            cells.append(f"{own:>8.0f} {shared_us:>8.0f} {shared_us / own:>6.2f}")
+        print(f"  {assets:>6}   {' | '.join(cells)}", flush=True)
+
+
 def main() -> None:
     """Play and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--costs", action="store_true", help="only what a row costs")
     parser.add_argument("--kind", action="append", choices=["fan", "gearbox", "compressor", "exchanger"])
     given = parser.parse_args()
+    if given.costs:
+        costs()
+        return
     print("                    first day                | fifth day (false alarms: second to fifth)")
     print("                    seen   after min   false/day | seen   after min   false/day")
     for kind in given.kind or ["fan", "gearbox", "compressor", "exchanger"]:
@@ -153,6 +257,7 @@ def main() -> None:
         print(f"{kind}, {given.seeds} newcomers, {len(fleet.model.faults)} faults")
         for variant, outcome in judge(fleet, given.seeds).items():
             print(line(variant, outcome), flush=True)
+    costs()
     print(f"{time.process_time():.0f} s of CPU")
 
 

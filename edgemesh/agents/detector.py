@@ -18,6 +18,7 @@ from edgemesh.agents.second_look import SecondLook
 from edgemesh.agents.watches import Observer, Watches
 from edgemesh.detect import late
 from edgemesh.detect.health import Health
+from edgemesh.detect.questions import Steps, answer_together
 from edgemesh.detect.settings import DetectSettings
 from edgemesh.detect.watch import Moment, Watch
 from edgemesh.log.outbox import Cursor
@@ -146,8 +147,12 @@ class DetectorCore:
         moment = replace(moment, hushed=is_late or rehearses)
         if cursor.hush_until_ns and not is_late:
             alerts += self._speak(gateway)
-        for asset, batches in self._sorted(pack, is_late).items():
-            alerts += self._take(asset, batches, gateway, moment, old=place is Place.OLD, is_late=is_late)
+        judgements = [
+            self._take(asset, batches, gateway, moment, old=place is Place.OLD, is_late=is_late)
+            for asset, batches in self._sorted(pack, is_late).items()
+        ]
+        for found in answer_together(judgements):
+            alerts += found
         cursor.take(pack, place)
         if self._lanes.flow(gateway):
             alerts += self._lanes.close(gateway, cursor.holes)
@@ -208,7 +213,8 @@ class DetectorCore:
 
     def _take(
         self, asset: str, batches: Sequence[Batch], gateway: str, moment: Moment, *, old: bool, is_late: bool
-    ) -> list[Alert]:
+    ) -> Steps[list[Alert]]:
+        """Take one asset's batches of a pack, in steps: a forest that several assets share is asked once."""
         watch = self._watches.make(asset, gateway)
         over = self._findings.look(watch, moment)
         alerts = self._lanes.take(gateway, watch, batches, moment) if old else None
@@ -216,7 +222,7 @@ class DetectorCore:
             return over + alerts
         if self._lanes.flow(gateway):
             self._lanes.jump(gateway, watch, batches)
-        alerts = over + watch.take(batches, moment, late=is_late)
+        alerts = over + (yield from watch.steps(batches, moment, late=is_late))
         if alerts:
             self._lanes.found(gateway, watch, alerts)
         if is_late:

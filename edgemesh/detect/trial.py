@@ -74,7 +74,8 @@ class Trial:
             if known is not None and known.revision == offer.revision and known.stage in _FAILED:
                 state.enter(known.stage, now_ns, f"so {known.agent} has found: {known.reason}")
                 return
-        known_now = (len(channels), self.judge.learnt, len(self.judge.scoring.warmup) // _AGAIN_ROWS)
+        rows = len(self.judge.scoring.warmup) // _AGAIN_ROWS if offer.asset_class else 0
+        known_now = (len(channels), self.judge.learnt, rows)
         if state.stage is not RolloutStage.WAITING or self._tried == known_now:
             return
         self._tried = known_now

@@ -17,6 +17,7 @@ from edgemesh.detect.derived import DerivedState
 from edgemesh.detect.feedback import FeedbackState, ease
 from edgemesh.detect.gates import Gate, GateTrack, track_gate
 from edgemesh.detect.memory import LearnerState
+from edgemesh.detect.questions import Steps, answer
 from edgemesh.detect.rollout import RolloutState, done
 from edgemesh.detect.rulebook import Rulebook
 from edgemesh.detect.scan import Memories, scan_rules
@@ -122,6 +123,10 @@ class Watch:
 
         `late` samples had to wait on their way: they bring no silent device back.
         """
+        return answer(self.steps(batches, moment, late=late))
+
+    def steps(self, batches: Sequence[Batch], moment: Moment, *, late: bool = False) -> Steps[list[Alert]]:
+        """`take`, in steps."""
         columns = [part for batch in batches if (part := self._read(batch, moment.clock_ns, late)) is not None]
         returned = [
             signal
@@ -138,7 +143,7 @@ class Watch:
             signals, columns = self._scan_rules(columns, tracks)
             alerts += self._apply(signals, moment)
             if self.learner is not None:
-                alerts += self._judge(self.learner, columns, tracks, moment)
+                alerts += yield from self._judge(self.learner, columns, tracks, moment)
         return alerts
 
     def learn(self, key: str, content: bytes, moment: Moment) -> list[tuple[Moment, list[Alert]]]:
@@ -444,7 +449,7 @@ class Watch:
 
     def _judge(
         self, learner: Learner, columns: Sequence[Columns], tracks: Mapping[str, GateTrack], moment: Moment
-    ) -> list[Alert]:
+    ) -> Steps[list[Alert]]:
         """Have the learner judge what its gate lets through, and keep what of it was calm."""
         state = self.state
         if self.feedback.verdicts:
@@ -454,7 +459,7 @@ class Watch:
                     each.ease(factor)
         instants, rows = self._assemble(learner, columns, tracks)
         was_calm = learner.learnt and not state.book.entries and not state.learner.flagged
-        signals = self._feed(learner, instants, rows, moment)
+        signals = yield from self._feed(learner, instants, rows, moment)
         alerts = self._apply(signals, moment)
         self._follow_trial()
         if self.retraining is not None and learner.learnt:
@@ -492,8 +497,8 @@ class Watch:
 
     def _feed(
         self, learner: Learner, instants: Sequence[int], rows: Sequence[Sequence[float | None]], moment: Moment
-    ) -> list[Signal]:
-        """Hand rows over to whoever judges."""
+    ) -> Steps[list[Signal]]:
+        """Hand rows over to whoever judges. While two are compared, each is asked by itself: its time is taken."""
         window = self.state.window
         entry = self.state.book.entries.get(AlertKind.MACHINE)
         calm = entry is None or entry.sources == [MODEL_SOURCE]
@@ -503,7 +508,7 @@ class Watch:
             return self.trial.feed(
                 instants, rows, channels, calm=calm, origin=origin, hushed=hushed, now_ns=moment.now_ns
             )
-        return learner.feed(instants, rows, channels, calm=calm, origin=origin, hushed=hushed)
+        return (yield from learner.steps(instants, rows, channels, calm=calm, origin=origin, hushed=hushed))
 
     def _came_before_renewal(self, instants: Sequence[int]) -> bool:
         """Whether rows are older than the part that was replaced last; unknown while a clock can't be believed."""
