@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import functools
+import statistics
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -157,12 +158,11 @@ CHANNELS = 8
 NAMES, UNITS = tuple(f"m{k}" for k in range(CHANNELS)), ("1",) * CHANNELS
 KINDS = (Kind.OTHER,) * CHANNELS
 BRIEF = Seconds(1.0)
-ROUNDS = 7
 
 
-def rounds_of(assets: int) -> int:
-    """How many rows of each asset are measured at once."""
-    return max(6, 192 // assets)
+def packs_of(assets: int) -> int:
+    """How many packs are measured."""
+    return max(50, 400 // assets)
 
 
 @functools.cache
@@ -188,7 +188,7 @@ class Hall:
 
     def __init__(self, assets: int, *, shared: bool, forest_weight: float) -> None:
         names = [f"a{k}" for k in range(assets)]
-        chance, rows = np.random.default_rng(1), SHORT_ROWS + 20 + ROUNDS * rounds_of(assets)
+        chance, rows = np.random.default_rng(1), SHORT_ROWS + 20 + packs_of(assets)
         self._tables = {name: chance.normal(size=(rows, CHANNELS)).tolist() for name in names}
         self._row = self._seq = 0
         rollout = RolloutSettings(shadow_rows=1, shadow_for=BRIEF, canary_for=BRIEF)
@@ -228,14 +228,14 @@ class Hall:
 
 def costs() -> None:
     """Print what a row costs in the detector's core, by how many assets of a class come together."""
-    print(f"detector core, CPU us per row of {CHANNELS} channels, a row of each asset in a pack, best of {ROUNDS}")
+    print(f"detector core, CPU us per row of {CHANNELS} channels, a row of each asset in a pack, medians by turns")
     print("  assets   forest in doubt (0.15): each its own, one for all, ratio | always asked (1): the same")
     for assets in (1, 8, 64):
         cells = []
         for weight in (0.15, 1.0):
             halls = [Hall(assets, shared=shared, forest_weight=weight) for shared in (False, True)]
-            spans = [[hall.run(rounds_of(assets)) for hall in halls] for _ in range(ROUNDS)]
-            own, shared_us = (min(column) for column in zip(*spans, strict=True))
+            spans = [[hall.run(1) for hall in halls] for _ in range(packs_of(assets))]
+            own, shared_us = (statistics.median(column) for column in zip(*spans, strict=True))
             cells.append(f"{own:>8.0f} {shared_us:>8.0f} {shared_us / own:>6.2f}")
         print(f"  {assets:>6}   {' | '.join(cells)}", flush=True)
 
