@@ -20,10 +20,13 @@ from edgemesh.detect.rollout import RolloutSettings
 from edgemesh.detect.settings import DetectSettings, ModelSettings
 from edgemesh.model.agents import Asset
 from edgemesh.model.alerts import Alert
+from edgemesh.model.ids import derive_id
+from edgemesh.model.orders import Verdict
 from edgemesh.model.packs import Readings
 from edgemesh.model.rollouts import ModelOffer, ModelState, RolloutStage
 from edgemesh.model.samples import Batch
 from edgemesh.model.settings import Seconds
+from edgemesh.model.verdicts import OrderVerdict, Verdicts
 
 S = 10**9
 METRICS, UNITS = ("flow", "current", "velocity"), ("m3/h", "A", "mm/s")
@@ -226,3 +229,47 @@ def test_the_same_version_again_is_nothing_new_and_an_older_one_refused() -> Non
     assert hall.reason("p0") == "it was in use already"
     hall.hear(offer("p0", revision=4))
     assert hall.reason("p0") == "version 1 is not newer than version 2, which is in use"
+
+
+def test_who_takes_an_asset_over_has_its_class_after_a_short_warm_up() -> None:
+    """What another detector has in use is used at once after 60 rows; what has failed with it is not tried."""
+    for stage, stages in (
+        (RolloutStage.PROMOTED, ["waiting", "promoted"]),
+        (RolloutStage.ROLLED_BACK, ["rolled_back"]),
+    ):
+        hall = Hall()
+        known = ModelState(
+            asset="p0", agent="other", revision=1, version=1, used=1, stage=stage, since_ns=0, reason="alerts"
+        )
+        hall.core.handle(known)
+        hall.hear(offer("p0"))
+        hall.feed({"p0": calm(90)}, 0, 70)
+        assert hall.stages("p0") == stages
+
+
+def test_a_replaced_part_begins_with_the_class_again() -> None:
+    """With `scope = "class"` the new part is judged after 60 rows of its own, though the class is older than it."""
+    hall, table = Hall(msgspec.structs.replace(MODEL, scope="class")), calm(95)
+    table[150:] *= 1.5
+    hall.hear(offer("p0"))
+    hall.feed({"p0": table}, 0, 150)
+    assert hall.stages("p0")[-1] == "promoted"
+    order, alert = derive_id("order", "1"), derive_id("alert", "1")
+    verdict = OrderVerdict(order=order, alert=alert, verdict=Verdict.REPLACED_PART, at_ns=150 * S, learnt=True)
+    hall.core.handle(Verdicts(asset="p0", verdicts=(verdict,)))
+    assert hall.core.model("p0", version=0, now_ns=0) is None
+    hall.feed({"p0": table}, 150, 280)
+    assert hall.stages("p0")[-3:] == ["waiting", "canary", "promoted"]
+    file, _ = read_model(hall.core.model("p0", version=0, now_ns=0) or b"")
+    flow = next(channel for channel in file.channels if channel.metric == "flow")
+    assert flow.low is not None
+    assert flow.low > 1.3 * table[:150, 0].mean()
+
+
+def test_a_model_of_no_class_is_written_as_before() -> None:
+    """Its file names no base, so that seals of files from before there were classes still fit."""
+    hall = Hall()
+    hall.feed({"p0": calm(99)}, 0, 201)
+    content = hall.core.model("p0", version=0, now_ns=0) or b""
+    assert b'"base"' not in content
+    assert read_model(content)[0].about.base is None
