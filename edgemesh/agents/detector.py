@@ -140,6 +140,7 @@ class DetectorCore:
             return []
         moment = self._moment(f"{gateway}/{pack.epoch}/{pack.seq}")
         missed = self._handover.misses(pack)
+        self._handover.enter_hole(pack)
         alerts = [alert for retimed in pack.retimed for alert in self._put_right(gateway, retimed, place)]
         alerts += self._prepare(pack, place, cursor, moment)
         rehearses = self._handover.rehearses(gateway)
@@ -182,9 +183,7 @@ class DetectorCore:
                 unsaid.remove(alert.id)
         self._handover.pass_seam(pack.agent, seam)
         for asset in {batch.asset for batch in pack.records} if missed else ():
-            watch = self._watches.make(asset, pack.agent)
-            stand = [alert.id for alert in watch.state.book.alerts if not self._handover.knows(alert)]
-            watch.state.unsaid += [each for each in stand if each not in watch.state.unsaid]
+            self._handover.put_off(self._watches.make(asset, pack.agent))
         return said
 
     def _prepare(self, pack: Readings, place: Place, cursor: Position, moment: Moment) -> list[Alert]:

@@ -109,6 +109,28 @@ class Handover:
         rehearsal = self._rehearsals.get(pack.agent)
         return rehearsal is not None and rehearsal.misses(pack)
 
+    def enter_hole(self, pack: Readings) -> None:
+        """If this pack is the first of a hole: what stands before it and was not said stands in the hole as well.
+
+        The owner before has put off what it found in late rows until the hole is filled.
+        """
+        rehearsal = self._rehearsals.get(pack.agent)
+        if rehearsal is None or not rehearsal.misses(pack) or rehearsal.misses(_before(pack)):
+            return
+        for watch in self._watches.of(pack.agent):
+            if self.put_off(watch) and watch.asset.id not in rehearsal.in_hole:
+                rehearsal.in_hole = sorted([*rehearsal.in_hole, watch.asset.id])
+                self._dirty.add(pack.agent)
+
+    def put_off(self, watch: Watch) -> bool:
+        """Say nothing of what stands on this asset and nobody knows of yet; return whether there is any."""
+        state = watch.state
+        stand = [alert.id for alert in state.book.alerts if alert.id not in state.unsaid and not self.knows(alert)]
+        state.unsaid += stand
+        if stand:
+            self._watches.touch(watch)
+        return bool(stand)
+
     def seam(self, pack: Readings, *, missed: bool) -> dict[str, int]:
         """The assets of which this pack holds the first samples behind a hole, with their times; see `misses`."""
         rehearsal = self._rehearsals.get(pack.agent)
@@ -254,3 +276,7 @@ class Handover:
         if early:
             self._later.setdefault(alert.asset, {})[alert.id] = alert
         return early
+
+
+def _before(pack: Readings) -> Readings:
+    return msgspec.structs.replace(pack, seq=pack.seq - 1)

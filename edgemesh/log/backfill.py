@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 
 from edgemesh.log.outbox import Span
 
-GRACE_S = 0.5  # rows on their way are not sent again within this time, nor while the group gets on
+GRACE_S = 0.5  # rows on their way are not sent again within this time, nor while the group gets on ...
+GRACE_MAX_S = 8.0  # ... and after twice the time when that was for nothing, up to this: a broker may be slow
 PROBE_S = 2.0  # a required group that stands still for so long is sent its next row, in case it doesn't know ...
 PROBE_MAX_S = 32.0  # ... and again after twice the time, up to this
 
@@ -17,7 +18,7 @@ class Pump:
     """Publishes rows again, from `next` on; None: nothing is wanted. It ends at `until`, if that is given.
 
     `resent` is the last row that was sent once more. `asked_s` and `stood` are when an ask was last considered, and how
-    far the group was then.
+    far the group was then. `grace_s` is how long rows sent again are given to arrive.
     """
 
     next: int | None = None
@@ -25,18 +26,26 @@ class Pump:
     resent: int = 0
     asked_s: float = 0.0
     stood: int = 0
+    grace_s: float = GRACE_S
 
     def start(self, at: int, *, until: int | None = None) -> None:
         """Go on from this row."""
         self.next, self.until, self.resent = at, until, at - 1
+
+    def forget(self) -> None:
+        """What was sent again may be lost: whoever asks now is answered at once."""
+        self.resent, self.grace_s = 0, GRACE_S
 
     def is_news(self, start: int, position: int, now_s: float) -> bool:
         """Whether an ask for `start` by a group at `position` wants more than what was just sent again."""
         if start <= self.resent:
             if position != self.stood:
                 self.stood, self.asked_s = position, now_s
-            if now_s - self.asked_s < GRACE_S:
+            if now_s - self.asked_s < self.grace_s:
                 return False
+            self.grace_s = min(2 * self.grace_s, GRACE_MAX_S)
+        else:
+            self.grace_s = max(self.grace_s / 2, GRACE_S)
         self.stood, self.asked_s = position, now_s
         return True
 

@@ -98,7 +98,8 @@ class Feeder:
             return
         self._public_before = self._public
         for group in self._groups.values():
-            group.old.resent = group.new.resent = 0  # whoever asks now is answered at once
+            group.old.forget()
+            group.new.forget()
         if self._required:
             self._published = max(self._best(), self._lowest - 1)
             self._undecided = True

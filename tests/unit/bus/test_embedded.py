@@ -199,6 +199,52 @@ def test_amqtt_stops_though_a_client_reads_nothing(tmp_path: Path) -> None:
     gc.collect()
 
 
+def test_amqtt_gives_up_a_client_that_is_silent(tmp_path: Path) -> None:
+    """One and a half times its keep-alive after its last word its will is told."""
+
+    async def scenario() -> None:
+        broker = await start_broker("amqtt", folder=tmp_path)
+        watcher, told = MqttBus([broker.address], "watcher"), asyncio.Event()
+        watcher.subscribe("last/word", lambda message: (message.settle(), told.set()))
+        await watcher.open()
+        while not watcher.linked:
+            await asyncio.sleep(0.01)
+        silent = b"\x10\x1d\x00\x04MQTT\x04\x0e\x00\x01\x00\x03abc\x00\x09last/word\x00\x01x"
+        with socket.create_connection(("127.0.0.1", broker.address.port), 5) as client:
+            client.sendall(silent)
+            async with asyncio.timeout(10):
+                await told.wait()
+        await watcher.close()
+        await broker.stop()
+
+    asyncio.run(scenario())
+
+
+def test_amqtt_acknowledges_no_faster_than_it_hands_on(tmp_path: Path) -> None:
+    """Who floods it is slowed down: it has no endless queue in which everybody's messages wait for seconds."""
+    count = 4_000
+
+    async def scenario() -> None:
+        broker = await start_broker("amqtt", folder=tmp_path)
+        port = broker.address.port
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(bare_connect(4) + b"\x82\x06\x00\x01\x00\x01#\x00")
+        await reader.readexactly(4 + 5)
+        flood = CONNECT.replace(b"abc", b"xyz") % (4, b"")
+        publish = b"".join(b"\x32\x06\x00\x01t" + number.to_bytes(2, "big") + b"x" for number in range(1, count + 1))
+        acks, out = await asyncio.open_connection("127.0.0.1", port)
+        out.write(flood + publish)
+        handed_on = asyncio.create_task(reader.readexactly(count * 6))
+        await acks.readexactly(4 + count * 4)
+        async with asyncio.timeout(0.5):  # at 1 ms a message the whole flood takes seconds
+            await handed_on
+        writer.close()
+        out.close()
+        await broker.stop()
+
+    asyncio.run(scenario())
+
+
 @pytest.mark.parametrize(
     "bytes_", [b"", b"GET / HTTP/1.1\r\n\r\n", b"\x10\xff\xff\xff\x7f", b"\x00" * 64, b"\x10\x0f\x00"]
 )

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from itertools import chain
+from itertools import chain, pairwise
 
 import pytest
 
+from edgemesh.log.backfill import GRACE_MAX_S
 from edgemesh.log.feeder import GRACE_S, OTHERS, PROBE_MAX_S, PROBE_S, Feeder
 
 EPOCH, OTHER = "0a", "0b"
@@ -186,6 +187,35 @@ def test_repeated_asks_are_one_ask() -> None:
     assert drain(log) == []
     log.ask("det", EPOCH, 4, GRACE_S)
     assert drain(log) == rows(5, 30)
+
+
+def test_rows_that_come_late_are_not_sent_again_and_again() -> None:
+    """Where a broker takes its time, what was sent again for nothing gets twice the time, up to a limit."""
+    log = feeder("det", head=30, window=100)
+    drain(log)
+    again = []
+    for tenth in range(600):
+        log.ask("det", EPOCH, 4, tenth / 10)
+        if drain(log):
+            again.append(tenth / 10)
+    pauses = [later - earlier for earlier, later in pairwise(again)]
+    assert pauses[:5] == pytest.approx([0.5, 1.0, 2.0, 4.0, 8.0], abs=0.11)
+    assert max(pauses) == pytest.approx(GRACE_MAX_S, abs=0.11)
+
+
+def test_a_new_link_is_given_no_more_time_than_any() -> None:
+    """What is known of a broker's slowness is forgotten with the link."""
+    log = feeder("det", head=30, window=100)
+    drain(log)
+    for tenth in range(100):
+        log.ask("det", EPOCH, 4, tenth / 10)
+        drain(log)
+    log.linked(False)
+    log.linked(True)
+    drain(log)
+    for instant in (20.0, 20.0 + GRACE_S):
+        log.ask("det", EPOCH, 4, instant)
+        assert drain(log) == rows(5, 30)
 
 
 def test_a_group_that_gets_on_is_left_alone() -> None:
