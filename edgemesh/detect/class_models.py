@@ -39,6 +39,7 @@ from edgemesh.model.agents import Asset
 from edgemesh.model.ids import Id
 
 _MARK = b'"kind":"class_model"'
+_NO_MODEL = "what judges this asset (a slow series, a plug-in, several detectors) takes no model file"
 
 
 class Role(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -139,6 +140,8 @@ def bind(file: ClassFile, numbers: ClassNumbers, asset: Asset, learner: Learner)
     about, channels = learner.state.about, learner.scoring.channels
     if about.base is not None and about.base.name == file.name and file.version <= about.base.version:
         raise ValueError(f"version {file.version} is not newer than version {about.base.version}, which is in use")
+    if not learner.scoring.takes_models or learner.scoring.is_series:
+        raise ValueError(_NO_MODEL)
     if not learner.learnt and len(learner.scoring.warmup) < numbers.short_rows:
         return f"{numbers.short_rows} rows of the asset have to come first" if channels else ""
     roles = roles_of(asset.id, channels, learner.settings.places)
@@ -170,7 +173,7 @@ def _bound(numbers: ClassNumbers, roles: Sequence[str], learner: Learner) -> Pro
         return bind_rows(numbers, machine.channels, ordered, rows)
     own = learner.machine.profile if learner.machine is not None else None
     if own is None:
-        raise ValueError("what judges this asset (a slow series, a plug-in, several detectors) takes no model file")
+        raise ValueError(_NO_MODEL)
     return bind_profile(numbers, machine.channels, ordered, own)
 
 

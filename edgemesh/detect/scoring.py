@@ -67,6 +67,11 @@ class AutoScorer:
         return self.scorer.takes_models if self.scorer is not None else self.settings.methods in _WITH_MODELS
 
     @property
+    def is_series(self) -> bool:
+        """Whether it looks like a slow series so far, while the choice is open."""
+        return self.scorer is None and "auto" in self.settings.methods and self._shape() == SeriesScorer.name
+
+    @property
     def warmup(self) -> Sequence[list[float]]:
         """The rows taken so far that were not learnt from yet."""
         return self.scorer.warmup if self.scorer is not None else self.held

@@ -47,8 +47,7 @@ class Trial:
         """The newest calm rows, at whose level a new model begins; none: where it was learnt."""
         self.renewed = False
         """Whether parts that were saved before count no more: `parts` will give all that there is."""
-        self._kept, self._asset = asset, asset.id
-        self._make, self._stopwatch = make, stopwatch or (lambda: 0)
+        self._asset, self._make, self._stopwatch = asset, make, stopwatch or (lambda: 0)
         self._tried: tuple[int, bool, int] | None = None
 
     # -- offers -------------------------------------------------------------------------------------------------------
@@ -127,7 +126,7 @@ class Trial:
         if content is None:
             return
         file, _ = read_model(content)
-        if file.name != self._asset:
+        if file.name != self._asset.id:
             raise ValueError(f"it is a model of {file.name}")
         if file.version != offer.version and not offer.asset_class:
             raise ValueError(f"it is version {file.version}, offered as version {offer.version}")
@@ -143,7 +142,7 @@ class Trial:
             judge.settle(rows, len(rows) // 4)
             state.enter(RolloutStage.PROMOTED if proven else RolloutStage.CANARY, now_ns, "there was none before")
             return
-        if judge.model(self._asset) is None:
+        if judge.model(self._asset.id) is None:
             raise ValueError("what judges this asset (a slow series, a plug-in, several detectors) takes no model file")
         if judge.version == _name_of(file):
             state.enter(RolloutStage.PROMOTED, now_ns, "it was in use already")
@@ -174,7 +173,7 @@ class Trial:
             return None
         if not judge.learnt and channels:
             judge.feed((), (), channels, calm=True)
-        bound = bind(file, numbers, self._kept, judge)
+        bound = bind(file, numbers, self._asset, judge)
         if isinstance(bound, bytes):
             return bound
         state.reason = bound or state.reason
@@ -267,7 +266,7 @@ class Trial:
             self._exchange()
         elif self.beside is not None:
             if stage is RolloutStage.PROMOTED:
-                former = self.beside.model(self._asset)
+                former = self.beside.model(self._asset.id)
                 self.judge.versions.keep(self.beside.state.about.version, former or b"")
                 self.judge.versions.forget(self.judge.state.about.version)
             self._drop_beside()

@@ -68,6 +68,7 @@ class Hall:
     seq: int = 0
     devices: tuple[str, ...] = ("sensor-{asset}",)
     metrics: tuple[str, ...] = METRICS
+    period_s: int = 1
     core: DetectorCore = field(init=False)
 
     def __post_init__(self) -> None:
@@ -88,13 +89,13 @@ class Hall:
                     asset=asset,
                     metrics=self.metrics,
                     units=UNITS[: len(self.metrics)],
-                    at_ns=(row * S,),
+                    at_ns=(row * self.period_s * S,),
                     values=tuple((float(value),) for value in table[row][: len(self.metrics)]),
                 )
                 for asset, table in tables.items()
                 for device in self.devices
             )
-            made += self.core.tick(row * S)
+            made += self.core.tick(row * self.period_s * S)
             made += self.core.handle(Readings(agent="gw", epoch="e", seq=self.seq, lowest=1, at_ns=0, records=records))
             self.keep()
         return made
@@ -211,7 +212,11 @@ def test_what_does_not_fit_is_refused_with_a_reason() -> None:
     lacking.feed({"p0": calm(63)}, 0, 90)
     assert lacking.stages("p0") == ["waiting"]
     assert lacking.reason("p0") == "not all of its roles have come yet"
-    for each in (hall, twins, lacking):
+    slow = Hall(metrics=METRICS[:1], period_s=60)
+    slow.hear(offer("p0"))
+    slow.feed({"p0": calm(64)}, 0, 30)
+    assert "a slow series" in slow.reason("p0")
+    for each in (hall, twins, lacking, slow):
         assert RolloutStage.CANARY not in {state.stage for state in each.said}
 
 
