@@ -278,3 +278,22 @@ def test_a_model_of_no_class_is_written_as_before() -> None:
     content = hall.core.model("p0", version=0, now_ns=0) or b""
     assert b'"base"' not in content
     assert read_model(content)[0].about.base is None
+
+
+def test_devices_that_share_their_metrics_are_told_apart_by_their_places() -> None:
+    """By what is left of their names, or by `places`: the same model is bound to both pumps, each sensor to its own."""
+    roles = [f"{place}/{metric}" for place in ("de", "nde") for metric in METRICS]
+    tables = [np.concatenate([calm(seed), 2.0 * calm(seed + 50)], axis=1) for seed in range(4)]
+    numbers = learn_class(tables, roles, KINDS * 2, PROFILE, SHORT)
+    assert numbers is not None
+    content = make_class("pump", numbers, UNITS * 2, KINDS * 2, ["a"], About(1, 1600, 5, 6, 7, {}))
+    named = Hall(devices=("p0-de", "p0-nde"))
+    told = Hall(msgspec.structs.replace(MODEL, places={"s1": "nde", "s*": "de"}), devices=("s2", "s1"))
+    for hall, nde in ((named, "p0-nde"), (told, "s1")):
+        hall.hear(offer("p0", content))
+        hall.feed({"p0": calm(7)}, 0, 61)
+        assert hall.stages("p0") == ["waiting", "canary"]
+        file, profile = read_model(hall.core.model("p0", version=0, now_ns=0) or b"")
+        place = profile.file.fast[numbers.fast.index(numbers.roles.index("nde/velocity"))]
+        assert profile.file.channels[place] == f"{nde}/velocity"
+        assert {channel.device for channel in file.channels} == set(hall.devices)
