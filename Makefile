@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 ARGS ?=
 
-.PHONY: help install install-dev demo test fuzz check format coverage schema bench bench-quick quality rule-table rule-pages prove faults arm-wheels clean
+.PHONY: help install install-dev demo test fuzz check format coverage schema bench bench-quick quality rule-table rule-pages prove faults grafana observability arm-wheels clean
 
 help:  ## show what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -73,6 +73,12 @@ prove: .venv/.installed  ## throw faults at a real site; nothing may be lost or 
 
 faults: .venv/.installed  ## the whole catalogue of faults, as a table; ARGS="--short" takes minutes instead of an hour
 	@$(BIN)/edgemesh prove --all $(ARGS)
+
+grafana: .venv/.installed  ## write dashboards, alert rules and provisioning of Grafana anew
+	@$(BIN)/python -m grafana.generator
+
+observability: .venv/.installed  ## what each panel of Grafana finds in a real InfluxDB that a real site has filled
+	@$(BIN)/python -m grafana.observe $(ARGS)
 
 arm-wheels: .venv/.installed  ## check that every pinned dependency has a wheel for 64-bit ARM
 	@grep -v ' ; ' constraints.txt > .venv/arm.txt  # what has a condition is for other machines

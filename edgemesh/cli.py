@@ -13,9 +13,11 @@ import edgemesh
 from edgemesh.commands.common import EXTRAS, sample
 from edgemesh.commands.common import errors as _errors
 from edgemesh.commands.common import log as _log
+from edgemesh.commands.levels import log_level
 from edgemesh.commands.models import model
 from edgemesh.commands.questions import backtest, spool, why
 from edgemesh.errors import InputError
+from edgemesh.health.logs import Form
 
 EPILOG = """\b
 Begin with
@@ -129,19 +131,32 @@ def demo(
     help="The least level that is logged.",
 )
 @click.option(
+    "--log-form",
+    type=click.Choice(["human", "json"]),
+    help="Lines for people, or one JSON object a line.  [default: that of [logs], or human]",
+)
+@click.option(
     "--watched",
     is_flag=True,
     help="Run them in a child process that is ended when it says nothing for 3 s, and is started again.",
 )
+@click.option(
+    "--metrics-port",
+    type=click.IntRange(0, 65535),
+    help="Serve /metrics, /healthz and /readyz on this port; 0: any free one.  [default: that of [metrics], if any]",
+)
 @_errors
-def run(config: Path, roles: tuple[str, ...], agents: tuple[str, ...], log_level: str, watched: bool) -> None:
+def run(
+    config: Path, roles: tuple[str, ...], agents: tuple[str, ...], log_level: str, log_form: Form | None,
+    watched: bool, metrics_port: int | None,
+) -> None:  # fmt: skip
     """Run the agents of CONFIG in this process until Ctrl-C or SIGTERM.
 
     With --watched a light parent process ends agents that froze (kill -9 after 3 s without a beat) and starts them
     again, with pauses that grow up to 30 s; a configuration that can't be used (exit status 2) is left alone. A systemd
     unit with WatchdogSec does the same without it: NOTIFY_SOCKET and WATCHDOG_USEC are honoured.
     """
-    _log(log_level)
+    output = _log(log_level, form=log_form or "human")
     watched_on = None
     if watched:
         from edgemesh.launch.watchdog import stand_guard
@@ -152,7 +167,9 @@ def run(config: Path, roles: tuple[str, ...], agents: tuple[str, ...], log_level
     from edgemesh.launch.run import select
 
     configuration = load(config)
-    asyncio.run(launch(configuration, names=select(configuration, roles, agents), watched_on=watched_on))
+    output.put_form(log_form or configuration.settings.logs.form)
+    names = select(configuration, roles, agents)
+    asyncio.run(launch(configuration, names=names, watched_on=watched_on, metrics_port=metrics_port, output=output))
 
 
 @main.command()
@@ -244,6 +261,7 @@ main.add_command(backtest)
 main.add_command(why)
 main.add_command(spool)
 main.add_command(model)
+main.add_command(log_level)
 
 
 def _speed(text: str) -> float | str:

@@ -15,6 +15,7 @@ from edgemesh.model.alerts import Alert
 from edgemesh.model.packs import Answers, Cards, Pack
 from edgemesh.model.rollouts import ModelOffer, ModelState
 from edgemesh.model.samples import Record, Sample
+from edgemesh.model.told import Score
 from edgemesh.model.verdicts import Verdicts
 
 
@@ -153,4 +154,13 @@ class TellingCore(Core, Protocol):
 
     def news(self) -> Mapping[str, Record | None]:
         """What has changed of retained topics since the last call, but for those that records change; see `present`."""
+        ...
+
+
+@runtime_checkable
+class AsideCore(Core, Protocol):
+    """A core that tells things that may get lost, and that nobody waits for."""
+
+    def asides(self) -> Sequence[Score]:
+        """What there is to tell since the last call. What the step before a failed commit had to tell comes again."""
         ...

@@ -14,6 +14,7 @@ from edgemesh.agents.handover import Handover
 from edgemesh.agents.lanes import Lanes
 from edgemesh.agents.offers import Offers
 from edgemesh.agents.position import Place, Position
+from edgemesh.agents.scorebook import ScoreBook
 from edgemesh.agents.second_look import SecondLook
 from edgemesh.agents.watches import Observer, Watches
 from edgemesh.detect import late
@@ -27,6 +28,7 @@ from edgemesh.model.alerts import Alert, AlertState, Review, Stage
 from edgemesh.model.packs import Cards, Readings
 from edgemesh.model.rollouts import MAX_PACKED_BYTES, ModelOffer, ModelState
 from edgemesh.model.samples import Batch, Record, Retimed
+from edgemesh.model.told import Score
 from edgemesh.model.verdicts import Verdicts
 
 if TYPE_CHECKING:
@@ -84,6 +86,7 @@ class DetectorCore:
     `puts_off`: it does not learn in its steps, but has others do it (`lessons`); left out, a recording gives the same
     alerts whoever plays it. `stopwatch` (ns) times models that are compared; left out, their cost plays no part. An
     alert of a sentry is withdrawn `withdraw_after_s` of calm rows after it was raised.
+    It tells the greatest score of each asset once in `scores_every_s` (0: it does not).
     """
 
     def __init__(
@@ -96,6 +99,7 @@ class DetectorCore:
         puts_off: bool = False,
         stopwatch: Callable[[], int] | None = None,
         withdraw_after_s: float = 20.0,
+        scores_every_s: float = 0.0,
     ) -> None:
         self.agent, self.site, self.settings, self.assets = agent, site, settings, assets
         self._puts_off = puts_off
@@ -104,6 +108,7 @@ class DetectorCore:
         self._cursors: dict[str, Position] = {}
         self._hushed: set[str] = set()
         self._watches = Watches(site, settings, assets, self.stats, puts_off=puts_off, stopwatch=stopwatch)
+        self._book = self._watches.book = ScoreBook(scores_every_s) if scores_every_s else None
         self._offers = Offers(agent, self._watches)
         self._findings = Findings(self._watches)
         self._handover = Handover(self._watches)
@@ -285,6 +290,10 @@ class DetectorCore:
     def news(self) -> dict[str, Record | None]:
         """What is to be said of offers of models; see `TellingCore`."""
         return dict(self._offers.news())
+
+    def asides(self) -> list[Score]:
+        """Scores of intervals that are over; see `AsideCore`."""
+        return self._book.take() if self._book is not None else []
 
     def save(self) -> dict[str, bytes | None]:
         """Parts that changed; see `Core.save`. Per asset 1 to 2 KB of state, 3 KB of its model's, once the model."""

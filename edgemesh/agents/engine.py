@@ -13,7 +13,17 @@ from itertools import groupby
 from typing import TypeVar
 
 from edgemesh.agents.clock import Clock
-from edgemesh.agents.core import Core, Input, LearningCore, OwnerCore, RehearsingCore, Samples, TellingCore, TimedCore
+from edgemesh.agents.core import (
+    AsideCore,
+    Core,
+    Input,
+    LearningCore,
+    OwnerCore,
+    RehearsingCore,
+    Samples,
+    TellingCore,
+    TimedCore,
+)
 from edgemesh.agents.items import ClockSet, Given, Heard, Item, Learnt, Met, Noticed, Offered, Outcome, Spoiled, Taken
 from edgemesh.agents.patience import MAX_TRIES, Patience, Poisoned
 from edgemesh.agents.timeline import PART, Timeline
@@ -149,6 +159,7 @@ class Engine:
         self._rehearsing = self.core if isinstance(self.core, RehearsingCore) else None
         self._learning = self.core if isinstance(self.core, LearningCore) else None
         self._telling = self.core if isinstance(self.core, TellingCore) else None
+        self._aside = self.core if isinstance(self.core, AsideCore) else None
         self.core.load({name: part for name, part in self.journal.parts().items() if name != PART})
         self._followers = {
             agent: Follower(cursor, self.journal.past(agent)) for agent, cursor in self.journal.cursors().items()
@@ -398,6 +409,8 @@ class Engine:
         self._count(step, records)
         if self._learning is not None:
             step.outcome.lessons += self._learning.lessons()
+        if self._aside is not None:
+            step.outcome.asides += self._aside.asides()
         if self._telling is not None:
             step.outcome.present |= _encoded(self._telling.news())
         if step.turned:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -17,6 +18,8 @@ from edgemesh.model.samples import Sample
 logger = logging.getLogger(__name__)
 
 RETRY_S = (0.5, 30.0)
+QUIET_S = 60.0
+"""A device that comes and goes is said to be gone so often at most."""
 ROOM_ITEMS = 200
 MAX_WAITING = 20_000
 """Puts that wait for a commit at most; a driver that waits for `room` never comes near. More are turned away."""
@@ -114,7 +117,7 @@ class Intake:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def _care(self, name: str, driver: Driver) -> None:
-        wait_s, gone = RETRY_S[0], False
+        wait_s, gone, said_s = RETRY_S[0], False, -QUIET_S
         while True:
             taken = self.stats.samples
             try:
@@ -124,7 +127,10 @@ class Intake:
                 if self.stats.samples > taken:
                     wait_s, gone = RETRY_S[0], False
                 if not gone:
-                    logger.warning("driver %s: %s; trying again", name, error)
+                    now_s = time.monotonic()
+                    level = logging.WARNING if now_s - said_s >= QUIET_S else logging.DEBUG
+                    logger.log(level, "driver %s: %s; trying again", name, error)
+                    said_s = now_s if level == logging.WARNING else said_s
                 gone = True
             except InputError as error:
                 logger.error("driver %s: %s; it stays off", name, error)

@@ -11,6 +11,7 @@ from edgemesh.log.quarantine import Quarantined
 from edgemesh.model.alerts import Alert
 from edgemesh.model.packs import Cards
 from edgemesh.model.samples import Sample
+from edgemesh.model.told import Score
 
 Settle = Callable[[], None]
 
@@ -114,7 +115,7 @@ class Outcome:
 
     `rows` are new in the outbox; `marks` are cursors that moved, `left` logs that were taken from us before they did,
     once for each time, `asks` logs that must come again; `present` says what retained topics (below the site) hold
-    now, None: emptied; `settles` are to be called, `lessons` to be learnt.
+    now, None: emptied; `settles` are to be called, `lessons` to be learnt, `asides` told if there is somebody to hear.
     """
 
     rows: list[Row] = field(default_factory=list)
@@ -124,6 +125,7 @@ class Outcome:
     present: dict[str, bytes | None] = field(default_factory=dict)
     settles: list[Settle] = field(default_factory=list)
     lessons: list[Lesson] = field(default_factory=list)
+    asides: list[Score] = field(default_factory=list)
 
     def add(self, later: Outcome) -> None:
         """Take over what a later step asks for."""
@@ -134,3 +136,4 @@ class Outcome:
         self.present |= later.present
         self.settles += later.settles
         self.lessons += later.lessons
+        self.asides += later.asides

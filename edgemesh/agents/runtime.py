@@ -34,6 +34,7 @@ from edgemesh.log.quarantine import PAYLOAD, TEXT, Quarantined
 from edgemesh.model.agents import Card, Presence, Role
 from edgemesh.model.alerts import Alert
 from edgemesh.model.packs import Cards
+from edgemesh.model.told import Score
 from edgemesh.wire import codec
 from edgemesh.wire.topics import Kind, Topics, parse
 
@@ -47,6 +48,7 @@ HALTED_BEATS = 10
 LATE_S = 0.2
 CATCH_UP_S = 0.05
 MAX_ITEMS = 1_000
+MAX_ASIDES = 20_000
 HOLD_S = 0.05
 """So long a step that only moves cursors may wait for a commit: nobody waits for it, and one commit does for many."""
 REST_S = 0.05
@@ -116,6 +118,8 @@ class Runtime:
         self.reader = Reader(bus, topics, engine.journal.cursors(), group=self._group, traits=self._traits)
         self._school = School(self.name, self._taught)
         self._loop: asyncio.AbstractEventLoop | None = None
+        self.asides: deque[Score] = deque(maxlen=MAX_ASIDES)
+        """What is to be told beside the log; whoever tells it takes it out."""
         self.feed: Feed | None = None
         if self._traits.writes:
             self.feed = Feed(
@@ -513,6 +517,7 @@ class Runtime:
             settle()
         for lesson in outcome.lessons:
             self._school.ask(lesson)
+        self.asides.extend(outcome.asides)
 
     def _show(self, present: dict[str, bytes | None]) -> None:
         for tail, payload in present.items():
@@ -560,6 +565,15 @@ class Runtime:
             except LogError as error:
                 self.storage.complain(error)
             self._took_note()
+
+    @property
+    def linked(self) -> bool:
+        """Whether the broker has accepted the connection."""
+        return self.bus.linked
+
+    def card(self) -> Card:
+        """What the card says now, as others would read it. Event loop only."""
+        return codec.decode_card(self._card(Presence.UP), agent=self.name)
 
     def _card(self, state: Presence) -> bytes:
         stats = {

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from functools import partial
 
 import msgspec
 
 from edgemesh.agents.core import Lesson
+from edgemesh.agents.scorebook import ScoreBook
 from edgemesh.detect.settings import DetectSettings
 from edgemesh.detect.silence import NEVER
 from edgemesh.detect.watch import Moment, Watch, WatchState
+from edgemesh.detect.windows import Channel
 from edgemesh.model.agents import Asset
 from edgemesh.model.alerts import Alert
 
@@ -45,6 +46,7 @@ class Watches:
         self._gone: set[str] = set()
         self._saved_keys: dict[str, set[str]] = {}
         self.observer: Observer | None = None
+        self.book: ScoreBook | None = None
 
     def get(self, asset: str) -> Watch | None:
         """The watch of an asset that was heard of."""
@@ -63,9 +65,22 @@ class Watches:
                 puts_off=self._puts_off,
                 stopwatch=self._stopwatch,
             )
-            if self.observer is not None and watch.learner is not None:
-                watch.learner.observer = partial(self.observer, asset)
+            self._have_told(watch)
         return self._watches[asset]
+
+    def _have_told(self, watch: Watch) -> None:
+        """Have what its learner thinks of rows told to whoever wants to know."""
+        observer, book = self.observer, self.book
+        if watch.learner is None or (observer is None and book is None):
+            return
+
+        def tell(at_ns: int, score: float, strangest: Channel | None) -> None:
+            if observer is not None:
+                observer(watch.asset.id, at_ns, score)
+            if book is not None:
+                book.see(watch, at_ns, score, strangest)
+
+        watch.learner.observer = tell
 
     def all(self) -> list[Watch]:
         """All watches."""
@@ -153,7 +168,9 @@ class Watches:
         learnt = {
             name.removeprefix(prefix): parts[name] for name in self._saved_keys[asset] if name != f"{prefix}state"
         }
-        self.make(asset, state.gateway).restore(state, learnt)
+        watch = self.make(asset, state.gateway)
+        watch.restore(state, learnt)
+        self._have_told(watch)
         self._eager.add(asset)
         self._due_ns = 0
         self._stale.add(asset)

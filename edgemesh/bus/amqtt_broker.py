@@ -26,13 +26,15 @@ log = logging.getLogger(__name__)
 _STOP_S, _CONNECT_S = 0.6, 10.0
 _WAITING = 16  # so many messages of one client may wait to be handed on before more are read from it
 _READS = 32  # so many reads, three or four a message, come between two turns of the loop for others
+_TURNS = 5  # from a message read to the message handed on
+_DISCONNECT = b"\xe0"
 _REFUSED_VERSION = b"\x20\x02\x00\x01"  # CONNACK: unacceptable protocol version
 
 
 class _Reader(StreamReaderAdapter):  # type: ignore[misc]  # amqtt has no types
     """A stream of which the first bytes were read already. It ends when the client is silent for `silence_s`.
 
-    While more than a few messages are `waiting` to be handed on, no more is read.
+    While more than a few messages are `waiting` to be handed on, no more is read; before it ends, all of them are.
     """
 
     def __init__(self, first: bytes, reader: asyncio.StreamReader) -> None:
@@ -58,10 +60,23 @@ class _Reader(StreamReaderAdapter):  # type: ignore[misc]  # amqtt has no types
     async def _read_on(self, n: int) -> bytes:
         try:
             async with asyncio.timeout(self.silence_s):
-                return bytes(await super().read(n))
+                piece = bytes(await super().read(n))
         except TimeoutError:
             self.feed_eof()
-            return bytes(await super().read(n))
+            piece = b""
+        except asyncio.IncompleteReadError:
+            await self._let_pass()
+            raise
+        if piece in (b"", _DISCONNECT):
+            await self._let_pass()
+        return piece or bytes(await super().read(n))
+
+    async def _let_pass(self) -> None:
+        """Let what was read before reach those whom it is for: amqtt would throw it away when the client goes."""
+        for _ in range(_TURNS):
+            await asyncio.sleep(0)
+            while self.waiting is not None and not self.waiting.empty():
+                await asyncio.sleep(0)
 
 
 async def _read_start(reader: asyncio.StreamReader) -> bytes:
@@ -124,8 +139,8 @@ class _Broker(Broker):  # type: ignore[misc]  # amqtt has no types
         reader.waiting = client_session.delivered_message_queue
         if client_session.keep_alive:
             reader.silence_s = 1.5 * client_session.keep_alive
-        # It would not give up a client that is silent. With these two it would let one message of a client in and out in
-        # each turn of the loop: what is urgent would wait for seconds behind acknowledgements.
+        # It would not give up a client that is silent. With these two it would let one message of a client in and out
+        # in each turn of the loop: what is urgent would wait for seconds behind acknowledgements.
         client_session.keep_alive = 0
         handler._write_lock = contextlib.nullcontext()  # noqa: SLF001  there is no other way
         await super()._handle_client_session(reader, writer, client_session, handler, *rest)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import logging
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +12,8 @@ import click
 
 import edgemesh
 from edgemesh.errors import BusUnavailable, ConfigError, EdgemeshError, InputError
+from edgemesh.health.logs import Form, LogOutput
+from edgemesh.model.settings import Seconds
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -28,6 +29,24 @@ EXTRAS = {
     "river": "river",
 }
 """The extra that brings a module that not every agent needs."""
+
+
+class Duration(click.ParamType[float]):
+    """A duration with its unit, in seconds."""
+
+    name = "duration"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """The seconds."""
+        if isinstance(value, float):
+            return value
+        try:
+            return Seconds.parse(value)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
+DURATION = Duration()
 
 
 def errors(function: F) -> F:
@@ -64,11 +83,8 @@ def sample(name: str) -> Path:
     return checkout if checkout.exists() else package / "configs" / name
 
 
-def log(level: str, *, quiet: bool = False) -> None:
+def log(level: str, *, quiet: bool = False, form: Form = "human") -> LogOutput:
     """Have the program say on standard error what is at least of this level; `quiet`: errors only."""
-    logging.basicConfig(
-        level=logging.ERROR if quiet else level.upper(),
-        format="%(asctime)s %(levelname)-7s %(message)s",
-        datefmt="%H:%M:%S",
-        stream=sys.stderr,
-    )
+    output = LogOutput("error" if quiet else level, form)
+    output.install()
+    return output

@@ -9,8 +9,7 @@ from pathlib import Path
 
 import click
 
-from edgemesh.commands.common import errors, log, sample
-from edgemesh.model.settings import Seconds
+from edgemesh.commands.common import DURATION, errors, log, sample
 
 _EXAMPLES = """\b
 Examples
@@ -29,24 +28,6 @@ Examples
 _PLACE = click.argument(
     "place", required=False, metavar="[CONFIG|FOLDER]", type=click.Path(exists=True, path_type=Path)
 )
-
-
-class _Duration(click.ParamType[float]):
-    """A duration with its unit, in seconds."""
-
-    name = "duration"
-
-    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        """The seconds."""
-        if isinstance(value, float):
-            return value
-        try:
-            return Seconds.parse(value)
-        except ValueError as error:
-            self.fail(str(error), param, ctx)
-
-
-_DURATION = _Duration()
 
 
 @click.group(epilog=_EXAMPLES)
@@ -156,7 +137,7 @@ def train(
     type=click.FloatRange(0.0, 1.0),
     help="Of several assets this share goes first; the rest once all of them have passed.",
 )
-@click.option("--wait", default="1h", show_default=True, type=_DURATION, help="Watch for so long how it goes.")
+@click.option("--wait", default="1h", show_default=True, type=DURATION, help="Watch for so long how it goes.")
 @errors
 def push(files: tuple[Path, ...], share: float, wait: float) -> None:
     """Offer models to the detectors of a running site, and show what these say until all are in use.
@@ -178,7 +159,7 @@ def push(files: tuple[Path, ...], share: float, wait: float) -> None:
 @model.command()
 @click.argument("asset")
 @click.argument("config", required=False, type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.option("--wait", default="10s", show_default=True, type=_DURATION, help="Wait for so long for its answer.")
+@click.option("--wait", default="10s", show_default=True, type=DURATION, help="Wait for so long for its answer.")
 @errors
 def rollback(asset: str, config: Path | None, wait: float) -> None:
     """Have an asset's detector go back to the model before the present one, or give up one that it is trying."""

@@ -79,12 +79,14 @@ class DetectorSettings(Settings, frozen=True, kw_only=True):
 
     With `stage = "gateway"` it is one sentry: it watches the gateways of this file by rules, with or without a broker,
     and what it decides is provisional. A detector of the site confirms that, or withdraws it once rows that are
-    `withdraw_after` younger are calm.
+    `withdraw_after` younger are calm. `scores`: for so long it tells the greatest score of each asset once; `"0s"`:
+    not at all.
     """
 
     agents: Annotated[tuple[Id, ...], Meta(min_length=1)] = ()
     stage: Stage = Stage.SITE
     withdraw_after: Seconds = Seconds(20.0)
+    scores: Seconds = Seconds(10.0)
 
     def __post_init__(self) -> None:
         if not self.agents and self.stage is Stage.SITE:
@@ -129,6 +131,22 @@ class ConsoleSettings(Settings, frozen=True, kw_only=True):
     port: Port = 8080
 
 
+class MetricsSettings(Settings, frozen=True, kw_only=True):
+    """`[metrics]`: `/metrics` for Prometheus, `/healthz` and `/readyz`; on loopback unless `host` says otherwise.
+
+    Each process has a port of its own.
+    """
+
+    host: str = "127.0.0.1"
+    port: Port = 9465
+
+
+class LogsSettings(Settings, frozen=True, kw_only=True):
+    """`[logs]`: `form` is `human`, lines for people, or `json`, an object a line."""
+
+    form: Literal["human", "json"] = "human"
+
+
 class OutboxSettings(Settings, frozen=True, kw_only=True):
     """`[outbox]`: how each agent keeps its own log.
 
@@ -162,6 +180,8 @@ class PlantSettings(Settings, frozen=True, kw_only=True):
     influxdb: InfluxSettings | None = None
     registry: RegistrySettings | None = None
     console: ConsoleSettings | None = None
+    metrics: MetricsSettings | None = None
+    logs: LogsSettings = LogsSettings()
     outbox: OutboxSettings = OutboxSettings()
 
     def agents(self) -> list[tuple[Role, str]]:

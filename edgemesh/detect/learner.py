@@ -25,8 +25,9 @@ from edgemesh.detect.versions import Versions
 from edgemesh.detect.windows import Channel
 from edgemesh.model.samples import Retimed
 
-Observer = Callable[[int, float], None]
-"""Told the time of each row that was scored, and its score: 1.0 is at the limit, high is strange."""
+Observer = Callable[[int, float, Channel | None], None]
+"""Told the time of each row that was scored, its score (1.0 is at the limit, high is strange), and the channel that
+deviates most; None while nothing is strange."""
 MOST_KEPT = 20_000
 """When more rows than this wait for somebody to learn, the learner does it itself."""
 
@@ -231,7 +232,7 @@ class Learner:
             return None
         twin = copy.copy(self)
         twin.state, twin.scoring = state, copy.copy(self.scoring)
-        twin.waiting, twin.puts_off = Waiting(), False
+        twin.waiting, twin.puts_off, twin.observer = Waiting(), False, None
         twin.scoring.puts_off = False
         try:
             twin.scoring.scorer = scorer.twin(state.moving)
@@ -300,7 +301,8 @@ class Learner:
         signals = []
         for at_ns, judgement in zip(kept.instants[warm:taken], judged[warm:], strict=True):
             if self.observer is not None:
-                self.observer(at_ns, judgement.score)
+                blame = judgement.blame
+                self.observer(at_ns, judgement.score, self.scoring.channels[blame[0].channel] if blame else None)
             if (firing := decide(self.state, judgement, at_ns)) is not None:
                 signals.append(self._raised(judgement, at_ns) if firing else cleared(at_ns))
         if taken < len(kept.rows):

@@ -340,10 +340,10 @@ class Trial:
 
 
 def _both(tally: Tally, observer: Observer | None) -> Observer:
-    def tell(at_ns: int, score: float) -> None:
+    def tell(at_ns: int, score: float, strangest: Channel | None) -> None:
         tally.score(score)
         if observer is not None:
-            observer(at_ns, score)
+            observer(at_ns, score, strangest)
 
     return tell
 

@@ -17,6 +17,7 @@ from edgemesh.detect.derived import DerivedState
 from edgemesh.detect.feedback import FeedbackState, ease
 from edgemesh.detect.gates import Gate, GateTrack, track_gate
 from edgemesh.detect.memory import LearnerState
+from edgemesh.detect.peak import Peak
 from edgemesh.detect.questions import Steps, answer
 from edgemesh.detect.rollout import RolloutState, done
 from edgemesh.detect.rulebook import Rulebook
@@ -75,6 +76,7 @@ class WatchState(msgspec.Struct, omit_defaults=True):
     rollout: RolloutState = msgspec.field(default_factory=RolloutState)
     retrain: RetrainState = msgspec.field(default_factory=RetrainState)
     unsaid: list[str] = []
+    peak: Peak = msgspec.field(default_factory=Peak)
 
     @property
     def said(self) -> list[Alert]:
@@ -265,6 +267,7 @@ class Watch:
             if split_source(source)[2] in devices:
                 trace.put_right(retimed)
         state.derived.put_right(retimed)
+        state.peak = Peak()
         for source, stuck in state.stuck.items():
             if split_source(source)[2] in devices:
                 stuck.since_ns = retimed.at(stuck.since_ns)

@@ -32,9 +32,11 @@ from edgemesh.bus.embedded import EmbeddedBroker, start_broker
 from edgemesh.bus.mqtt import MqttBus
 from edgemesh.bus.neighbours import Neighbourhood
 from edgemesh.configuration.loading import Configuration
-from edgemesh.configuration.settings import EMBEDDED, PlantSettings, SiteSettings
+from edgemesh.configuration.settings import EMBEDDED, DetectorSettings, PlantSettings, SiteSettings
 from edgemesh.errors import ConfigError
+from edgemesh.health.teller import Teller
 from edgemesh.launch.outlet import InfluxOutlet, make_outlet
+from edgemesh.launch.told import hear_told
 from edgemesh.log.journal import Journal
 from edgemesh.model.agents import Role
 from edgemesh.model.alerts import Stage
@@ -66,6 +68,7 @@ class Plant:
     intakes: dict[str, Intake] = field(default_factory=dict)
     local: list[LocalLog] = field(default_factory=list)
     outlet: InfluxOutlet | None = None
+    teller: Teller | None = None
 
     @property
     def broker_name(self) -> str:
@@ -90,6 +93,8 @@ class Plant:
             await agent.start()
         for log in self.local:
             log.start()
+        if self.teller:
+            self.teller.start()
         if self.outlet:
             self.outlet.start()
         for name, intake in self.intakes.items():
@@ -101,6 +106,8 @@ class Plant:
             await intake.stop()
         for log in self.local:
             await log.stop()
+        if self.teller:
+            await self.teller.stop()
         await asyncio.gather(*(agent.stop() for agent in self.agents.values()))
         if self.outlet:
             await asyncio.to_thread(self.outlet.stop)
@@ -151,9 +158,9 @@ async def build(
         connect = _connect_by(addresses, configuration, names)
     plant = Plant(configuration, Topics(configuration.settings.site.id), connect, broker)
     try:
-        recorder = configuration.settings.recorder
-        if live and recorder and (names is None or recorder.agent in names):  # what is played again is no news
-            plant.outlet = make_outlet(configuration.settings, journal_file(configuration.data, recorder.agent))
+        kept = configuration.settings.recorder
+        if live and kept and (names is None or kept.agent in names):  # what is played again is no news
+            plant.outlet = make_outlet(configuration.settings, journal_file(configuration.data, kept.agent))
         for role, name, make_core, sinks in _agents(configuration, puts_off=live, outlet=plant.outlet):
             if names is None or name in names:
                 if role is Role.DETECTOR:
@@ -162,6 +169,12 @@ async def build(
     except BaseException:
         await plant.stop()
         raise
+    if live:
+        detector = configuration.settings.detector or DetectorSettings()
+        plant.teller = Teller(plant.topics, plant.agents.values(), every_s=detector.scores)
+    if plant.outlet:
+        for recorder in plant.of(Role.RECORDER):
+            hear_told(recorder, plant.topics, plant.outlet.mirror.told)
     for name in configuration.drivers:
         if name in plant.agents:
             plant.intakes[name] = Intake(plant.agents[name])
@@ -239,6 +252,7 @@ def _agents(
             puts_off=puts_off,
             stopwatch=time.perf_counter_ns if puts_off else None,
             withdraw_after_s=settings.detector.withdraw_after,
+            scores_every_s=settings.detector.scores if puts_off else 0.0,
         )
         plans += [(Role.DETECTOR, name, partial(make, name), ()) for name in settings.detector.agents]
     if settings.scheduler:

@@ -7,9 +7,15 @@ import logging
 from collections.abc import Sequence
 
 from edgemesh.configuration.loading import Configuration
+from edgemesh.configuration.settings import MetricsSettings
 from edgemesh.errors import ConfigError
+from edgemesh.health.commands import obey
+from edgemesh.health.lines import LineKeeper
+from edgemesh.health.logs import LogOutput
+from edgemesh.health.pages import make_pages
+from edgemesh.health.responder import Responder
 from edgemesh.launch.observer import Observer
-from edgemesh.launch.plant import build
+from edgemesh.launch.plant import Plant, build
 from edgemesh.launch.pulse import Pulse, Vitals
 from edgemesh.launch.signals import stopping_on_signals
 from edgemesh.model.agents import Role
@@ -36,15 +42,25 @@ def select(configuration: Configuration, roles: Sequence[str], agents: Sequence[
 
 
 async def run(
-    configuration: Configuration, *, names: frozenset[str] | None = None, watched_on: int | None = None
+    configuration: Configuration,
+    *,
+    names: frozenset[str] | None = None,
+    watched_on: int | None = None,
+    metrics_port: int | None = None,
+    output: LogOutput | None = None,
 ) -> None:
     """Run the agents of these names until a signal comes; without names all, and the page of the `[console]`.
 
-    `watched_on` is the pipe of the watchdog, if there is one.
+    `watched_on` is the pipe of the watchdog, if there is one; `metrics_port` turns metrics on, or stands for the port
+    of `[metrics]`. Agents obey commands about what is logged where there is an `output`. ConfigError when a port is in
+    use.
     """
     plant = await build(configuration, names=names)
+    if output:
+        _connect_log(plant, output)
     console = configuration.settings.console if names is None else None
     observer = Observer(plant, "page", page=console) if console else None
+    responder = make_responder(plant, metrics_port)
     pulse = Pulse(Vitals(plant.agents.values()), watched_on)
     stopping = asyncio.Event()
     with stopping_on_signals(stopping):
@@ -57,12 +73,37 @@ async def run(
             if observer:
                 await observer.start()
                 logger.info("page: %s", observer.url)
+            if responder:
+                await responder.open()
+                logger.info("metrics: %s/metrics", responder.url)
             pulse.start()
             await stopping.wait()
             pulse.leave()
             logger.info("stopping")
         finally:
+            if responder:
+                await responder.close()
             if observer:
                 await observer.stop()
             await plant.stop()
             pulse.stop()
+
+
+def _connect_log(plant: Plant, output: LogOutput) -> None:
+    """Have the log know its agents, the agents obey what is said of it, and the site see what is bad in it."""
+    output.speakers.know(plant.topics.site, {name: agent.role.value for name, agent in plant.agents.items()})
+    for agent in plant.agents.values():
+        obey(agent, plant.topics, output)
+    if plant.teller:
+        plant.teller.keeper = LineKeeper(output.speakers)
+        logging.getLogger().addHandler(plant.teller.keeper)
+
+
+def make_responder(plant: Plant, port: int | None) -> Responder | None:
+    """What serves metrics and health, where they are wanted."""
+    settings = plant.configuration.settings.metrics
+    if settings is None and port is None:
+        return None
+    settings = settings or MetricsSettings()
+    pages = make_pages(plant.topics.site, plant.agents.values)
+    return Responder(pages, settings.host, settings.port if port is None else port)

@@ -21,6 +21,7 @@ __all__ = ["GRACE_S", "LANE_ROWS", "LATE_S", "OTHERS", "PROBE_MAX_S", "PROBE_S",
 WINDOW = 512
 OTHERS = 64  # groups that aren't required: so many of them are known at a time
 LATE_S = 2.0  # rows that wait for longer are late
+BACKLOG_FIRST = 4  # so often, once in as many times, the backlog goes before live rows
 LANE_ROWS = 1_000  # so many late rows go out in order before live ones: that takes about a second
 
 
@@ -57,7 +58,7 @@ class Feeder:
         self._live = self._jumped_to = 0
         self._heads: deque[tuple[float, int]] = deque()
         self._late = head
-        self._turn = 0
+        self._turn = self._waited = 0
 
     @property
     def live(self) -> int:
@@ -178,7 +179,8 @@ class Feeder:
     def due(self, limit: int) -> list[range]:
         """Return the rows to publish next, at most `limit`, as ranges without overlap; ask until empty.
 
-        Those of the live lane come first, else they ascend. Nothing counts as published before `published` says so.
+        Those of the live lane come first three times out of four, else they ascend: where the link bears no more than
+        the live rows, the backlog would wait for ever. Nothing counts as published before `published` says so.
         """
         pumps = [self._live_rows()] if self._linked else []
         for group in self._groups.values() if self._linked else ():
@@ -190,7 +192,10 @@ class Feeder:
         self._turn = (self._turn + 1) % len(pumps)
         share = max(limit // len(pumps), 1)
         rows = _merged(pump[:share] for pump in (pumps[self._turn :] + pumps[: self._turn])[:limit])
-        return sorted(rows, key=lambda piece: piece.start < self._live) if self._live else rows
+        if not self._live or rows[0].start >= self._live or rows[-1].start < self._live:
+            return rows
+        self._waited = (self._waited + 1) % BACKLOG_FIRST
+        return sorted(rows, key=lambda piece: piece.start < self._live) if self._waited else rows
 
     def published(self, seq: int) -> None:
         """The row was handed to the connection."""

@@ -125,10 +125,10 @@ def newest_source(data: Path, reader: str, writers: Sequence[str]) -> int:
             continue
         log = Journal.peek(journal_file(data, writer))
         try:
-            rows = log.rows(cursor.through - 1, limit=1, max_bytes=1) if log.epoch == cursor.epoch else []
+            rows = log.rows(cursor.top - 1, limit=1, max_bytes=1) if log.epoch == cursor.epoch else []
         finally:
             log.close()
-        newest = max([newest, *(row.at_ns for row in rows if row.seq <= cursor.through)])
+        newest = max([newest, *(row.at_ns for row in rows if row.seq <= cursor.top)])
     return newest
 
 

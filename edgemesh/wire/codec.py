@@ -16,10 +16,12 @@ from msgspec.json import Decoder, Encoder
 from edgemesh.errors import Rejected
 from edgemesh.model.agents import Card, Owners, Watermark
 from edgemesh.model.alerts import Alert
+from edgemesh.model.commands import Command, Reply
 from edgemesh.model.orders import Answer, DispatchList, WorkOrder
 from edgemesh.model.packs import Alerts, Header, Orders, Pack, Readings
 from edgemesh.model.rollouts import MAX_PACKED_BYTES, ModelOffer, ModelState
 from edgemesh.model.samples import Batch, Record, Retimed
+from edgemesh.model.told import Lines, Scores
 from edgemesh.model.verdicts import Verdicts
 from edgemesh.wire.reasons import Reason
 from edgemesh.wire.strict import MAX_BYTES, check_bytes, decode_json, parse_checked, shorten
@@ -34,13 +36,17 @@ __all__ = [
     "decode_answer",
     "decode_body",
     "decode_card",
+    "decode_command",
     "decode_dispatch",
     "decode_json",
+    "decode_lines",
     "decode_model_state",
     "decode_offer",
     "decode_order",
     "decode_owners",
     "decode_pack",
+    "decode_reply",
+    "decode_scores",
     "decode_verdicts",
     "decode_watermark",
     "encode",
@@ -78,6 +84,10 @@ _ORDER = Decoder(WorkOrder)
 _OFFER = Decoder(ModelOffer)
 _MODEL_STATE = Decoder(ModelState)
 _VERDICTS = Decoder(Verdicts)
+_COMMAND = Decoder(Command)
+_REPLY = Decoder(Reply)
+_SCORES = Decoder(Scores)
+_LINES = Decoder(Lines)
 
 # What a pack and a batch surely spell out when they decode at all: the fields without a default, `v` and `kind`.
 _PACK_KEYS = 8
@@ -211,6 +221,32 @@ def decode_verdicts(payload: bytes, *, asset: str) -> Verdicts:
     verdicts = _decode_small(_VERDICTS, payload)
     _match(verdicts.asset, asset)
     return verdicts
+
+
+def decode_command(payload: bytes) -> Command:
+    """A command; the agent stands in the topic only."""
+    return _decode_small(_COMMAND, payload)
+
+
+def decode_reply(payload: bytes, *, agent: str) -> Reply:
+    """What an agent says to a command, from its topic."""
+    reply = _decode_small(_REPLY, payload)
+    _match(reply.agent, agent)
+    return reply
+
+
+def decode_scores(payload: bytes, *, agent: str) -> Scores:
+    """Scores from the detector's topic."""
+    scores = _decode_small(_SCORES, payload)
+    _match(scores.agent, agent)
+    return scores
+
+
+def decode_lines(payload: bytes, *, agent: str) -> Lines:
+    """Lines of a log from the agent's topic."""
+    lines = _decode_small(_LINES, payload)
+    _match(lines.agent, agent)
+    return lines
 
 
 def _match(said: str, topic: str) -> None:

@@ -14,9 +14,11 @@ import msgspec
 
 from edgemesh.model.agents import Card, Owners, Watermark
 from edgemesh.model.alerts import Alert
+from edgemesh.model.commands import Command, Reply
 from edgemesh.model.orders import Answer, DispatchList, WorkOrder
 from edgemesh.model.packs import Alerts, Orders, Readings
 from edgemesh.model.rollouts import ModelOffer, ModelState
+from edgemesh.model.told import Lines, Scores
 from edgemesh.model.verdicts import Verdicts
 from edgemesh.wire.codec import MAX_RECORDS, VERSION
 
@@ -35,6 +37,10 @@ TABLE: dict[str, tuple[type[msgspec.Struct], str]] = {
     "model": (ModelOffer, "model/{asset}"),
     "model_state": (ModelState, "state/model/{asset}"),
     "verdicts": (Verdicts, "state/verdicts/{asset}"),
+    "scores": (Scores, "told/scores/{agent}"),
+    "lines": (Lines, "told/lines/{agent}"),
+    "command": (Command, "command/{agent}"),
+    "reply": (Reply, "reply/{agent}"),
 }
 
 

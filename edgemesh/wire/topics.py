@@ -34,6 +34,8 @@ class Kind(enum.StrEnum):
     MODEL = "model"
     MODEL_STATE = "model_state"
     VERDICTS = "verdicts"
+    SCORES = "scores"
+    LINES = "lines"
 
 
 # The levels after the site that name each kind, and how many names follow them.
@@ -54,6 +56,8 @@ _LEVELS: dict[Kind, tuple[str, int]] = {
     Kind.MODEL: ("model", 1),
     Kind.MODEL_STATE: ("state/model", 1),
     Kind.VERDICTS: ("state/verdicts", 1),
+    Kind.SCORES: ("told/scores", 1),
+    Kind.LINES: ("told/lines", 1),
 }
 _KINDS: dict[tuple[str, ...], tuple[Kind, int]] = {
     tuple(levels.split("/")): (kind, names) for kind, (levels, names) in _LEVELS.items()
@@ -150,6 +154,14 @@ class Topics:
     def verdicts(self, asset: str) -> str:
         """What was found about an asset's alerts (retained)."""
         return self._make(Kind.VERDICTS, asset)
+
+    def scores(self, detector: str) -> str:
+        """What a detector tells of its scores; it may get lost."""
+        return self._make(Kind.SCORES, detector)
+
+    def lines(self, agent: str) -> str:
+        """What an agent tells of its log; it may get lost."""
+        return self._make(Kind.LINES, agent)
 
     def below(self, tail: str) -> str:
         """The full topic for a tail such as a core's `present` gives (`state/alert/…`); the tail is not checked."""

@@ -29,6 +29,7 @@ from edgemesh.model.ids import derive_id
 from edgemesh.model.packs import Alerts, Readings
 from edgemesh.model.samples import Batch
 from edgemesh.model.settings import Seconds, Secret
+from edgemesh.model.told import Line, LineLevel, Lines, Score, Scores
 from edgemesh.store.influx.measurements import MEASUREMENTS
 from edgemesh.store.influx.settings import InfluxSettings
 from edgemesh.store.schema import MINUTE_NS
@@ -386,6 +387,10 @@ def test_what_is_written_has_the_documented_types(influxd: Server, tmp_path: Pat
         stats = dict.fromkeys((name for each in MEASUREMENTS.values() for name in each.fields), 1.0)
         card = Card(agent="g1", role=Role.GATEWAY, state=Presence.UP, incarnation="1", beat=1, stats=stats, trouble="x")
         recorder.outlet.mirror.see(card, retained=False)
+        scored = Score(asset="pump-1", gateway="g1", at_ns=START_NS, score=1.5, device="p1", metric="flow")
+        recorder.outlet.mirror.told.take_in(Scores(agent="d", every_s=10.0, scores=(scored,)))
+        line = Line(at_ns=START_NS, level=LineLevel.ERROR, body="g1: hot", logger="x", trace_id="4b", span_id="0f")
+        recorder.outlet.mirror.told.take_in(Lines(agent="g1", lines=(line,), left_out=2))
         alert = Alert(
             id=derive_id("x"), version=1, asset="pump-1", kind=AlertKind.MACHINE, state=AlertState.FIRING,
             severity=Severity.CRITICAL, cause='a "cause", with = and \\', evidence=(), onset_at_ns=START_NS,
@@ -396,7 +401,7 @@ def test_what_is_written_has_the_documented_types(influxd: Server, tmp_path: Pat
             recorder.sink.write(recorder.connection, [pack])
         recorder.write()
         wait_for(recorder.is_empty, 20)
-        for name in ("reading", "alert", "agent_health", "mqtt_link", "pipeline"):
+        for name in ("reading", "alert", "agent_health", "mqtt_link", "pipeline", "score", "logs"):
             table = MEASUREMENTS[name]
             for field, kind in influxd.influxql(f'SHOW FIELD KEYS FROM "{name}"', "plant")[0]["values"]:
                 assert table.fields[field][0] == kind

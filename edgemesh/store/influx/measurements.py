@@ -139,6 +139,27 @@ MEASUREMENTS: dict[str, Measurement] = {
             "due_s": ("float", "until its deadline; negative: past it"),
         },
     ),
+    "score": Measurement(
+        "The greatest score of an asset in each interval (`[detector] scores`), at its start; of what has a model.",
+        _SITE | {"gateway": "the gateway that read it", "asset": "what was judged"},
+        {
+            "score": ("float", "1.0: at the limit of its model"),
+            "device": ("string", "what deviated most then; absent: nothing was strange"),
+            "metric": ("string", "what deviated most then; absent: nothing was strange"),
+        },
+    ),
+    "logs": Measurement(
+        "A line of an agent's own log, warnings and worse, 60 a minute at most.",
+        _SITE | {"agent": "the agent", "severity_text": "WARN, ERROR, FATAL"},
+        {
+            "body": ("string", "the line"),
+            "severity_number": ("integer", "13, 17, 21"),
+            "trace_id": ("string", "the trace that it belongs to; absent: none"),
+            "span_id": ("string", "the span that it belongs to; absent: none"),
+            "attributes": ("string", "JSON: `logger.name`, `exception.stacktrace`"),
+            "left_out": ("integer", "lines that were more than 60 a minute, since the agent's start; absent: none"),
+        },
+    ),
     "agent_health": Measurement(
         "How an agent is, from its card, every `health`.",
         _AGENT,
@@ -148,6 +169,7 @@ MEASUREMENTS: dict[str, Measurement] = {
             "max_load": ("integer", "orders that it may hold"),
             "lost": ("integer", "of its log, gone for good though not every reader had it"),
             "trouble": ("string", "what it can't do now; absent: all is well"),
+            "notice": ("string", "what goes badly but harms nothing so far; absent: nothing"),
             **_numbers(
                 {
                     "waiting": "items that no step has finished",
@@ -203,9 +225,7 @@ MEASUREMENTS: dict[str, Measurement] = {
 }
 
 RESERVED: dict[str, str] = {
-    "score": "scores of detectors; there is no such record on the wire yet",
     "spans": "traces",
-    "logs": "logs",
     "span-links": "links between traces",
 }
 """Names that nobody may use for anything else."""

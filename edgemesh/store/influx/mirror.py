@@ -20,6 +20,7 @@ from edgemesh.store.influx.progress import Progress
 from edgemesh.store.influx.rollups import DueRollups
 from edgemesh.store.influx.spool import Lane, Spool
 from edgemesh.store.influx.tables import add_to_state
+from edgemesh.store.influx.told import Told
 
 logger = logging.getLogger(__name__)
 
@@ -49,6 +50,7 @@ class InfluxMirror:
     ) -> None:
         self.late = False
         self._census = Census()
+        self.told = Told(site)
         self._site, self._spool, self._progress = site, spool, progress
         self._due = DueRollups() if rollups else None
         self._health_ns, self._told_ns = round(health_s * 1e9), 0
@@ -136,7 +138,7 @@ class InfluxMirror:
         self.begin(connection)
 
     def trim(self, connection: sqlite3.Connection, now_ns: int) -> None:
-        """Add what time brings (roll-ups, health), and let go what is sent, too old or too much."""
+        """Add what time brings (roll-ups, health) and agents tell, and let go what is sent, too old or too much."""
         self.begin(connection)
         if self._due:
             lines = self._due.take(connection, now_ns, self._rollup_head)
@@ -145,6 +147,7 @@ class InfluxMirror:
         if now_ns - self._told_ns >= self._health_ns or now_ns < self._told_ns:
             self._told_ns = now_ns
             self._tell_of_agents(now_ns)
+        self._pass_on()
         self.flush()
         trim_places(connection)
         self._spool.keep_house(connection, now_ns)
@@ -261,3 +264,11 @@ class InfluxMirror:
             for head, fields in card_points(self._site, card, up=up):
                 if self._guard.admits(self._open(), head.partition(",")[0], head):
                     self._readings.append(line(head, fields, now_ns))
+
+    def _pass_on(self) -> None:
+        """What agents have told of scores and of their logs."""
+        for waiting in self.told.give():
+            if self._guard.admits(self._open(), waiting.measurement, waiting.head):
+                self._readings.append(waiting.text)
+            else:
+                self._refused += 1

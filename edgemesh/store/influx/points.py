@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
+import msgspec
+
 from edgemesh.model.agents import Card
 from edgemesh.model.alerts import Alert
 from edgemesh.model.orders import WorkOrder
+from edgemesh.model.told import LineLevel, Lines, Scores
 from edgemesh.store.influx.lines import Value, head
 from edgemesh.store.influx.measurements import CARD_NAMES, MEASUREMENTS, OVERFLOW
 
 Fields = dict[str, Value]
+SEVERITIES = {LineLevel.WARNING: ("WARN", 13), LineLevel.ERROR: ("ERROR", 17), LineLevel.CRITICAL: ("FATAL", 21)}
+"""Short name and number of a level. Source: OpenTelemetry, Logs Data Model, SeverityNumber."""
 _SECOND_NS = 1e9
 
 
@@ -105,12 +110,39 @@ def card_points(site: str, card: Card, *, up: bool) -> Iterator[tuple[str, Field
     """Series and fields of the measurements that an agent's card gives; numbers that they don't have are left out."""
     tags = {"site": site, "agent": card.agent, "role": card.role.value}
     fields: Fields = {"up": int(up), "load": card.load, "max_load": card.max_load, "lost": card.lost}
-    fields |= _given({"trouble": card.trouble})
+    fields |= _given({"trouble": card.trouble, "notice": card.notice})
     yield head("agent_health", tags), fields | _numbers("agent_health", card.stats)
     for measurement in ("mqtt_link", "pipeline"):
         numbers = _numbers(measurement, card.stats)
         if numbers:
             yield head(measurement, tags), numbers
+
+
+def score_points(site: str, told: Scores) -> Iterator[tuple[str, Fields, int]]:
+    """Series, fields and time of each score that a detector tells; a channel that is empty is left out."""
+    for each in told.scores:
+        tags = {"site": site, "gateway": each.gateway, "asset": each.asset}
+        fields: Fields = {"score": float(each.score)}
+        yield head("score", tags), fields | _given({"device": each.device, "metric": each.metric}), each.at_ns
+
+
+def line_points(site: str, told: Lines) -> Iterator[tuple[str, Fields, int]]:
+    """Series, fields and time of each line that an agent tells, under the names of OpenTelemetry."""
+    for each in told.lines:
+        severity, number = SEVERITIES[each.level]
+        about = {"logger.name": each.logger, "exception.stacktrace": each.exception}
+        attributes = {name: text for name, text in about.items() if text}
+        texts = {
+            "body": each.body,
+            "trace_id": each.trace_id,
+            "span_id": each.span_id,
+            "attributes": msgspec.json.encode(attributes).decode() if attributes else "",
+        }
+        tags = {"site": site, "agent": told.agent, "severity_text": severity}
+        fields: Fields = {"severity_number": number}
+        if told.left_out:
+            fields["left_out"] = told.left_out
+        yield head("logs", tags), fields | _given(texts), each.at_ns
 
 
 def _numbers(measurement: str, stats: Mapping[str, float]) -> Fields:

@@ -48,8 +48,11 @@ class Script:
             await asyncio.sleep(0)
 
 
-def test_a_device_that_is_gone_is_tried_again(tmp_path: Path, until: Until, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_device_that_is_gone_is_tried_again(
+    tmp_path: Path, until: Until, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """After DriverError the driver is run again, with growing waits; it is said once per absence; nothing is lost."""
+    monkeypatch.setattr(module, "QUIET_S", 0.0)
 
     async def body() -> None:
         async with running(tmp_path) as site:
@@ -65,6 +68,23 @@ def test_a_device_that_is_gone_is_tried_again(tmp_path: Path, until: Until, capl
     asyncio.run(body())
     said = [record.getMessage() for record in caplog.records if "driver" in record.getMessage()]
     assert said == ["driver gw.script-1: no answer; trying again"] * 2
+
+
+def test_a_device_that_comes_and_goes_is_one_line(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Absences that follow each other quickly are said once; the rest is for who logs at debug."""
+
+    async def body() -> None:
+        async with running(tmp_path) as site:
+            intake = _gateway(site)
+            await site.start()
+            gone = DriverError("no answer")
+            intake.start([("gw.script-1", Script(1.0, gone, 2.0, gone, 3.0, gone, 4.0))])
+            await intake.finished()
+
+    with caplog.at_level("DEBUG", logger=module.__name__):
+        asyncio.run(body())
+    levels = [record.levelname for record in caplog.records if "driver" in record.getMessage()]
+    assert levels == ["WARNING", "DEBUG", "DEBUG"]
 
 
 def test_data_that_cannot_be_read_ends_the_driver_and_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -68,7 +68,8 @@ def play(levels: Sequence[float], owners: int, data: st.DataObject) -> tuple[lis
     Those two are one to whoever begins it, see `test_lanes.hidden`.
     """
     said: list[Alert] = []
-    mark, before, now_ns, hidden = Cursor("e1", 0), None, 1_000 * S, False
+    before: Owner | None = None
+    mark, now_ns, hidden = Cursor("e1", 0), 1_000 * S, False
     for number in range(owners):
         owner = Owner(levels)
         if before is not None:

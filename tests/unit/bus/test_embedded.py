@@ -205,7 +205,12 @@ def test_amqtt_gives_up_a_client_that_is_silent(tmp_path: Path) -> None:
     async def scenario() -> None:
         broker = await start_broker("amqtt", folder=tmp_path)
         watcher, told = MqttBus([broker.address], "watcher"), asyncio.Event()
-        watcher.subscribe("last/word", lambda message: (message.settle(), told.set()))
+
+        def hear(message: Message) -> None:
+            message.settle()
+            told.set()
+
+        watcher.subscribe("last/word", hear)
         await watcher.open()
         while not watcher.linked:
             await asyncio.sleep(0.01)

@@ -4,22 +4,29 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import sqlite3
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from edgemesh.agents import runtime
 from edgemesh.bus.contract import Message
 from edgemesh.bus.memory import MemoryBroker
 from edgemesh.configuration.loading import Configuration, load
 from edgemesh.errors import ConfigError, StoreError
+from edgemesh.health import teller
+from edgemesh.health.lines import LineKeeper
+from edgemesh.health.logs import Speakers
 from edgemesh.launch.plant import build, journal_file
 from edgemesh.launch.spool import spool_lines
 from edgemesh.model.agents import Card
 from edgemesh.model.alerts import Alert, AlertKind, AlertState
+from edgemesh.model.told import Score
 from edgemesh.store.influx.progress import Dead, Progress
 from edgemesh.store.influx.spool import Lane, Spool
+from edgemesh.testing import START_NS
 from edgemesh.wire import codec
 from tests.conftest import Until
 from tests.unit.launch.small_plant import FILE, TOPICS, Device
@@ -95,6 +102,39 @@ def test_readings_come_and_a_refused_login_is_an_alert(tmp_path: Path, until: Un
             assert {json.dumps(point.tags, sort_keys=True) for point in readings} == {
                 '{"asset": "pump-1", "device": "pump-1", "gateway": "gateway-1", "metric": "flow", "site": "small"}'
             }
+
+    asyncio.run(scenario())
+
+
+def test_what_is_told_comes_to_influxdb(tmp_path: Path, until: Until, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Scores of a detector and warnings of agents go over the bus to the recorder, and from there to InfluxDB."""
+    monkeypatch.setattr(runtime, "HOUSEKEEPING_S", 0.1)
+    monkeypatch.setattr(teller, "EVERY_S", 0.02)
+
+    async def scenario() -> None:
+        with serving() as stub:
+            loaded = load(write_config(tmp_path, f'url = "{stub.url}"\norg = "o"\nevery = "50ms"'))
+            broker = MemoryBroker()
+            plant = await build(loaded, connect=lambda client, will: broker.client(client, will=will))
+            assert plant.teller is not None
+            speakers = Speakers()
+            speakers.know("small", {name: agent.role.value for name, agent in plant.agents.items()})
+            plant.teller.keeper = LineKeeper(speakers)
+            await plant.start()
+            try:
+                await until(lambda: all(agent.linked for agent in plant.agents.values()))
+                plant.agents["detector-1"].asides.append(
+                    Score(asset="pump-1", gateway="gateway-1", at_ns=START_NS, score=1.25)
+                )
+                line = logging.LogRecord("x", logging.WARNING, "f", 1, "%s: hot", ("gateway-1",), None)
+                plant.teller.keeper.handle(line)
+                await until(lambda: {"score", "logs"} <= {point.measurement for point in stub.points()}, 20)
+            finally:
+                await plant.stop()
+            told = {point.measurement: point for point in stub.points() if point.measurement in ("score", "logs")}
+            assert (told["score"].at_ns, told["score"].fields) == (START_NS, {"score": 1.25})
+            assert told["logs"].fields["body"] == "gateway-1: hot"
+            assert told["logs"].tags == {"site": "small", "agent": "gateway-1", "severity_text": "WARN"}
 
     asyncio.run(scenario())
 

@@ -83,6 +83,19 @@ def test_the_live_lane_comes_first_in_what_is_due() -> None:
     assert (len(first), len(second)) == (10, 10)
 
 
+def test_the_backlog_does_not_wait_for_ever() -> None:
+    """Where there is never room for more than the live rows, it comes first once in four times."""
+    feeder = cut_off(MANY, window=1_000)
+    sent = []
+    for head in range(11 + MANY, 51 + MANY):
+        feeder.committed(head, 1)
+        first = feeder.due(2)[0].start
+        feeder.published(first)
+        sent.append(first)
+    assert sum(row < feeder.live for row in sent) == 10
+    assert [row for row in sent if row >= feeder.live] == rows(11 + MANY, 40 + MANY)
+
+
 def test_a_lane_ends_when_nothing_is_late_any_more() -> None:
     """Once every required group that lives has the rows that waited, packs say no more which row is live."""
     feeder = cut_off(MANY, groups=("det", "rec"), window=1_000)

@@ -8,10 +8,12 @@ from hypothesis import strategies as st
 
 from edgemesh.model.agents import Card, Owners, Presence, Role, Watermark
 from edgemesh.model.alerts import Alert, AlertKind, AlertState, Evidence, Review, Severity, Stage
+from edgemesh.model.commands import MOST_S, Command, LogLevel, Reply
 from edgemesh.model.orders import Answer, AnswerKind, Dispatch, DispatchList, OrderState, Priority, Verdict, WorkOrder
 from edgemesh.model.packs import Alerts, Orders, Pack, Readings
 from edgemesh.model.rollouts import ModelFigures, ModelOffer, ModelState, RolloutStage
 from edgemesh.model.samples import Batch, Quality, Retimed
+from edgemesh.model.told import Line, LineLevel, Lines, Score, Scores
 from edgemesh.model.verdicts import MOST_VERDICTS, OrderVerdict, Verdicts
 
 INT64 = 2**63 - 1
@@ -149,6 +151,18 @@ order_verdicts = st.builds(
     learnt=st.booleans(),
 )
 verdict_lists = st.builds(Verdicts, asset=ids, verdicts=st.lists(order_verdicts, max_size=MOST_VERDICTS).map(tuple))
+commands = st.builds(Command, id=uuids, log_level=st.sampled_from(LogLevel), for_s=st.floats(0.0, MOST_S))
+replies = st.builds(Reply, id=uuids, agent=ids, done=st.booleans(), text=texts)
+score = st.builds(
+    Score, asset=ids, gateway=ids, at_ns=at_ns, score=st.floats(0.0, 1e6), device=st.just("") | ids,
+    metric=st.just("") | ids,
+)  # fmt: skip
+scores = st.builds(Scores, agent=ids, every_s=st.floats(0.1, 86_400.0), scores=st.lists(score, max_size=4).map(tuple))
+line = st.builds(
+    Line, at_ns=at_ns, level=st.sampled_from(LineLevel), body=texts, logger=texts, exception=texts,
+    trace_id=st.just("") | uuids, span_id=st.text("0123456789abcdef", max_size=16),
+)  # fmt: skip
+lines = st.builds(Lines, agent=ids, lines=st.lists(line, max_size=4).map(tuple), left_out=counts)
 cards = st.builds(
     Card,
     agent=ids,

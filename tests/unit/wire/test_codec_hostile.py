@@ -127,6 +127,10 @@ WORDS: dict[str, Callable[[bytes], object]] = {
     "order": lambda payload: codec.decode_order(payload, id="0" * 32),
     "model_state": lambda payload: codec.decode_model_state(payload, asset="pump-7"),
     "verdicts": lambda payload: codec.decode_verdicts(payload, asset="pump-7"),
+    "scores": lambda payload: codec.decode_scores(payload, agent="det1"),
+    "lines": lambda payload: codec.decode_lines(payload, agent="gw1"),
+    "command": codec.decode_command,
+    "reply": lambda payload: codec.decode_reply(payload, agent="gw1"),
 }
 
 

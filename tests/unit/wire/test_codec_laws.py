@@ -14,10 +14,12 @@ from hypothesis import strategies as st
 from edgemesh.errors import Rejected
 from edgemesh.model.agents import Card, Owners, Watermark
 from edgemesh.model.alerts import Alert
+from edgemesh.model.commands import Command, Reply
 from edgemesh.model.orders import Answer, DispatchList, WorkOrder
 from edgemesh.model.packs import Alerts, Pack, Readings
 from edgemesh.model.rollouts import ModelOffer, ModelState
 from edgemesh.model.samples import Record
+from edgemesh.model.told import Lines, Scores
 from edgemesh.model.verdicts import Verdicts
 from edgemesh.wire import codec
 from edgemesh.wire.reasons import Reason
@@ -133,6 +135,30 @@ def test_verdicts_come_back(verdicts: Verdicts) -> None:
     assert codec.decode_verdicts(codec.encode(verdicts), asset=verdicts.asset) == verdicts
 
 
+@given(my.commands)
+def test_a_command_comes_back(command: Command) -> None:
+    """Decoding undoes encoding."""
+    assert codec.decode_command(codec.encode(command)) == command
+
+
+@given(my.replies)
+def test_a_reply_comes_back(reply: Reply) -> None:
+    """Decoding undoes encoding."""
+    assert codec.decode_reply(codec.encode(reply), agent=reply.agent) == reply
+
+
+@given(my.scores)
+def test_scores_come_back(scores: Scores) -> None:
+    """Decoding undoes encoding."""
+    assert codec.decode_scores(codec.encode(scores), agent=scores.agent) == scores
+
+
+@given(my.lines)
+def test_lines_come_back(lines: Lines) -> None:
+    """Decoding undoes encoding."""
+    assert codec.decode_lines(codec.encode(lines), agent=lines.agent) == lines
+
+
 @given(my.orders)
 def test_a_work_order_comes_back(order: WorkOrder) -> None:
     """Decoding undoes encoding."""
@@ -157,6 +183,10 @@ DECODERS: list[Callable[[bytes], object]] = [
     lambda payload: codec.decode_offer(payload, asset="a"),
     lambda payload: codec.decode_model_state(payload, asset="a"),
     lambda payload: codec.decode_verdicts(payload, asset="a"),
+    codec.decode_command,
+    lambda payload: codec.decode_reply(payload, agent="a"),
+    lambda payload: codec.decode_scores(payload, agent="a"),
+    lambda payload: codec.decode_lines(payload, agent="a"),
 ]
 
 
@@ -313,6 +343,12 @@ STRATEGIES: dict[str, st.SearchStrategy[Any]] = {
     "model state": my.model_states,
     "verdict": my.order_verdicts,
     "verdicts": my.verdict_lists,
+    "command": my.commands,
+    "reply": my.replies,
+    "score": my.score,
+    "scores": my.scores,
+    "line": my.line,
+    "lines": my.lines,
 }
 
 

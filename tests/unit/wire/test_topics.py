@@ -35,6 +35,8 @@ TABLE = [
         "edgemesh/v1/hall-1/state/model/pump-7",
         Address("hall-1", Kind.MODEL_STATE, "pump-7"),
     ),
+    (T.scores("det1"), "edgemesh/v1/hall-1/told/scores/det1", Address("hall-1", Kind.SCORES, "det1")),
+    (T.lines("gw1"), "edgemesh/v1/hall-1/told/lines/gw1", Address("hall-1", Kind.LINES, "gw1")),
     (T.verdicts("pump-7"), "edgemesh/v1/hall-1/state/verdicts/pump-7", Address("hall-1", Kind.VERDICTS, "pump-7")),
 ]
 

@@ -20,6 +20,7 @@ from edgemesh.model.ids import derive_id
 from edgemesh.model.orders import OrderState, Priority, Verdict, WorkOrder
 from edgemesh.model.packs import Alerts, Orders, Pack, Readings
 from edgemesh.model.samples import Batch, Quality, Retimed
+from edgemesh.model.told import Line, LineLevel, Lines, Score, Scores
 from edgemesh.store.influx.lines import line
 from edgemesh.store.influx.measurements import MARKER, MEASUREMENTS, RESERVED, markdown
 from edgemesh.store.influx.mirror import InfluxMirror
@@ -385,6 +386,7 @@ def make_card(name: str, beat: int, **changes: object) -> Card:
         incarnation="one",
         beat=beat,
         trouble="the disk is full",
+        notice="InfluxDB is slow",
         stats={"waiting": 1.0, "packs": 7.0, "lost": 2.0, "link_received": 3.0, "of my own": 1.0},
     )
     return msgspec.structs.replace(card, **changes)
@@ -401,6 +403,7 @@ def test_agents_are_told_of_from_their_cards(recorder: Callable[..., Recorder]) 
     assert points["agent_health"].tags == {"site": "hall", "agent": "g1", "role": "gateway"}
     assert points["agent_health"].fields == {
         "up": 1, "load": 0, "max_load": 1, "lost": 0, "trouble": "the disk is full", "waiting": 1.0,
+        "notice": "InfluxDB is slow",
     }  # fmt: skip
     assert points["pipeline"].fields == {"packs": 7.0, "rows_lost": 2.0}
     assert points["mqtt_link"].fields == {"link_received": 3.0}
@@ -432,6 +435,23 @@ def test_the_card_says_what_is_wrong(recorder: Callable[..., Recorder], caplog: 
     assert one.mirror.trouble == "the spool for InfluxDB is full: the oldest lines give way"
     assert one.mirror.stats()["spool_dropped"] > 0
     assert sum("give way" in text for text in caplog.messages) == 1
+
+
+SCORES = Scores(
+    agent="det", every_s=10.0,
+    scores=(
+        Score(asset="pump-1", gateway="g1", at_ns=START_NS, score=1.5, device="p1", metric="flow"),
+        Score(asset="pump-2", gateway="g1", at_ns=START_NS, score=0.5),
+    ),
+)  # fmt: skip
+LINES = Lines(
+    agent="g1",
+    lines=(
+        Line(at_ns=START_NS, level=LineLevel.ERROR, body="g1: hot", logger="edgemesh.x", exception="Traceback",
+             trace_id="4b", span_id="0f"),
+    ),
+    left_out=7,
+)  # fmt: skip
 
 
 def conform(point: Point) -> None:
@@ -484,11 +504,33 @@ def test_all_that_is_written_is_in_the_tables(recorder: Callable[..., Recorder])
         one.write(one.readings(batch((n,), (1.0,), device=f"d{n}", quality=quality), live=9))
     one.write(alerts(make_alert(3, AlertState.CLEARED)), orders(make_order(2, OrderState.DONE, "ana")))
     one.mirror.see(make_card("g1", 1), retained=False)
+    for told in (SCORES, LINES):
+        one.mirror.told.take_in(told)
     one.trim(START_NS + 11 * MINUTE_NS)
     points = [point for lane in Lane for point in one.sent(lane)]
     for point in points:
         conform(point)
     assert {point.measurement for point in points} == MEASUREMENTS.keys()
+
+
+def test_what_is_told_is_written_once_and_guarded(recorder: Callable[..., Recorder]) -> None:
+    """Scores and lines come with the next look after the store, in order; beyond `max_series` they are left out."""
+    one = recorder(max_series=1)
+    one.mirror.told.take_in(SCORES)
+    one.mirror.told.take_in(LINES)
+    one.trim(START_NS)
+    points = one.sent()
+    assert [(point.measurement, point.at_ns) for point in points] == [("score", START_NS), ("logs", START_NS)]
+    assert points[0].tags == {"site": "hall", "gateway": "g1", "asset": "pump-1"}
+    assert points[0].fields == {"score": 1.5, "device": "p1", "metric": "flow"}
+    assert points[1].tags == {"site": "hall", "agent": "g1", "severity_text": "ERROR"}
+    assert points[1].fields == {
+        "body": "g1: hot", "severity_number": 17, "left_out": 7, "trace_id": "4b", "span_id": "0f",
+        "attributes": '{"logger.name":"edgemesh.x","exception.stacktrace":"Traceback"}',
+    }  # fmt: skip
+    assert one.mirror.stats()["series_refused"] == 1
+    one.trim(START_NS + SECOND_NS)
+    assert one.sent() == []
 
 
 def test_the_document_holds_the_tables() -> None:

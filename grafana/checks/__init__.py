@@ -1,0 +1,1 @@
+"""What a dashboard must keep to, as rules that each name what breaks them. Pure."""
