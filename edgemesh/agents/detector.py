@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -18,6 +19,7 @@ from edgemesh.agents.second_look import SecondLook
 from edgemesh.agents.watches import Observer, Watches
 from edgemesh.detect import late
 from edgemesh.detect.health import Health
+from edgemesh.detect.questions import Steps, answer_together
 from edgemesh.detect.settings import DetectSettings
 from edgemesh.detect.watch import Moment, Watch
 from edgemesh.log.outbox import Cursor
@@ -28,6 +30,9 @@ from edgemesh.model.rollouts import MAX_PACKED_BYTES, ModelOffer, ModelState
 from edgemesh.model.samples import Batch, Record, Retimed
 from edgemesh.model.told import Score
 from edgemesh.model.verdicts import Verdicts
+
+if TYPE_CHECKING:
+    from edgemesh.detect.learner import Learner
 
 _LONGEST_TICK_NS = 5 * 10**9
 _CLOCK_STEP_NS = 10**9
@@ -148,8 +153,12 @@ class DetectorCore:
         moment = replace(moment, hushed=is_late or rehearses)
         if cursor.hush_until_ns and not is_late:
             alerts += self._speak(gateway)
-        for asset, batches in self._sorted(pack, is_late).items():
-            alerts += self._take(asset, batches, gateway, moment, old=place is Place.OLD, is_late=is_late)
+        judgements = [
+            self._take(asset, batches, gateway, moment, old=place is Place.OLD, is_late=is_late)
+            for asset, batches in self._sorted(pack, is_late).items()
+        ]
+        for found in answer_together(judgements):
+            alerts += found
         cursor.take(pack, place)
         if self._lanes.flow(gateway):
             alerts += self._lanes.close(gateway, cursor.holes)
@@ -208,7 +217,8 @@ class DetectorCore:
 
     def _take(
         self, asset: str, batches: Sequence[Batch], gateway: str, moment: Moment, *, old: bool, is_late: bool
-    ) -> list[Alert]:
+    ) -> Steps[list[Alert]]:
+        """Take one asset's batches of a pack, in steps: a forest that several assets share is asked once."""
         watch = self._watches.make(asset, gateway)
         over = self._findings.look(watch, moment)
         alerts = self._lanes.take(gateway, watch, batches, moment) if old else None
@@ -216,7 +226,7 @@ class DetectorCore:
             return over + alerts
         if self._lanes.flow(gateway):
             self._lanes.jump(gateway, watch, batches)
-        alerts = over + watch.take(batches, moment, late=is_late)
+        alerts = over + (yield from watch.steps(batches, moment, late=is_late))
         if alerts:
             self._lanes.found(gateway, watch, alerts)
         if is_late:
@@ -335,6 +345,11 @@ class DetectorCore:
         """The file of the asset's model, under this version, made now; None while there is none."""
         watch = self._watches.get(asset)
         return None if watch is None or watch.learner is None else watch.learner.model(asset, version, now_ns)
+
+    def learner(self, asset: str) -> Learner | None:
+        """The learner of an asset; None: it was not heard of, or no model fits it."""
+        watch = self._watches.get(asset)
+        return watch.learner if watch is not None else None
 
     @property
     def learns(self) -> bool:

@@ -23,7 +23,8 @@ class _Rehearsal(msgspec.Struct):
 
     `alerts` are those it left open; `in_hole` the assets that were last heard of in a pack that it has missed; `seen`
     alerts of ours that began in one, and stood in younger ones: it has found the same under another id. `heard_ns` is
-    when a pack came last, `beyond_ns` when one came first that the mark does not cover, in watched time.
+    when a pack came last, `beyond_ns` when one came first that the mark does not cover, in watched time. `firsts_ns`:
+    when each asset's first sample was taken; what is there in it may have begun earlier.
     """
 
     epoch: str
@@ -34,12 +35,16 @@ class _Rehearsal(msgspec.Struct):
     ahead: tuple[Span, ...] = ()
     in_hole: list[str] = []
     seen: list[str] = []
+    firsts_ns: dict[str, int] = {}
 
     def hear(self, pack: Readings, clock_ns: int) -> bool:
-        """Take note that a pack came; return whether it is the first one beyond the mark."""
+        """Take note that a pack came; return whether it is the first one of an asset, or beyond the mark."""
         self.heard_ns = clock_ns
+        news = [batch for batch in pack.records if batch.asset not in self.firsts_ns]
+        for batch in news:
+            self.firsts_ns.setdefault(batch.asset, batch.at_ns[0])
         if self.beyond_ns or self._is_marked(pack) or self.misses(pack):
-            return False
+            return bool(news)
         self.beyond_ns = clock_ns
         return True
 
@@ -53,6 +58,11 @@ class _Rehearsal(msgspec.Struct):
         oldest = min((batch.at_ns[0] for batch in pack.records), default=0)
         younger = any(oldest <= alert.at_ns for alert in self.alerts if alert.kind is not AlertKind.SILENT)
         return younger and (not self.beyond_ns or self.heard_ns - self.beyond_ns <= _PATIENCE_NS)
+
+    def began_midway(self, alert: Alert, known: Alert) -> bool:
+        """Whether an alert of ours is one that is known: older rows than that of its beginning are gone."""
+        same = (alert.asset, alert.kind) == (known.asset, known.kind)
+        return same and known.onset_at_ns < alert.onset_at_ns == self.firsts_ns.get(alert.asset)
 
     def _is_marked(self, pack: Readings) -> bool:
         return pack.epoch == self.epoch and Cursor(self.epoch, self.through, self.ahead).has(pack.seq)
@@ -161,7 +171,18 @@ class Handover:
         rehearsal = self._rehearsals.get(alert.gateway)
         if rehearsal is None:
             return False
-        return alert.id in rehearsal.seen or any(known.id == alert.id for known in rehearsal.alerts)
+        if alert.id in rehearsal.seen:
+            return True
+        midway = alert.onset_at_ns == rehearsal.firsts_ns.get(alert.asset)
+        return any(
+            known.id == alert.id
+            or (
+                midway
+                and (known.asset, known.kind) == (alert.asset, alert.kind)
+                and known.onset_at_ns < alert.onset_at_ns
+            )
+            for known in rehearsal.alerts
+        )
 
     def tell_silence(self, moment: Moment) -> list[Alert]:
         """Where we rehearse and nothing comes any more, silence is all that can be found: it is said at once."""

@@ -8,7 +8,7 @@ import msgspec
 
 from edgemesh.agents.watches import Watches
 from edgemesh.detect.watch import Watch
-from edgemesh.model.rollouts import ModelOffer, ModelState
+from edgemesh.model.rollouts import ModelOffer, ModelState, RolloutStage
 
 _Told = tuple[int, str, str, int]
 
@@ -18,6 +18,7 @@ class Offers:
 
     Each is looked at once by its revision. What other detectors have said is kept besides: what has failed with one of
     them is not tried again by the next. Who watches an asset says its offer again, so that the broker may forget it.
+    A newcomer that is to begin with the model of its class is offered the newest one that another asset has in use.
     Parts: `offer/{asset}`, `told/{asset}`.
     """
 
@@ -26,6 +27,7 @@ class Offers:
         self._offers: dict[str, ModelOffer] = {}
         self._told: dict[str, ModelState] = {}
         self._said: dict[str, _Told] = {}
+        self._of_class: dict[str, ModelOffer] = {}  # the newest of each class that is in use somewhere
         self._news: dict[str, ModelOffer | ModelState] = {}
         self._dirty: set[str] = set()
 
@@ -64,11 +66,35 @@ class Offers:
             return False
         self._told[state.asset] = state
         self._dirty.add(f"told/{state.asset}")
+        if state.stage is RolloutStage.PROMOTED:
+            self._note_class(state.asset, state.revision)
         return True
+
+    def _note_class(self, asset: str, revision: int) -> None:
+        """The offer of this revision is in use for good: if it is of a class, others may begin with it."""
+        offer = self._offers.get(asset)
+        if offer is None or offer.revision != revision or not offer.asset_class:
+            return
+        best = self._of_class.get(offer.asset_class)
+        if best is None or (offer.version, offer.revision) > (best.version, best.revision):
+            self._of_class[offer.asset_class] = offer
+
+    def _begin_with_class(self, watch: Watch, now_ns: int) -> None:
+        """Offer a newcomer what its class has in use, unless that has failed with it."""
+        rollout, asset = watch.state.rollout, watch.asset
+        offer, before = self._of_class.get(asset.asset_class), self._offers.get(asset.id)
+        failed = rollout.stage in (RolloutStage.REFUSED, RolloutStage.ROLLED_BACK) and rollout.revision > 0
+        if offer is None or (failed and rollout.version >= offer.version):
+            return
+        if before is None or before.revision <= rollout.revision:
+            revision = max(now_ns, before.revision + 1 if before is not None else 1)
+            self.hear(msgspec.structs.replace(offer, asset=asset.id, revision=revision, at_ns=now_ns), now_ns)
 
     def look(self, watch: Watch, now_ns: int) -> None:
         """After the watch took rows, or something was heard of its asset: have it look at what it has not seen yet."""
         rollout, asset = watch.state.rollout, watch.asset.id
+        if self._of_class and watch.wants_class:
+            self._begin_with_class(watch, now_ns)
         offer = self._offers.get(asset)
         if offer is not None and offer.revision > rollout.revision:
             self._news[f"model/{asset}"] = offer
@@ -79,6 +105,8 @@ class Offers:
             said = (rollout.revision, rollout.stage.value, rollout.reason, rollout.tenth)
             if self._said.get(asset) != said:
                 self._said[asset] = said
+                if rollout.stage is RolloutStage.PROMOTED:
+                    self._note_class(asset, rollout.revision)
                 self._news[f"state/model/{asset}"] = watch.model_state(self._agent)
 
     def news(self) -> dict[str, ModelOffer | ModelState]:
@@ -121,3 +149,6 @@ class Offers:
             self._offers[asset] = msgspec.msgpack.decode(content, type=ModelOffer)
         else:
             self._told[asset] = msgspec.msgpack.decode(content, type=ModelState)
+        told = self._told.get(asset)
+        if told is not None and told.stage is RolloutStage.PROMOTED:
+            self._note_class(asset, told.revision)

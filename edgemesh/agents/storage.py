@@ -21,7 +21,7 @@ from edgemesh.log.journal import DROPPED, Journal, Row
 from edgemesh.log.writes import Writes
 from edgemesh.model.agents import Card
 from edgemesh.model.samples import Batch
-from edgemesh.store.contract import Outlet
+from edgemesh.store.contract import Noticing, Outlet
 
 logger = logging.getLogger(__name__)
 
@@ -64,7 +64,7 @@ class _Loss:
 
 class Storage:
     """Cares for an agent's disk; `hold_s` is how long readings wait for a reader at most. `outlet` is where what the
-    agent keeps goes besides, if anywhere: it has its own words for how that goes.
+    agent keeps goes besides, if anywhere: it has its own words for how that goes, as have `notices`.
 
     `make_room`, `keep_house` and `give_up` are called in the worker thread, never during a step.
     """
@@ -77,9 +77,11 @@ class Storage:
         hold_s: float | None = None,
         write_budget: int | None = None,
         outlet: Outlet | None = None,
+        notices: Sequence[Noticing] = (),
     ) -> None:
         self._engine = engine
         self._outlet = outlet
+        self._notices = list(notices)
         self._drops = engine.writes == READINGS
         self._keep_s, self._hold_s = keep_s, hold_s
         self._had: deque[tuple[float, int]] = deque()
@@ -127,7 +129,12 @@ class Storage:
     @property
     def notice(self) -> str:
         """What goes badly but harms nothing so far, for people; empty: nothing."""
-        return self._outlet.notice if self._outlet else ""
+        told = (each.notice for each in self._notices)
+        return (self._outlet.notice if self._outlet else "") or next(filter(None, told), "")
+
+    def heed(self, notice: Noticing) -> None:
+        """From now on the card says what this has to say, too."""
+        self._notices.append(notice)
 
     def saw(self, card: Card, *, retained: bool) -> None:
         """A card of an agent came, perhaps our own."""

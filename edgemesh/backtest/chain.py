@@ -13,6 +13,7 @@ from edgemesh.agents.gateway import GatewayCore
 from edgemesh.agents.scheduler import SchedulerCore
 from edgemesh.agents.watches import Observer
 from edgemesh.configuration.settings import PlantSettings
+from edgemesh.detect.learner import Learner
 from edgemesh.errors import ConfigError
 from edgemesh.model.alerts import Alert
 from edgemesh.model.orders import WorkOrder
@@ -46,11 +47,15 @@ class Chain:
     never dispatched has nobody to do it, for executors are not part of a recording. ConfigError without a detector.
     """
 
-    def __init__(self, settings: PlantSettings, *, file: str, observer: Observer | None = None) -> None:
+    def __init__(
+        self, settings: PlantSettings, *, file: str, observer: Observer | None = None, puts_off: bool = False
+    ) -> None:
+        """`puts_off`: whole warm-ups are kept and nothing is learnt from them, see `learner`."""
         if settings.detector is None:
             raise ConfigError("is missing", file=file, path="detector", wish="without it nothing can fire")
         site, assets = settings.site.id, {each.id: each.asset() for each in settings.asset}
-        self._detector = DetectorCore(settings.detector.agents[0], site, settings.detection, assets)
+        agent = settings.detector.agents[0]
+        self._detector = DetectorCore(agent, site, settings.detection, assets, puts_off=puts_off)
         if observer is not None:
             self._detector.observe(observer)
         scheduler = settings.scheduler
@@ -90,6 +95,10 @@ class Chain:
     def model(self, asset: str, *, version: int, now_ns: int) -> bytes | None:
         """The file of the asset's model, under this version, made now; None while there is none."""
         return self._detector.model(asset, version=version, now_ns=now_ns)
+
+    def learner(self, asset: str) -> Learner | None:
+        """The learner of an asset; None: it was not heard of, or no model fits it."""
+        return self._detector.learner(asset)
 
     def wait(self, until_ns: int) -> None:
         """Let time pass in which nothing comes, in steps of 1 s, for 10 minutes at most."""

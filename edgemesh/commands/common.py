@@ -25,6 +25,7 @@ EXTRAS = {
     "rich": "terminal",
     "amqtt": "broker",
     "influxdb_client": "influx",
+    "pyarrow": "parquet",
     "aiomqtt": "sim",
     "river": "river",
 }

@@ -18,6 +18,9 @@ Examples
   edgemesh model show pump-1 my.toml --out p.json    the same as a file
   edgemesh model show p.json                         of a file, after checking it
   edgemesh model train my.toml may.csv --asset pump-1 --out p.json --version 2
+  edgemesh model train my.toml p1=may.csv p2=june.csv --class pump --out pump.json
+  edgemesh model train my.toml --from-store --class pump --out pump.json
+  edgemesh model push pump.json my.toml              every pump of the site tries it, a fifth of them first
   edgemesh model push p.json my.toml                 its detector tries it, then uses it
   edgemesh model push *.json my.toml --share 0.1     the first tenth; if those pass, the rest
   edgemesh model rollback pump-1 my.toml             back to the former version
@@ -54,7 +57,7 @@ def show(name: str, place: Path | None, out: Path | None, as_json: bool) -> None
 
     A file is checked first: whole, unchanged, and of sound numbers.
     """
-    from edgemesh.detect.models import read_model
+    from edgemesh.detect.class_models import read_any
     from edgemesh.errors import InputError
     from edgemesh.launch.models import find_model, open_model, telling
 
@@ -69,29 +72,60 @@ def show(name: str, place: Path | None, out: Path | None, as_json: bool) -> None
         content = kept.content
     if out is not None:
         _write(out, content)
-    click.echo(content.decode() if as_json else "\n".join(telling(read_model(content)[0])))
+    click.echo(content.decode() if as_json else "\n".join(telling(read_any(content))))
 
 
 @model.command()
 @click.argument("config", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.argument("data", type=click.Path(path_type=Path))
-@click.option("--asset", required=True, metavar="NAME", help="The asset to learn; for CSV, what the file is of.")
+@click.argument("data", nargs=-1, metavar="[DATA...]")
+@click.option("--asset", metavar="NAME", help="The asset to learn; for CSV, what the file is of.")
+@click.option("--class", "asset_class", metavar="NAME", help="The class to learn, from several of its assets.")
+@click.option("--from-store", is_flag=True, help="Learn from the site's own history instead of DATA.")
 @click.option("--out", required=True, type=click.Path(dir_okay=False, path_type=Path), help="Write it to this file.")
 @click.option("--version", default=1, show_default=True, type=click.IntRange(1, 2**31 - 1), help="Its version.")
+@click.option(
+    "--short-rows",
+    default=60,
+    show_default=True,
+    type=click.IntRange(40, 10_000),
+    help="Of a class: so many rows a newcomer needs before it is judged.",
+)
 @errors
-def train(config: Path, data: Path, asset: str, out: Path, version: int) -> None:
-    """Learn the model of an asset from DATA: CSV, or the history of a site, as for `edgemesh backtest`.
+def train(
+    config: Path,
+    data: tuple[str, ...],
+    asset: str | None,
+    asset_class: str | None,
+    from_store: bool,
+    out: Path,
+    version: int,
+    short_rows: int,
+) -> None:
+    """Learn the model of an asset or of a class from DATA: CSV, or the history of a site, as for `edgemesh backtest`.
 
-    It is learnt from the rows that the detector of CONFIG would learn from: gates, rules and settings count.
+    It is learnt from the rows that the detector of CONFIG would learn from: gates, rules and settings count. For a
+    class DATA are several: CSV of one asset each (ASSET=FILE, or a file that is called like it), or histories.
     """
-    from edgemesh.backtest.training import train as run
-    from edgemesh.detect.models import read_model
+    from edgemesh.backtest.class_training import train_class
+    from edgemesh.backtest.training import train as train_asset
+    from edgemesh.configuration.loading import load
+    from edgemesh.detect.class_models import read_any
     from edgemesh.launch.models import telling
 
     log("error")
-    content = run(config, data, asset, version=version)
+    if (asset is None) == (asset_class is None):
+        raise click.UsageError("give either --asset or --class")
+    if from_store == bool(data):
+        raise click.UsageError("give either DATA or --from-store")
+    data = (str(load(config).data),) if from_store else data
+    if asset_class is not None:
+        content = train_class(config, data, asset_class, version=version, short_rows=short_rows)
+    elif asset is not None and len(data) == 1:
+        content = train_asset(config, Path(data[0]), asset, version=version)
+    else:
+        raise click.UsageError("an asset is learnt from one DATA; several are for --class")
     _write(out, content)
-    click.echo("\n".join(telling(read_model(content)[0])))
+    click.echo("\n".join(telling(read_any(content))))
 
 
 @model.command()
@@ -101,26 +135,25 @@ def train(config: Path, data: Path, asset: str, out: Path, version: int) -> None
     default=0.2,
     show_default=True,
     type=click.FloatRange(0.0, 1.0),
-    help="Of several files this share goes first; the rest once all of them have passed.",
+    help="Of several assets this share goes first; the rest once all of them have passed.",
 )
 @click.option("--wait", default="1h", show_default=True, type=DURATION, help="Watch for so long how it goes.")
 @errors
 def push(files: tuple[Path, ...], share: float, wait: float) -> None:
     """Offer models to the detectors of a running site, and show what these say until all are in use.
 
-    FILEs are models, the last may be the site's configuration (.toml; default: the demo's). A detector tries a model in
-    the shadow of the present one first, then as a canary, and takes the former one back by itself where the new one is
-    clearly worse. That goes on when this command ends. Exit status 0: all are in use; 1: one was refused or rolled
-    back, or it is not over yet.
+    FILEs are models, the last may be the site's configuration (.toml; default: the demo's). The model of a class is
+    offered to each [[asset]] of that class in the configuration, and each binds its own channels to it. A detector
+    tries a model in the shadow of the present one first, then as a canary, and takes the former one back by itself
+    where the new one is clearly worse. That goes on when this command ends. Exit status 0: all are in use; 1: one was
+    refused or rolled back, or it is not over yet.
     """
-    from edgemesh.launch.models import open_model
+    from edgemesh.launch.models import offers_of
     from edgemesh.launch.rollout import Rollout, run_rollout
 
     log("error")
     config, names = _split(files)
-    models = [(open_model(name), name.read_bytes()) for name in names]
-    offers = [(file.name, file.version, content) for file, content in models]
-    _finish(run_rollout(config, Rollout(offers, share=share, wait_s=wait), click.echo))
+    _finish(run_rollout(config, Rollout(offers_of(config, names), share=share, wait_s=wait), click.echo))
 
 
 @model.command()

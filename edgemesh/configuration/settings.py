@@ -108,7 +108,8 @@ class SchedulerSettings(Settings, frozen=True, kw_only=True):
 class RecorderSettings(Settings, frozen=True, kw_only=True):
     """`[recorder]`: keeps the history in an embedded store; raw readings, and roll-ups of 1 and of 10 minutes.
 
-    `keep_records` is for alerts and work orders that are over, `keep_versions` for what they were before that.
+    `keep_records` is for alerts and work orders that are over, `keep_versions` for what they were before that. Beyond
+    `budget` the oldest raw readings give way before their time, then minutes, then ten minutes (none: any size).
     """
 
     agent: Id = "recorder"
@@ -117,6 +118,7 @@ class RecorderSettings(Settings, frozen=True, kw_only=True):
     keep_10min: Seconds = Seconds(730 * 86400)
     keep_records: Seconds = Seconds(730 * 86400)
     keep_versions: Seconds = Seconds(90 * 86400)
+    budget: Bytes | None = None
 
 
 class RegistrySettings(Settings, frozen=True, kw_only=True):
@@ -167,6 +169,19 @@ class OutboxSettings(Settings, frozen=True, kw_only=True):
     write_budget: BytesPerDay | None = None
 
 
+class BackupSettings(Settings, frozen=True, kw_only=True):
+    """`[backup]`: copies of each agent's log, taken while it runs; without the section there are none.
+
+    `folder` is best on another disk. A copy is taken `every` so often, of the recorder's log, which holds the history,
+    `history_every`; the newest `keep` stay. With a `write_budget` copies take half of it at most.
+    """
+
+    folder: Annotated[str, Meta(min_length=1)]
+    every: Seconds = Seconds(300.0)
+    history_every: Seconds = Seconds(86_400.0)
+    keep: Annotated[int, Meta(ge=1, le=1_000)] = 3
+
+
 class PlantSettings(Settings, frozen=True, kw_only=True):
     """A whole configuration file. A role without its section does not run from this file."""
 
@@ -185,6 +200,7 @@ class PlantSettings(Settings, frozen=True, kw_only=True):
     metrics: MetricsSettings | None = None
     logs: LogsSettings = LogsSettings()
     outbox: OutboxSettings = OutboxSettings()
+    backup: BackupSettings | None = None
 
     def agents(self) -> list[tuple[Role, str]]:
         """Role and name of each agent of the file, in the order in which readings pass them."""

@@ -31,7 +31,7 @@ def sketch(
     *,
     low: float | None,
     high: float | None,
-    onset_at_ns: int,
+    onset_at_ns: int | None,
     width: int = 64,
     height: int = 9,
     signs: Signs = FINE,
@@ -45,7 +45,7 @@ def sketch(
     columns = _columns(curve, width)
     bottom, top = _bounds(columns, low, high)
     step = (top - bottom) / max(1, height - 1) or 1.0
-    onset = _place(onset_at_ns, curve, width)
+    onset = -1 if onset_at_ns is None else _place(onset_at_ns, curve, width)
     edges = {round((top - edge) / step): edge for edge in (low, high) if edge is not None and bottom <= edge <= top}
     rows = []
     for line in range(height):

@@ -13,11 +13,13 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from edgemesh.detect.questions import Steps, answer
+
 Floats = NDArray[np.float64]
 Strange = Callable[[Floats], Floats]
 """Deviations (n x features, 1 at the limit) to one number per row, 1 at the limit; high is strange."""
-StrangeRow = Callable[[list[float], float], float]
-"""The same for one row and the largest size of its deviations."""
+StrangeSteps = Callable[[Floats], Steps[Floats]]
+"""The same, in steps."""
 
 BLOCK_ROWS = 16
 """The baseline moves after so many rows, so that the rows between can be scored at once."""
@@ -187,13 +189,16 @@ class Episodes:
     """
 
     def __init__(
-        self, strange: Strange, recent: Floats, pace: Pace | None = None, strange_row: StrangeRow | None = None
+        self, strange: Strange, recent: Floats, pace: Pace | None = None, strange_steps: StrangeSteps | None = None
     ) -> None:
-        """Begin calm after a warm-up whose newest features were `recent` (n x features)."""
+        """Begin calm after a warm-up whose newest features were `recent` (n x features).
+
+        `strange_steps` says the same as `strange`, in steps; left out, rows are judged in one.
+        """
         self.pace, self._strange = pace or Pace(), strange
         self.ease = 1.0
         """How many limits count as one: above 1 it takes more to be strange."""
-        self._strange_row = strange_row or (lambda deviations, _: float(strange(np.array([deviations]))[0]))
+        self._strange_steps = strange_steps
         width = recent.shape[1]
         self._state = EpisodeState()
         self._baseline, self._onset_baseline = np.zeros(width), np.zeros(width)
@@ -221,7 +226,11 @@ class Episodes:
 
     def judge(self, features: Floats, unsettled: Floats | None = None) -> Verdicts:
         """Take rows of features (NaN: unknown, stands at its baseline) and how unsettled the slow channels are."""
-        rows = len(features)
+        return answer(self.judge_steps(features, unsettled))
+
+    def judge_steps(self, features: Floats, unsettled: Floats | None = None) -> Steps[Verdicts]:
+        """`judge`, in steps."""
+        rows, ask = len(features), self._strange_steps
         calm: list[float] = [0.0] * rows if unsettled is None else unsettled.tolist()
         flags, since = [False] * rows, [0] * rows
         scores, deviations = np.empty(rows), np.empty_like(features)
@@ -231,7 +240,7 @@ class Episodes:
             first = self._append(features[place : place + _AHEAD_ROWS])
             blocks = self._foresee(first, min(rows - place, _AHEAD_ROWS), holes)
             nearest = np.concatenate([self._nearest(block, baseline) for block, baseline in blocks])
-            strange = self._strange(nearest) / self.ease
+            strange = ((yield from ask(nearest)) if ask is not None else self._strange(nearest)) / self.ease
             expected: list[float] = strange.tolist()
             taken, former = 0, self._former
             for block, baseline in blocks:
@@ -248,8 +257,8 @@ class Episodes:
             place = stop
         return Verdicts(scores, flags, deviations, since)
 
-    def judge_row(self, features: list[float], unsettled: float) -> RowVerdict:
-        """What `judge` says of one row in which all is known, to the last bit."""
+    def near_row(self, features: list[float]) -> tuple[list[float], float]:
+        """How one row in which all is known deviates, and the largest size of that: what is to be asked about it."""
         if self._floats[0] is not self._baseline or self._floats[1] is not self._former:
             former = None if self._former is None else self._former.tolist()
             self._floats = (self._baseline, self._former, self._baseline.tolist(), former)
@@ -260,7 +269,11 @@ class Episodes:
             others = [value - normal for value, normal in zip(features, other, strict=True)]
             if (smaller := max(map(abs, others))) < chart:
                 deviations, chart = others, smaller
-        strange = self._strange_row(deviations, chart) / self.ease
+        return deviations, chart
+
+    def judge_row(self, features: list[float], unsettled: float, deviations: list[float], strange: float) -> RowVerdict:
+        """What `judge` says of one row, to the last bit, that deviates so (`near_row`) and is so `strange`."""
+        strange /= self.ease
         if self._end == len(self._past):
             self._keep(self.recent)
         self._past[self._end] = features

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal
+from weakref import WeakValueDictionary
 
 import msgspec
 import numpy as np
@@ -77,6 +79,18 @@ class Forest:
             node = self._child.take(node)
             node += right
         return np.asarray(np.exp2(-self._scale * self._length.take(node).sum(axis=1)))
+
+
+_SHARED: WeakValueDictionary[bytes, Forest] = WeakValueDictionary()
+
+
+def shared_forest(trees: Trees) -> Forest:
+    """The forest of these trees, the very same for the same trees while somebody has it. ValueError: see `Forest`."""
+    key = hashlib.sha256(msgspec.json.encode(trees)).digest()
+    forest = _SHARED.get(key)
+    if forest is None:
+        _SHARED[key] = forest = Forest(trees)
+    return forest
 
 
 def train(rows: Floats, *, trees: int, subsample: int, seed: int) -> Forest:

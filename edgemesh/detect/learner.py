@@ -16,6 +16,8 @@ from edgemesh.detect.memory import About, Kept, LearnerState, Waiting
 from edgemesh.detect.model_signals import cleared, decide, raised
 from edgemesh.detect.models import check_fit, describe_channels, make_model, read_model
 from edgemesh.detect.profile import Profile
+from edgemesh.detect.questions import Steps, answer
+from edgemesh.detect.running import SETTLING_ROWS
 from edgemesh.detect.scoring import AutoScorer
 from edgemesh.detect.settings import ModelSettings
 from edgemesh.detect.signals import Signal
@@ -87,6 +89,19 @@ class Learner:
 
         `origin` and `hushed` are remembered for rows that have to wait.
         """
+        return answer(self.steps(instants, rows, channels, calm=calm, origin=origin, hushed=hushed))
+
+    def steps(
+        self,
+        instants: Sequence[int],
+        rows: Sequence[Sequence[float | None]],
+        channels: Sequence[Channel],
+        *,
+        calm: bool,
+        origin: str = "",
+        hushed: bool = False,
+    ) -> Steps[list[Signal]]:
+        """`feed`, in steps."""
         if not self.closed and len(channels) != len(self.scoring.channels):
             self.scoring.widen(channels)
             self._chunks.touch(0, len(self.scoring.warmup))
@@ -94,7 +109,7 @@ class Learner:
             return []
         kept = Kept(instants, rows, calm, origin, hushed)
         if not self.waiting and not (self.puts_off and self.wants):
-            return self._take(kept)
+            return (yield from self._take(kept))
         self.waiting.append(kept)
         if self.wants and (not self.puts_off or self.waiting.rows > MOST_KEPT):
             self._learn(learn_encoded(encode_lesson(self.scoring.lesson())[1]))
@@ -160,10 +175,10 @@ class Learner:
             self.state.ease = factor
             self.scoring.ease(factor)
 
-    def settle(self, rows: Sequence[Sequence[float]]) -> None:
+    def settle(self, rows: Sequence[Sequence[float]], settling_rows: int = SETTLING_ROWS) -> None:
         """Begin calm at the level of these newest rows, where a model of a machine was just taken over."""
         if isinstance(self.scoring.scorer, MachineScorer):
-            self.scoring.scorer.settle(rows)
+            self.scoring.scorer.settle(rows, settling_rows)
             self._moved = True
 
     def acknowledge(self) -> None:
@@ -269,10 +284,10 @@ class Learner:
         """Forget everything, and have the parts of these names removed."""
         self._gone.update(names)
 
-    def _take(self, kept: Kept) -> list[Signal]:
+    def _take(self, kept: Kept) -> Steps[list[Signal]]:
         """Judge rows; those that come after something is to be learnt wait."""
         was_learnt, refused = self.learnt, self._refused
-        judged = self.scoring.take(kept.instants, kept.rows)
+        judged = yield from self.scoring.steps(kept.instants, kept.rows)
         taken, self._moved = len(judged), True
         warm = 0
         if not was_learnt:
@@ -317,7 +332,7 @@ class Learner:
                 if self.scoring.scorer is not None:
                     self.scoring.scorer.skip()
             elif kept.calm or self.closed:
-                told.append((kept, self._take(kept)))
+                told.append((kept, answer(self._take(kept))))
         return told
 
     @property

@@ -16,8 +16,9 @@ from edgemesh.detect.lessons import MachineLearnt, MachineLesson, Nothing, Resul
 from edgemesh.detect.model_settings import ProfileSettings
 from edgemesh.detect.normal import LARGEST
 from edgemesh.detect.profile import Learnt, Profile, learn_profile
+from edgemesh.detect.questions import Steps, answer
 from edgemesh.detect.rowwise import FEW_ROWS, MOST_CHANNELS
-from edgemesh.detect.running import WILD, MachineState, Running
+from edgemesh.detect.running import SETTLING_ROWS, WILD, MachineState, Running
 from edgemesh.detect.tail import Tail
 
 __all__ = ["WILD", "MachineScorer", "MachineState"]
@@ -100,24 +101,29 @@ class MachineScorer(Method):
 
         Fewer judgements than rows: the rest is to come again once it has learnt.
         """
+        return answer(self.steps(rows))
+
+    def steps(self, rows: Sequence[Sequence[float | None]]) -> Steps[list[Judgement]]:
+        """`take`, in steps."""
         if not rows:
             return []
-        if self._running is not None and len(rows) <= FEW_ROWS and len(self.channels) <= MOST_CHANNELS:
-            return [judgement for row in rows for judgement in self._take_row(self._running, row)]
-        return self._take_table(rows)
+        running = self._running
+        if running is None or len(rows) > FEW_ROWS or len(self.channels) > MOST_CHANNELS:
+            return (yield from self._table_steps(rows))
+        judged: list[Judgement] = []
+        for row in rows:
+            one = (yield from running.row_steps(row)) if len(row) == len(self.channels) else None
+            judged += (one,) if one is not None else (yield from self._table_steps([row]))
+        return judged
 
-    def _take_row(self, running: Running, row: Sequence[float | None]) -> Sequence[Judgement]:
-        judgement = running.judge_row(row) if len(row) == len(self.channels) else None
-        return (judgement,) if judgement is not None else self._take_table([row])
-
-    def _take_table(self, rows: Sequence[Sequence[float | None]]) -> list[Judgement]:
+    def _table_steps(self, rows: Sequence[Sequence[float | None]]) -> Steps[list[Judgement]]:
         table = np.array(rows, dtype=np.float64).reshape(len(rows), -1)  # None becomes NaN
         if table.shape[1] != len(self.channels):
             raise ValueError(f"a row has {table.shape[1]} entries, there are {len(self.channels)} channels")
         judged: list[Judgement] = []
         while len(table):
             if self._running is not None:
-                return judged + self._running.judge(table)
+                return judged + (yield from self._running.judge_steps(table))
             warm, table = np.split(table, [max(0, self.settings.train_rows - len(self.warmup))])
             self.warmup += np.where(np.abs(warm) <= LARGEST, warm, np.nan).tolist()
             judged += [NOT_YET] * len(warm)
@@ -183,10 +189,10 @@ class MachineScorer(Method):
         self.warmup, self.profile = [], profile
         self._go(Running.at_rest(profile, self.pace, self._order))
 
-    def settle(self, rows: Sequence[Sequence[float]]) -> None:
-        """Begin calm at the level of these newest rows."""
+    def settle(self, rows: Sequence[Sequence[float]], settling_rows: int = SETTLING_ROWS) -> None:
+        """Begin calm at the level of these newest rows, of which the first are for settling."""
         if self._running is not None and len(rows):
-            self._running.settle(np.array(rows, dtype=np.float64))
+            self._running.settle(np.array(rows, dtype=np.float64), settling_rows)
 
     def ease(self, factor: float) -> None:
         """Have limits lie so many times as far out; see `Method`."""

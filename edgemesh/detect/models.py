@@ -9,22 +9,24 @@ from __future__ import annotations
 import hashlib
 import zlib
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
 from msgspec import Meta
 
 from edgemesh.detect.kinds import Kind, find_kind
-from edgemesh.detect.memory import About
+from edgemesh.detect.memory import About, Base
 from edgemesh.detect.profile import Profile
 from edgemesh.detect.windows import Channel
 from edgemesh.model.ids import Id
 
 MAX_MODEL_BYTES = 16 * 2**20
-_Hash = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
-_Count = Annotated[int, Meta(ge=0, le=2**63 - 1)]
+Hash = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
+Count = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 Use = Literal["fast", "slow", "none"]
-_Text = Annotated[str, Meta(max_length=128)]
+Text = Annotated[str, Meta(max_length=128)]
+Libraries = Annotated[Mapping[Text, Text], Meta(max_length=16)]
+_File = TypeVar("_File", bound=msgspec.Struct)
 
 
 class ModelChannel(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -33,9 +35,9 @@ class ModelChannel(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     `low` to `high`: in its unit, where its level lies when all is as in the warm-up; only of those that are judged.
     """
 
-    device: _Text
-    metric: _Text
-    unit: _Text
+    device: Text
+    metric: Text
+    unit: Text
     kind: Kind
     use: Use
     low: float | None = None
@@ -48,25 +50,30 @@ class ModelChannel(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
 
 class ModelFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind", tag="model"):
-    """A model of the asset `name`. `hash` is of the profile's bytes, `seal` of the whole file with an empty seal."""
+    """A model of the asset `name`. `hash` is of the profile's bytes, `seal` of the whole file with an empty seal.
+
+    `base`: the model of a class that it was made of, where there was one.
+    """
 
     v: Literal[1] = 1
     name: Id
     version: Annotated[int, Meta(ge=1, lt=2**31)]
     channels: Annotated[tuple[ModelChannel, ...], Meta(min_length=1, max_length=256)]
-    rows: _Count
-    begin_ns: _Count
-    end_ns: _Count
-    learnt_at_ns: _Count
-    libraries: Annotated[Mapping[_Text, _Text], Meta(max_length=16)]
-    hash: _Hash
+    rows: Count
+    begin_ns: Count
+    end_ns: Count
+    learnt_at_ns: Count
+    libraries: Libraries
+    hash: Hash
     seal: Annotated[str, Meta(pattern="^([0-9a-f]{64})?$")] = ""
+    base: Base | msgspec.UnsetType = msgspec.UNSET
     profile: msgspec.Raw
 
     @property
     def about(self) -> About:
         """How it came about."""
-        return About(self.version, self.rows, self.begin_ns, self.end_ns, self.learnt_at_ns, dict(self.libraries))
+        base = self.base if isinstance(self.base, Base) else None
+        return About(self.version, self.rows, self.begin_ns, self.end_ns, self.learnt_at_ns, dict(self.libraries), base)
 
 
 def describe_channels(profile: Profile, channels: Sequence[Channel], kinds: Mapping[str, Kind]) -> list[ModelChannel]:
@@ -104,22 +111,16 @@ def make_model(name: str, profile: Profile, channels: Sequence[ModelChannel], ab
         learnt_at_ns=about.learnt_at_ns,
         libraries=dict(sorted(about.libraries.items())),
         hash=hashlib.sha256(profile.content).hexdigest(),
+        base=about.base or msgspec.UNSET,
         profile=msgspec.Raw(profile.content),
     )
-    return msgspec.json.encode(msgspec.structs.replace(model, seal=_seal(model)))
+    return msgspec.json.encode(msgspec.structs.replace(model, seal=seal_of(model)))
 
 
 def read_model(content: bytes) -> tuple[ModelFile, Profile]:
     """The model in a file, and its profile, ready to score. ValueError says what is wrong with it."""
-    if len(content) > MAX_MODEL_BYTES:
-        raise ValueError(f"a model has at most {MAX_MODEL_BYTES // 2**20} MiB")
-    try:
-        file = msgspec.json.decode(content, type=ModelFile)
-    except msgspec.ValidationError as error:
-        raise ValueError(f"it is no model of this version of edgemesh: {error}") from error
-    except msgspec.DecodeError as error:
-        raise ValueError(f"it is no whole JSON file, perhaps only a part of one: {error}") from error
-    if not file.seal or file.seal != _seal(file):
+    file = read_json(content, ModelFile)
+    if not file.seal or file.seal != seal_of(file):
         raise ValueError("its seal does not fit: something in it was changed after it was made")
     if file.hash != hashlib.sha256(bytes(file.profile)).hexdigest():
         raise ValueError("its hash does not fit the profile in it")
@@ -161,6 +162,19 @@ def check_fit(file: ModelFile, channels: Sequence[Channel]) -> None:
         raise ValueError(f"the model needs {metric} of {device}, which is not there")
 
 
-def _seal(file: ModelFile) -> str:
+def read_json(content: bytes, kind: type[_File]) -> _File:
+    """A file of a model, of which only the form was checked. ValueError says what is wrong with it."""
+    if len(content) > MAX_MODEL_BYTES:
+        raise ValueError(f"a model has at most {MAX_MODEL_BYTES // 2**20} MiB")
+    try:
+        return msgspec.json.decode(content, type=kind)
+    except msgspec.ValidationError as error:
+        raise ValueError(f"it is no model of this version of edgemesh: {error}") from error
+    except msgspec.DecodeError as error:
+        raise ValueError(f"it is no whole JSON file, perhaps only a part of one: {error}") from error
+
+
+def seal_of(file: Any) -> str:
+    """The hash over the file of a model, but for its seal."""
     bare = msgspec.structs.replace(file, seal="", libraries=dict(sorted(file.libraries.items())))
     return hashlib.sha256(msgspec.json.encode(bare)).hexdigest()

@@ -12,10 +12,11 @@ from numpy.typing import NDArray
 
 import edgemesh
 from edgemesh.detect.blend import blend
-from edgemesh.detect.forest import Forest, Trees, train, widen
+from edgemesh.detect.forest import Trees, shared_forest, train, widen
 from edgemesh.detect.kinds import Kind
 from edgemesh.detect.model_settings import LEAST_TRAIN_ROWS, ProfileSettings
 from edgemesh.detect.normal import Normal, NormalNumbers, fit_normal
+from edgemesh.detect.questions import Question, Steps, answer
 from edgemesh.detect.rowwise import RowNormal
 from edgemesh.detect.slow import Slow, SlowNumbers, fit_slow
 from edgemesh.detect.smoothing import Levels
@@ -72,7 +73,10 @@ class Profile:
         self.file = msgspec.json.decode(content, type=ProfileFile)
         self.normal = Normal(self.file.normal)
         self.row_normal = RowNormal(self.file.normal)
-        self.forest = Forest(self.file.forest.trees) if self.file.forest else None
+        self.forest = shared_forest(self.file.forest.trees) if self.file.forest else None
+        if self.file.forest and self.forest:  # the same numbers, kept once
+            part = msgspec.structs.replace(self.file.forest, trees=self.forest.trees)
+            self.file = msgspec.structs.replace(self.file, forest=part)
         self.version = f"profile-{number}@{hashlib.sha256(content).hexdigest()[:8]}"
 
     def strange(self, deviations: Floats) -> Floats:
@@ -81,6 +85,10 @@ class Profile:
         The chart is the largest single deviation. The forest, where the chart is in doubt, says how rare they are
         together.
         """
+        return answer(self.strange_steps(deviations))
+
+    def strange_steps(self, deviations: Floats) -> Steps[Floats]:
+        """`strange`, in steps."""
         chart = np.asarray(np.abs(deviations).max(axis=1))
         part = self.file.forest
         if part is None or self.forest is None:
@@ -90,20 +98,23 @@ class Profile:
             if not asked.any():
                 return chart
             if not asked.all():
-                chart[asked] = self._blend(part, self.forest, deviations[asked], chart[asked])
+                scores = yield Question(self.forest, deviations[asked])
+                chart[asked] = self._blend(part, scores, chart[asked])
                 return chart
-        return self._blend(part, self.forest, deviations, chart)
+        scores = yield Question(self.forest, deviations)
+        return self._blend(part, scores, chart)
 
-    def strange_row(self, deviations: Sequence[float], chart: float) -> float:
-        """What `strange` says of one row, whose largest deviation is `chart`."""
+    def strange_row(self, deviations: Sequence[float], chart: float) -> Steps[float]:
+        """What `strange` says of one row, whose largest deviation is `chart`, in steps."""
         part = self.file.forest
         if part is None or self.forest is None or (part.weight < 1.0 and chart < IN_DOUBT):
             return chart
-        return float(self._blend(part, self.forest, np.array([deviations]), np.array([chart]))[0])
+        scores = yield Question(self.forest, np.array([deviations]))
+        return float(self._blend(part, scores, np.array([chart]))[0])
 
     @staticmethod
-    def _blend(part: ForestPart, forest: Forest, deviations: Floats, chart: Floats) -> Floats:
-        rarity = (forest.score(deviations) - part.middle) / (part.limit - part.middle)
+    def _blend(part: ForestPart, scores: Floats, chart: Floats) -> Floats:
+        rarity = (scores - part.middle) / (part.limit - part.middle)
         return blend(chart, rarity, part.weight)
 
 

@@ -12,6 +12,7 @@ from edgemesh.detect.episodes import Episodes, EpisodeState, Pace
 from edgemesh.detect.judgement import Blame, Judgement
 from edgemesh.detect.normal import LARGEST
 from edgemesh.detect.profile import Learnt, Profile
+from edgemesh.detect.questions import Steps
 from edgemesh.detect.slow import Slow, SlowState
 from edgemesh.detect.smoothing import Levels, LevelsState
 
@@ -22,7 +23,7 @@ WILD = 6.0
 A level moves by a fifth of what comes, so what lies nearer can't start an episode alone.
 """
 _MOST_BLAMED = 3
-_SETTLING_ROWS = 32
+SETTLING_ROWS = 32
 
 
 class MachineState(msgspec.Struct, omit_defaults=True):
@@ -59,21 +60,23 @@ class Running:
     @classmethod
     def begun(cls, learnt: Learnt, pace: Pace, order: Sequence[int]) -> Running:
         """Begin after the warm-up that was learnt from. `order`: where the profile's channels stand in a row."""
-        episodes = Episodes(learnt.profile.strange, learnt.features, pace, learnt.profile.strange_row)
+        episodes = Episodes(learnt.profile.strange, learnt.features, pace, learnt.profile.strange_steps)
         return cls(learnt.profile, learnt.levels, learnt.slow, episodes, order, len(episodes.recent))
 
     @classmethod
     def at_rest(cls, profile: Profile, pace: Pace, order: Sequence[int]) -> Running:
         """Begin calm and at the baseline of a profile."""
         normal = profile.normal
-        episodes = Episodes(profile.strange, np.zeros((pace.plateau_from, len(normal.owner))), pace)
+        episodes = Episodes(
+            profile.strange, np.zeros((pace.plateau_from, len(normal.owner))), pace, profile.strange_steps
+        )
         return cls(profile, Levels(normal.rates), Slow(profile.file.slowness), episodes, order, pace.plateau_from)
 
     @classmethod
     def restored(cls, profile: Profile, state: MachineState, pace: Pace, order: Sequence[int]) -> Running:
         """Go on from a snapshot. ValueError: it is none of this profile."""
         normal = profile.normal
-        episodes = Episodes(profile.strange, np.zeros((1, len(normal.owner))), pace, profile.strange_row)
+        episodes = Episodes(profile.strange, np.zeros((1, len(normal.owner))), pace, profile.strange_steps)
         episodes.restore(state.episode)
         levels, slow = Levels(normal.rates, state.levels), Slow(profile.file.slowness, state.slow)
         running = cls(profile, levels, slow, episodes, order, state.seen)
@@ -86,19 +89,22 @@ class Running:
         """Have limits lie so many times as far out from the next row on."""
         self.episodes.ease = factor
 
-    def settle(self, table: Floats) -> None:
-        """Begin calm at the level of these newest rows (n x channels, NaN: unknown); too few change nothing."""
-        if len(table) < 2 * _SETTLING_ROWS:
+    def settle(self, table: Floats, settling_rows: int = SETTLING_ROWS) -> None:
+        """Begin calm at the level of these newest rows (n x channels, NaN: unknown); too few change nothing.
+
+        The first `settling_rows` are for levels to settle; as many have to follow.
+        """
+        if len(table) < 2 * settling_rows:
             return
         fast = table.take(self._fast, axis=1)
         fast[~(np.abs(fast) <= LARGEST)] = np.nan
         levels = self.levels.run(self.profile.normal.standardise(fast))
         self._unsettled(table)
-        self.episodes.settle(self.profile.normal.features(levels)[_SETTLING_ROWS:])
+        self.episodes.settle(self.profile.normal.features(levels)[settling_rows:])
         self.seen = len(self.episodes.recent)
 
-    def judge(self, table: Floats) -> list[Judgement]:
-        """Judge rows (n x channels, NaN: unknown)."""
+    def judge_steps(self, table: Floats) -> Steps[list[Judgement]]:
+        """Judge rows (n x channels, NaN: unknown), in steps."""
         normal = self.profile.normal
         fast = table.take(self._fast, axis=1)
         known = np.abs(fast) <= LARGEST
@@ -120,7 +126,7 @@ class Running:
             unknown = faint if unknown is None else unknown | faint
         features = normal.features(levels, unknown)
         unsettled = self._unsettled(table) if len(self._slow) else None
-        verdicts = self.episodes.judge(features, unsettled)
+        verdicts = yield from self.episodes.judge_steps(features, unsettled)
         self.seen += len(table)
         scores, flags = verdicts.scores.tolist(), verdicts.flags
         judged = [Judgement(*each) for each in zip(scores, flags, _NO_BLAME * len(scores), verdicts.since, strict=True)]
@@ -131,8 +137,8 @@ class Running:
                 judged[row] = judged[row]._replace(blame=blame)
         return judged
 
-    def judge_row(self, row: Sequence[float | None]) -> Judgement | None:
-        """What `judge` says of one row; None when that has to be asked: something is unknown, wild or unsettled."""
+    def row_steps(self, row: Sequence[float | None]) -> Steps[Judgement | None]:
+        """`judge_steps` of one row; None when that has to be asked: something is unknown, wild or unsettled."""
         if self.wild or not self.levels.settled:
             return None
         fast = _known(row, self._fast_places)
@@ -145,7 +151,10 @@ class Running:
             return None
         levels = self.levels.step(z)
         unsettled = self.slow.step(slow) if slow else 0.0
-        score, flag, deviations, since = self.episodes.judge_row(normal.features(levels), unsettled)
+        features = normal.features(levels)
+        deviations, chart = self.episodes.near_row(features)
+        strange = yield from self.profile.strange_row(deviations, chart)
+        score, flag, _, since = self.episodes.judge_row(features, unsettled, deviations, strange)
         self.seen += 1
         blame = self._parts(levels, deviations) if flag or score > 1.0 else ()
         return Judgement(score, flag, blame, since)

@@ -14,6 +14,7 @@ from edgemesh.detect.lessons import Lesson, Result
 from edgemesh.detect.machine import MachineScorer
 from edgemesh.detect.model_settings import FIRST_ROWS, ScoreSettings
 from edgemesh.detect.plugged import PluginMethod
+from edgemesh.detect.questions import Steps, answer
 from edgemesh.detect.series import SeriesScorer
 from edgemesh.detect.voting import Panel
 from edgemesh.detect.windows import Channel
@@ -66,6 +67,11 @@ class AutoScorer:
         return self.scorer.takes_models if self.scorer is not None else self.settings.methods in _WITH_MODELS
 
     @property
+    def is_series(self) -> bool:
+        """Whether it looks like a slow series so far, while the choice is open."""
+        return self.scorer is None and "auto" in self.settings.methods and self._shape() == SeriesScorer.name
+
+    @property
     def warmup(self) -> Sequence[list[float]]:
         """The rows taken so far that were not learnt from yet."""
         return self.scorer.warmup if self.scorer is not None else self.held
@@ -96,6 +102,10 @@ class AutoScorer:
 
         Fewer judgements than rows: the rest is to come again once it has learnt.
         """
+        return answer(self.steps(at_ns, rows))
+
+    def steps(self, at_ns: Sequence[int], rows: Sequence[Sequence[float | None]]) -> Steps[list[Judgement]]:
+        """`take`, in steps; only a machine that judges alone has more than one."""
         judged: list[Judgement] = []
         if self.scorer is None:
             news = min(len(rows), FIRST_ROWS - len(self.held))
@@ -108,7 +118,11 @@ class AutoScorer:
                 self.scorer = self.choose()
                 self.scorer.take(self.held)
                 self.held, self.instants = [], []
-        return judged + self.scorer.take(rows) if self.scorer is not None and rows else judged
+        if self.scorer is None or not rows:
+            return judged
+        if isinstance(self.scorer, MachineScorer):
+            return judged + (yield from self.scorer.steps(rows))
+        return judged + self.scorer.take(rows)
 
     def widen(self, channels: Sequence[Channel]) -> None:
         """New channels have joined, behind the ones before, of which the rows so far know nothing."""

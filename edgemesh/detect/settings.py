@@ -18,6 +18,9 @@ machine = { train_rows = 1800 }
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Literal
+
 import msgspec
 
 from edgemesh.detect.derived_settings import Derived
@@ -37,6 +40,7 @@ from edgemesh.detect.rule_settings import (
 )
 from edgemesh.detect.templates import TemplateUse, expand
 from edgemesh.model.alerts import Severity
+from edgemesh.model.ids import Id
 from edgemesh.model.settings import Seconds, Settings
 
 __all__ = [
@@ -55,6 +59,9 @@ __all__ = [
 class ModelSettings(ScoreSettings, frozen=True, kw_only=True):
     """A model per asset, learnt from its own first rows; of several the first that fits the asset counts.
 
+    `scope`: what an asset that has not learnt yet begins with: its own warm-up (`asset`), or the newest model of its
+    class that another asset has in use (`class`; its own warm-up where there is none). `places`: patterns of device
+    names, and what they are to the asset, where several have the same metric (`roles.py`).
     `metrics` and `exclude` are patterns of what it learns from. `gate`: only rows with this metric non-zero for
     `gate_for` are learnt and scored. `method` and what it does are those of the scoring engine. `retrain_every`: after
     so long a machine's next model is learnt from calm rows; 0: never.
@@ -62,6 +69,8 @@ class ModelSettings(ScoreSettings, frozen=True, kw_only=True):
 
     asset_class: Glob = "*"
     asset: Glob = "*"
+    scope: Literal["asset", "class"] = "asset"
+    places: Mapping[Glob, Id] = {}
     metrics: tuple[Glob, ...] = ("*",)
     exclude: tuple[Glob, ...] = ()
     gate: Name = ""

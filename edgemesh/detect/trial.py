@@ -4,18 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
+from edgemesh.detect.class_models import ClassFile, bind, read_any, read_class
 from edgemesh.detect.learner import Learner, Observer
 from edgemesh.detect.memory import LearnerState
 from edgemesh.detect.models import ModelFile, check_fit, read_model, unpack_model
 from edgemesh.detect.rollout import RolloutSettings, RolloutState, Tally, decide, done
 from edgemesh.detect.signals import Signal
 from edgemesh.detect.windows import Channel
+from edgemesh.model.agents import Asset
 from edgemesh.model.rollouts import ModelOffer, ModelState, RolloutStage
 
 _FAILED = (RolloutStage.REFUSED, RolloutStage.ROLLED_BACK)
 Make = Callable[[LearnerState], Learner]
 Stopwatch = Callable[[], int]
 """Nanoseconds that only grow; of no other meaning."""
+_AGAIN_ROWS = 20
+"""A model of a class that waits for rows is looked at again after so many."""
 BESIDE = "beside/"
 """Parts of the learner in the shadow have this before their names."""
 
@@ -29,7 +33,7 @@ class Trial:
 
     def __init__(
         self,
-        asset: str,
+        asset: Asset,
         state: RolloutState,
         settings: RolloutSettings,
         judge: Learner,
@@ -44,7 +48,7 @@ class Trial:
         self.renewed = False
         """Whether parts that were saved before count no more: `parts` will give all that there is."""
         self._asset, self._make, self._stopwatch = asset, make, stopwatch or (lambda: 0)
-        self._tried: tuple[int, bool] | None = None
+        self._tried: tuple[int, bool, int] | None = None
 
     # -- offers -------------------------------------------------------------------------------------------------------
 
@@ -56,8 +60,7 @@ class Trial:
         state = self.state
         if offer.revision != state.revision:
             self._tried = None
-            file = None if offer.back else self._file(offer)
-            if isinstance(file, ModelFile) and state.revision and self._is_under_way(file):
+            if not offer.back and state.revision and self._is_under_way(offer):
                 state.revision = offer.revision
                 return
             if offer.back and state.runs:
@@ -70,9 +73,11 @@ class Trial:
             if known is not None and known.revision == offer.revision and known.stage in _FAILED:
                 state.enter(known.stage, now_ns, f"so {known.agent} has found: {known.reason}")
                 return
-        if state.stage is not RolloutStage.WAITING or self._tried == (len(channels), self.judge.learnt):
+        rows = len(self.judge.scoring.warmup) // _AGAIN_ROWS if offer.asset_class else 0
+        known_now = (len(channels), self.judge.learnt, rows)
+        if state.stage is not RolloutStage.WAITING or self._tried == known_now:
             return
-        self._tried = (len(channels), self.judge.learnt)
+        self._tried = known_now
         try:
             self._try(offer, channels, now_ns, proven=_is_proven(offer, known))
         except ValueError as error:
@@ -96,18 +101,18 @@ class Trial:
             else:
                 state.enter(known.stage, now_ns, reason)
 
-    def _file(self, offer: ModelOffer) -> ModelFile | None:
-        try:
-            return read_model(unpack_model(offer.content))[0]
-        except ValueError:
-            return None  # said when it is tried
-
-    def _is_under_way(self, file: ModelFile) -> bool:
+    def _is_under_way(self, offer: ModelOffer) -> bool:
         """Whether this very model is the one that is on trial."""
-        stage, name = self.state.stage, f"profile-{file.version}@{file.hash[:8]}"
-        if stage is RolloutStage.SHADOW:
-            return self.beside is not None and self.beside.version == name
-        return stage is RolloutStage.CANARY and self.judge.version == name
+        tried = {RolloutStage.SHADOW: self.beside, RolloutStage.CANARY: self.judge}.get(self.state.stage)
+        if tried is None:
+            return False
+        try:
+            file = read_any(unpack_model(offer.content))
+        except ValueError:
+            return False  # said when it is tried
+        if isinstance(file, ClassFile):
+            return tried.state.about.base == file.base
+        return tried.version == _name_of(file)
 
     def _try(self, offer: ModelOffer, channels: Sequence[Channel], now_ns: int, *, proven: bool) -> None:
         """Begin with the offer, or let it wait. ValueError: it can't be used."""
@@ -115,25 +120,31 @@ class Trial:
         if offer.back:
             self._go_back(now_ns)
             return
-        content = unpack_model(offer.content)
+        content: bytes | None = unpack_model(offer.content)
+        if offer.asset_class:
+            content = self._bind(offer, content or b"", channels, now_ns)
+        if content is None:
+            return
         file, _ = read_model(content)
-        if file.name != self._asset:
+        if file.name != self._asset.id:
             raise ValueError(f"it is a model of {file.name}")
-        if file.version != offer.version:
+        if file.version != offer.version and not offer.asset_class:
             raise ValueError(f"it is version {file.version}, offered as version {offer.version}")
-        if file.begin_ns < state.renewed_ns:
+        if file.begin_ns < state.renewed_ns and not offer.asset_class:
             raise ValueError("it was learnt from rows before a part of the asset was replaced")
         if not judge.learnt:
             if not channels or _only_lacks(file, channels):
                 state.reason = "not all of its channels have come yet" if channels else state.reason
                 return
             judge.feed((), (), channels, calm=True)
+            rows = list(judge.scoring.warmup) if offer.asset_class else []
             judge.use_model(content)
+            judge.settle(rows, len(rows) // 4)
             state.enter(RolloutStage.PROMOTED if proven else RolloutStage.CANARY, now_ns, "there was none before")
             return
-        if judge.model(self._asset) is None:
+        if judge.model(self._asset.id) is None:
             raise ValueError("what judges this asset (a slow series, a plug-in, several detectors) takes no model file")
-        if judge.version == f"profile-{file.version}@{file.hash[:8]}":
+        if judge.version == _name_of(file):
             state.enter(RolloutStage.PROMOTED, now_ns, "it was in use already")
             return
         present = judge.state.about.version
@@ -149,6 +160,24 @@ class Trial:
         self.beside, state.beside = beside, beside.state
         state.enter(RolloutStage.SHADOW, now_ns)
         state.former.firing = judge.state.flagged
+
+    def _bind(self, offer: ModelOffer, content: bytes, channels: Sequence[Channel], now_ns: int) -> bytes | None:
+        """The asset's own model out of that of its class; None: it waits, or is in use. ValueError: it can't be."""
+        judge, state = self.judge, self.state
+        file, numbers = read_class(content)
+        if (file.name, file.version) != (offer.asset_class, offer.version):
+            what = f"{offer.asset_class}, version {offer.version}"
+            raise ValueError(f"it is of the class {file.name}, version {file.version}, offered as {what}")
+        if judge.learnt and judge.state.about.base == file.base:
+            state.enter(RolloutStage.PROMOTED, now_ns, "it was in use already")
+            return None
+        if not judge.learnt and channels:
+            judge.feed((), (), channels, calm=True)
+        bound = bind(file, numbers, self._asset, judge)
+        if isinstance(bound, bytes):
+            return bound
+        state.reason = bound or state.reason
+        return None
 
     def _go_back(self, now_ns: int) -> None:
         """Have the newest model judge that is older than the present one. ValueError: there is none."""
@@ -237,7 +266,7 @@ class Trial:
             self._exchange()
         elif self.beside is not None:
             if stage is RolloutStage.PROMOTED:
-                former = self.beside.model(self._asset)
+                former = self.beside.model(self._asset.id)
                 self.judge.versions.keep(self.beside.state.about.version, former or b"")
                 self.judge.versions.forget(self.judge.state.about.version)
             self._drop_beside()
@@ -317,6 +346,11 @@ def _both(tally: Tally, observer: Observer | None) -> Observer:
             observer(at_ns, score, strangest)
 
     return tell
+
+
+def _name_of(file: ModelFile) -> str:
+    """What a learner that judges by it calls it."""
+    return f"profile-{file.version}@{file.hash[:8]}"
 
 
 def _is_proven(offer: ModelOffer, known: ModelState | None) -> bool:

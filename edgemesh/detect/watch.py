@@ -18,6 +18,7 @@ from edgemesh.detect.feedback import FeedbackState, ease
 from edgemesh.detect.gates import Gate, GateTrack, track_gate
 from edgemesh.detect.memory import LearnerState
 from edgemesh.detect.peak import Peak
+from edgemesh.detect.questions import Steps, answer
 from edgemesh.detect.rollout import RolloutState, done
 from edgemesh.detect.rulebook import Rulebook
 from edgemesh.detect.scan import Memories, scan_rules
@@ -124,6 +125,10 @@ class Watch:
 
         `late` samples had to wait on their way: they bring no silent device back.
         """
+        return answer(self.steps(batches, moment, late=late))
+
+    def steps(self, batches: Sequence[Batch], moment: Moment, *, late: bool = False) -> Steps[list[Alert]]:
+        """`take`, in steps."""
         columns = [part for batch in batches if (part := self._read(batch, moment.clock_ns, late)) is not None]
         returned = [
             signal
@@ -140,7 +145,7 @@ class Watch:
             signals, columns = self._scan_rules(columns, tracks)
             alerts += self._apply(signals, moment)
             if self.learner is not None:
-                alerts += self._judge(self.learner, columns, tracks, moment)
+                alerts += yield from self._judge(self.learner, columns, tracks, moment)
         return alerts
 
     def learn(self, key: str, content: bytes, moment: Moment) -> list[tuple[Moment, list[Alert]]]:
@@ -224,6 +229,12 @@ class Watch:
     def waits(self) -> bool:
         """Whether an offer has to be looked at again as soon as more is known of the asset."""
         return self.trial is not None and self.trial.waits
+
+    @property
+    def wants_class(self) -> bool:
+        """Whether the asset has not learnt yet, and is to begin with the model of its class rather than wait."""
+        learner = self.learner
+        return learner is not None and learner.settings.scope == "class" and not learner.learnt and self._idle
 
     def model_state(self, agent: str) -> ModelState:
         """What there is to say of the newest offer; to be asked only once there was one."""
@@ -390,7 +401,7 @@ class Watch:
         from edgemesh.detect.trial import Trial
 
         trial = Trial(
-            self.asset.id, self.state.rollout, self._rollout_settings, self.learner, self._make_any, self._stopwatch
+            self.asset, self.state.rollout, self._rollout_settings, self.learner, self._make_any, self._stopwatch
         )
         trial.settle_at = lambda: self.retraining.recent if self.retraining is not None else []
         return trial
@@ -441,7 +452,7 @@ class Watch:
 
     def _judge(
         self, learner: Learner, columns: Sequence[Columns], tracks: Mapping[str, GateTrack], moment: Moment
-    ) -> list[Alert]:
+    ) -> Steps[list[Alert]]:
         """Have the learner judge what its gate lets through, and keep what of it was calm."""
         state = self.state
         if self.feedback.verdicts:
@@ -451,7 +462,7 @@ class Watch:
                     each.ease(factor)
         instants, rows = self._assemble(learner, columns, tracks)
         was_calm = learner.learnt and not state.book.entries and not state.learner.flagged
-        signals = self._feed(learner, instants, rows, moment)
+        signals = yield from self._feed(learner, instants, rows, moment)
         alerts = self._apply(signals, moment)
         self._follow_trial()
         if self.retraining is not None and learner.learnt:
@@ -489,8 +500,8 @@ class Watch:
 
     def _feed(
         self, learner: Learner, instants: Sequence[int], rows: Sequence[Sequence[float | None]], moment: Moment
-    ) -> list[Signal]:
-        """Hand rows over to whoever judges."""
+    ) -> Steps[list[Signal]]:
+        """Hand rows over to whoever judges. While two are compared, each is asked by itself: its time is taken."""
         window = self.state.window
         entry = self.state.book.entries.get(AlertKind.MACHINE)
         calm = entry is None or entry.sources == [MODEL_SOURCE]
@@ -500,7 +511,7 @@ class Watch:
             return self.trial.feed(
                 instants, rows, channels, calm=calm, origin=origin, hushed=hushed, now_ns=moment.now_ns
             )
-        return learner.feed(instants, rows, channels, calm=calm, origin=origin, hushed=hushed)
+        return (yield from learner.steps(instants, rows, channels, calm=calm, origin=origin, hushed=hushed))
 
     def _came_before_renewal(self, instants: Sequence[int]) -> bool:
         """Whether rows are older than the part that was replaced last; unknown while a clock can't be believed."""

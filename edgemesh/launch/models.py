@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import msgspec
 
 from edgemesh.configuration.loading import load
+from edgemesh.detect.class_models import ClassFile, read_any
+from edgemesh.detect.memory import Base
 from edgemesh.detect.models import ModelFile, describe_channels, make_model, read_model
 from edgemesh.detect.profile import Profile
 from edgemesh.detect.rollout import RolloutState
@@ -61,14 +63,33 @@ def find_model(place: Path, asset: str) -> Kept:
     return max(found, key=lambda kept: kept.content is not None)
 
 
-def open_model(file: Path) -> ModelFile:
-    """The model in a file. InputError says what is wrong with it."""
+def open_model(file: Path) -> ModelFile | ClassFile:
+    """The model in a file, of an asset or of a class. InputError says what is wrong with it."""
     try:
-        return read_model(file.read_bytes())[0]
+        return read_any(file.read_bytes())
     except OSError as error:
         raise InputError(f"can't be read: {error.strerror}", source=str(file)) from error
     except ValueError as error:
         raise InputError(str(error), source=str(file), wish="train or fetch it again") from error
+
+
+def offers_of(config: Path, files: Sequence[Path]) -> list[tuple[str, int, bytes]]:
+    """What is to be offered: asset, version and file of each model; that of a class once for each asset of the class.
+
+    InputError: a file is no model, or the configuration has no asset of its class.
+    """
+    offers = []
+    for name in files:
+        file, content = open_model(name), name.read_bytes()
+        assets = [file.name]
+        if isinstance(file, ClassFile):
+            known = load(config).settings.asset
+            assets = [each.id for each in known if each.asset_class == file.name]
+            if not assets:
+                wish = f"there is {', '.join(sorted({each.asset_class for each in known})) or 'no [[asset]] at all'}"
+                raise InputError(f"has no [[asset]] of the class {file.name}", source=str(config), wish=wish)
+        offers += [(asset, file.version, content) for asset in assets]
+    return offers
 
 
 def _models(agent: str, parts: Mapping[str, bytes]) -> list[Kept]:
@@ -100,9 +121,11 @@ def listing(models: list[Kept]) -> list[str]:
         file = read_model(kept.content)[0]
         begin, end = instant_text(file.begin_ns), instant_text(file.end_ns)
         judged = sum(channel.use != "none" for channel in file.channels)
-        lines.append(
-            f"{head}{file.version:>7}  {begin}  {end}  {file.rows:>5} {judged:>9}  {kept.agent}{_offered(kept.rollout)}"
+        of_class = (
+            f"; of the class {file.base.name}, version {file.base.version}" if isinstance(file.base, Base) else ""
         )
+        behind = f"{kept.agent}{of_class}{_offered(kept.rollout)}"
+        lines.append(f"{head}{file.version:>7}  {begin}  {end}  {file.rows:>5} {judged:>9}  {behind}")
     return lines
 
 
@@ -122,20 +145,28 @@ def _offered(rollout: RolloutState) -> str:
     return f"; {what}: {stage_text(rollout.stage)}{so_far}{': ' if rollout.reason else ''}{rollout.reason}"
 
 
-def telling(file: ModelFile) -> list[str]:
+_USES = {"fast": "", "slow": "slow: only its moves count", "none": "left out: it did not vary, or was not known"}
+
+
+def telling(file: ModelFile | ClassFile) -> list[str]:
     """What a model is, for people."""
     made = ", ".join(f"{name} {version}" for name, version in sorted(file.libraries.items())) or "not known"
+    of_class = isinstance(file, ClassFile)
     lines = [
-        f"{file.name}, version {file.version}",
+        f"{'class ' if of_class else ''}{file.name}, version {file.version}",
         f"  hash     {file.hash}",
         f"  learnt   {instant_text(file.learnt_at_ns)}",
         f"  from     {file.rows} rows, {instant_text(file.begin_ns)} to {instant_text(file.end_ns)}",
         f"  with     {made}",
-        "  channels",
     ]
+    if isinstance(file, ClassFile):
+        lines += [f"  assets   {', '.join(file.assets)}", "  roles"]
+        return lines + [f"    {role.name:<32} {role.kind:<12} {role.unit:<8} {_USES[role.use]}" for role in file.roles]
+    if isinstance(file.base, Base):
+        lines.append(f"  of       the class {file.base.name}, version {file.base.version}@{file.base.hash[:8]}")
+    lines.append("  channels")
     for channel in file.channels:
-        use = {"fast": "", "slow": "slow: only its moves count", "none": "left out: it did not vary, or was not known"}
-        normal = use[channel.use]
+        normal = _USES[channel.use]
         if channel.low is not None and channel.high is not None:
             normal = f"{channel.low:.4g} to {channel.high:.4g} {channel.unit}"
         lines.append(f"    {channel.name:<32} {channel.kind:<12} {normal}")

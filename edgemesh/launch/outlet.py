@@ -58,12 +58,13 @@ def build_outlet(site: str, influx: InfluxSettings, journal: Path, *, ids_as_tag
     )
     buckets = dict.fromkeys(Lane, influx.bucket) | {Lane.ROLLUPS: influx.rollup_bucket}
     sender = Sender(
-        SpoolReader(journal), progress, lambda: _post(influx), buckets, max_lines=influx.lines, every_s=influx.every
+        SpoolReader(journal), progress, lambda: make_post(influx), buckets, max_lines=influx.lines, every_s=influx.every
     )
     return InfluxOutlet(mirror, sender)
 
 
-def _post(influx: InfluxSettings) -> Post:
+def make_post(influx: InfluxSettings) -> Post:
+    """The client that writes to a server."""
     from edgemesh.store.influx.client import InfluxClient  # heavy: 50 MB, and only the sender's thread needs it
 
     return InfluxClient(influx)

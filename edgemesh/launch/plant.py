@@ -303,6 +303,7 @@ def _agents(
             ten_minutes_s=recorder.keep_10min,
             records_s=recorder.keep_records,
             versions_s=recorder.keep_versions,
+            max_bytes=recorder.budget,
             mirror=outlet.mirror if outlet else None,
         )
         traces = settings.traces
@@ -353,6 +354,7 @@ def _agent(
             hold_s=settings.outbox.hold,
             write_budget=settings.outbox.write_budget,
             outlet=outlet,
+            notices=[sink for sink in sinks if isinstance(sink, HistorySink)],
         ),
         incarnation=incarnation,
     )

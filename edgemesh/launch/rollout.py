@@ -77,21 +77,29 @@ def make_offers(rollout: Rollout) -> dict[str, ModelOffer]:
     """The offers by asset, each newer than all made before by this clock. InputError: one can't go out."""
     offers: dict[str, ModelOffer] = {}
     now_ns = time.time_ns()
+    ready: dict[bytes, tuple[str, bytes]] = {b"": ("", b"")}  # class and packed file, once for all assets of a class
     for asset, version, content in rollout.models:
         if asset in offers:
             raise InputError(f"there are two models of {asset}", wish="push one of them")
-        packed = b""
-        if content:
+        if content not in ready:
+            from edgemesh.detect.class_models import class_of
             from edgemesh.detect.models import pack_model
 
-            packed = pack_model(content)
+            ready[content] = class_of(content), pack_model(content)
+        asset_class, packed = ready[content]
         if len(packed) > MAX_PACKED_BYTES:
             wish = "fewer trees, or a smaller subsample"
             raise InputError(
                 f"the model of {asset} has {len(packed)} bytes when packed, {MAX_PACKED_BYTES} fit", wish=wish
             )
         offers[asset] = ModelOffer(
-            asset=asset, revision=now_ns, at_ns=now_ns, version=version, back=not content, content=packed
+            asset=asset,
+            revision=now_ns,
+            at_ns=now_ns,
+            version=version,
+            back=not content,
+            content=packed,
+            asset_class=asset_class,
         )
     return offers
 

@@ -14,6 +14,7 @@ from edgemesh.health.lines import LineKeeper
 from edgemesh.health.logs import LogOutput
 from edgemesh.health.pages import make_pages
 from edgemesh.health.responder import Responder
+from edgemesh.launch.backup import make_backups
 from edgemesh.launch.observer import Observer
 from edgemesh.launch.plant import Plant, build
 from edgemesh.launch.pulse import Pulse, Vitals
@@ -61,6 +62,7 @@ async def run(
     console = configuration.settings.console if names is None else None
     observer = Observer(plant, "page", page=console) if console else None
     responder = make_responder(plant, metrics_port)
+    backups = make_backups(configuration, list(plant.agents))
     pulse = Pulse(Vitals(plant.agents.values()), watched_on)
     stopping = asyncio.Event()
     with stopping_on_signals(stopping):
@@ -76,6 +78,10 @@ async def run(
             if responder:
                 await responder.open()
                 logger.info("metrics: %s/metrics", responder.url)
+            if backups:
+                for name, notice in backups.notices().items():
+                    plant.agents[name].storage.heed(notice)
+                backups.start()
             pulse.start()
             await stopping.wait()
             pulse.leave()
@@ -85,6 +91,8 @@ async def run(
                 await responder.close()
             if observer:
                 await observer.stop()
+            if backups:
+                await asyncio.to_thread(backups.stop)
             await plant.stop()
             pulse.stop()
 

@@ -47,6 +47,7 @@ class ModelOffer(Record, frozen=True, kw_only=True, tag_field="v", tag=1):
 
     `revision` is higher with each offer for the asset; one that is not higher than what was seen is nothing new.
     `content` is the model's file, deflated (zlib, RFC 1950); empty only with `back`. `version` is the file's.
+    `asset_class`: the class that the file is the model of; empty: it is that of the asset.
     """
 
     asset: Id
@@ -55,6 +56,7 @@ class ModelOffer(Record, frozen=True, kw_only=True, tag_field="v", tag=1):
     version: Count = 0
     back: bool = False
     content: Annotated[bytes, Meta(max_length=MAX_PACKED_BYTES)] = b""
+    asset_class: Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]{0,64}(?!\n)$")] = ""
 
     def __post_init__(self) -> None:
         if self.back == bool(self.content):

@@ -96,6 +96,15 @@ class Mirror(Protocol):
         ...
 
 
+class Noticing(Protocol):
+    """Something with a word for people on the agent's card."""
+
+    @property
+    def notice(self) -> str:
+        """What goes badly, but harms nothing so far; empty: nothing. May be asked in any thread."""
+        ...
+
+
 class Outlet(Protocol):
     """Where what an agent keeps goes besides, and how that goes; may be asked in any thread."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import urllib.parse
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, NamedTuple, Self
@@ -64,7 +64,7 @@ class Counts(NamedTuple):
     `readings` counts every reading, `duplicates` those of them that replaced one, `unusable` those that were not
     finite; `alerts` and `orders` are counted by their present state. `untimed` readings wait until the clock that gave
     their time is right, `retimed` ones were given their true time. `damaged` minutes of a series are not
-    what was written, as far as is known.
+    what was written, as far as is known. `given_way` rows were deleted before their time, for want of room.
     """
 
     packs: int
@@ -77,6 +77,7 @@ class Counts(NamedTuple):
     untimed: int = 0
     retimed: int = 0
     damaged: int = 0
+    given_way: int = 0
 
 
 class History:
@@ -224,6 +225,7 @@ class History:
             untimed=state.get("untimed", 0),
             retimed=state.get("retimed", 0),
             damaged=self._damaged(),
+            given_way=state.get("given_way", 0),
         )
 
     def _damaged(self) -> int:
@@ -251,7 +253,7 @@ class History:
         except sqlite3.Error as error:
             raise self._renamed(error) from error
 
-    def _ask(self, question: str, values: Sequence[object] = ()) -> list[Any]:
+    def _ask(self, question: str, values: Sequence[object] | Mapping[str, object] = ()) -> list[Any]:
         try:
             return self._connection.execute(question, values).fetchall()
         except sqlite3.Error as error:

@@ -71,16 +71,16 @@ def trim(
     ages = {"reading": raw_s, "rollup_1min": minute_s, "rollup_10min": ten_minutes_s}
     state, changes, deleted = read_state(connection), {}, 0
     for table, (first, key, width, mark) in _TABLES.items():
-        oldest = _end(connection, table, first, "min")
+        oldest = end_of(connection, table, first, "min")
         keep_from = (now_ns // MINUTE_NS - round(ages[table] / 60)) // width
         if pace is not None and oldest is not None and oldest < keep_from:
             keep_from = min(keep_from, oldest + pace.minutes(table) // width)
         if mark:
-            newest = _end(connection, table, first, "max")  # a clock far ahead must not condemn what comes later
+            newest = end_of(connection, table, first, "max")  # a clock far ahead must not condemn what comes later
             changes[mark] = max(state[mark], min(keep_from, 0 if newest is None else newest + 1))
         gone = _trim(connection, table, first, key, keep_from, limit)
         if pace is not None and gone and oldest is not None:
-            left = _end(connection, table, first, "min")
+            left = end_of(connection, table, first, "min")
             pace.spend(table, ((keep_from if left is None else min(left, keep_from)) - oldest) * width)
         deleted += gone
     if any(state[name] != value for name, value in changes.items()):
@@ -88,7 +88,7 @@ def trim(
     return deleted
 
 
-def _end(connection: sqlite3.Connection, table: str, first: str, which: str) -> int | None:
+def end_of(connection: sqlite3.Connection, table: str, first: str, which: str) -> int | None:
     """The first or last bucket of a table; None: it is empty."""
     (found,) = connection.execute(f"SELECT {which}({first}) FROM {table}").fetchone()  # noqa: S608  our own names
     return None if found is None else int(found)

@@ -64,7 +64,8 @@ State = dict[str, int]
 
 `schema`; `writes` counts calls of the sink; `packs`, `readings`, `duplicates` and `unusable` count what came;
 `untimed` readings wait for their time to be known, `retimed` ones have got it since;
-`raw_from` and `minutes_from` are the first minutes of which nothing was trimmed yet.
+`raw_from` and `minutes_from` are the first minutes of which nothing was trimmed yet;
+`given_way` rows were deleted before their time, for want of room.
 """
 
 _FRESH: State = {
@@ -78,6 +79,7 @@ _FRESH: State = {
     "retimed": 0,
     "raw_from": 0,
     "minutes_from": 0,
+    "given_way": 0,
 }
 
 

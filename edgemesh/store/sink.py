@@ -14,11 +14,14 @@ from edgemesh.store import retention, retired
 from edgemesh.store.contract import Mirror
 from edgemesh.store.schema import create, read_state, write_state
 from edgemesh.store.scrub import Scrub
+from edgemesh.store.size import Size
 from edgemesh.store.untimed import Untimed, trim_untimed
 from edgemesh.store.writer import Memory, ReadingWriter
 
 logger = logging.getLogger(__name__)
 
+MOST_ROWS = 200_000
+"""Of one step of retention; some 0.3 s."""
 RELEASE_ROWS = 5_000
 """Readings that get their true time in one write, beside what came; the rest in the next ones."""
 _encode = msgspec.json.Encoder().encode
@@ -39,7 +42,8 @@ class HistorySink:
     A time of a series that comes again replaces the reading that was there, so a pack that comes twice changes nothing;
     once its raw readings were trimmed that can't be known any more. Bad readings are kept but not in the roll-ups.
     Readings of a clock in doubt wait until their time is known (`untimed`). What is too old is forgotten no faster than
-    time passes, whatever somebody sets a clock to (`retention.Pace`). `mirror` is told of all that is kept.
+    time passes, whatever somebody sets a clock to (`retention.Pace`). Beyond `max_bytes` the oldest gives way (`Size`).
+    `mirror` is told of all that is kept.
     """
 
     def __init__(
@@ -51,12 +55,15 @@ class HistorySink:
         versions_s: float = retired.VERSIONS_S,
         records_s: float = retired.RECORDS_S,
         step_rows: int = retention.STEP_ROWS,
+        max_bytes: int | None = None,
         mirror: Mirror | None = None,
     ) -> None:
         self._ages = {"raw_s": raw_s, "minute_s": minute_s, "ten_minutes_s": ten_minutes_s}
         self._versions_s, self._records_s = versions_s, records_s
         self._scrub = Scrub()
         self._step_rows = step_rows
+        self._size = Size(max_bytes)
+        self._came = -1
         self._pace = retention.Pace()
         self._memory = Memory()
         self._mirror = mirror
@@ -74,7 +81,10 @@ class HistorySink:
 
     def trim(self, connection: sqlite3.Connection, now_ns: int) -> None:
         """Forget, inside the open transaction, a step of what is too old; release a step of what is timed now."""
-        retention.trim(connection, now_ns, limit=self._step_rows, pace=self._pace, **self._ages)
+        state = read_state(connection)
+        limit = self._limit(state["readings"])
+        retention.trim(connection, now_ns, limit=limit, pace=self._pace, **self._ages)
+        self._size.trim(connection, limit)
         retired.retire(connection, now_ns, versions_s=self._versions_s, records_s=self._records_s)
         if retired.retire_series(connection, now_ns, ten_minutes_s=self._ages["ten_minutes_s"]):
             self._memory = Memory()
@@ -87,6 +97,16 @@ class HistorySink:
             self._write(connection, (), self._step_rows)
         if self._mirror:
             self._mirror.trim(connection, now_ns)
+
+    @property
+    def notice(self) -> str:
+        """What goes badly but harms nothing so far, for people; empty: nothing."""
+        return self._size.notice
+
+    def _limit(self, readings: int) -> int:
+        """How many rows may go in a step: twice as many as came since the last one, so that more goes than comes."""
+        came, self._came = readings - self._came if self._came >= 0 else 0, readings
+        return min(max(self._step_rows, 2 * came), MOST_ROWS)
 
     def _write(self, connection: sqlite3.Connection, packs: Sequence[Pack], release: int) -> None:
         state, memory, mirror = read_state(connection), self._memory, self._mirror

@@ -13,7 +13,7 @@ from typing import Protocol
 
 from edgemesh.errors import StoreError
 from edgemesh.store.influx.progress import Dead, Progress
-from edgemesh.store.influx.reader import Place, Request, SpoolReader
+from edgemesh.store.influx.reader import Place, Request
 from edgemesh.store.influx.spool import Lane
 from edgemesh.store.influx.verdict import HOLD_S, Reply, Verdict, judge, wait_s
 
@@ -28,6 +28,18 @@ ROW_OF_REFUSALS = 64
 STOP_S = 2.0
 TEXT = 160
 _DROPPED = re.compile(r"dropped=(\d{1,9})")
+
+
+class Reader(Protocol):
+    """Where lines come from; one thread uses it. See `edgemesh.store.influx.reader.SpoolReader`."""
+
+    def take(self, lane: Lane, place: Place, max_lines: int) -> Request | None:
+        """The next lines of a lane after a place, at most so many; None: none wait."""
+        ...
+
+    def close(self) -> None:
+        """Let go of what is open."""
+        ...
 
 
 class Post(Protocol):
@@ -67,7 +79,7 @@ class Sender:
 
     def __init__(
         self,
-        reader: SpoolReader,
+        reader: Reader,
         progress: Progress,
         post: Callable[[], Post],
         buckets: dict[Lane, str],
@@ -113,9 +125,13 @@ class Sender:
                     rest_s = self._every_s
                 self._stop.wait(rest_s)
         finally:
-            self._reader.close()
-            if self._post:
-                self._post.close()
+            self.close()
+
+    def close(self) -> None:
+        """Let go of file and connections; for whoever calls `step` himself."""
+        self._reader.close()
+        if self._post:
+            self._post.close()
 
     # -- one step -----------------------------------------------------------------------------------------------------
 

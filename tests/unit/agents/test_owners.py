@@ -167,3 +167,18 @@ def test_what_stood_before_a_hole_and_was_not_said_is_not_forgotten() -> None:
     for seq in range(1, len(levels) + 1):
         second.take(seq, 0, 1_001 * S)
     assert [(alert.asset, alert.onset_at_ns // S, alert.past) for alert in second.said] == [("a0", 4, True)]
+
+
+def test_an_excursion_of_which_only_the_end_is_held_is_not_said_again() -> None:
+    """Older rows are gone: to the newcomer it begins later, and is not the one that stands open for all that."""
+    levels = (0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 1.0, 0.0, 0.0, 1.0, *(0.0,) * 16)
+    first, second = Owner(levels), Owner(levels)
+    for seq, live in [(1, 0), (2, 0), (3, 0), (4, 0), (5, 0), (6, 0), (7, 0), (14, 14)]:
+        first.take(seq, live, 1_000 * S)
+    (stands,) = open_alerts(first.said)
+    second.core.adopt("gw", [stands], Cursor("e1", 7, ((14, 14),)))
+    second.follower = Follower.begin_after(Cursor("e1", 6))
+    for seq in range(7, len(levels) + 1):
+        second.take(seq, 0, 1_001 * S)
+    assert {alert.id for alert in second.said} == {stands.id}
+    assert not open_alerts([*first.said, *second.said])

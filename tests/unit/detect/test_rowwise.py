@@ -13,6 +13,7 @@ from edgemesh.detect.judgement import Judgement
 from edgemesh.detect.machine import WILD, MachineScorer
 from edgemesh.detect.model_settings import ProfileSettings
 from edgemesh.detect.normal import FARTHEST
+from edgemesh.detect.questions import Steps
 from edgemesh.detect.slow import Slow
 from edgemesh.detect.smoothing import Levels
 
@@ -106,13 +107,13 @@ def test_the_fast_ways_judge_as_the_plain_one(
 def test_most_rows_take_the_fast_way(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of calm rows one at a time none goes through numpy's way; so the property above is about both."""
     tables: list[int] = []
-    take = MachineScorer._take_table
+    take = MachineScorer._table_steps
 
-    def note(scorer: MachineScorer, rows: list[list[float | None]]) -> list[Judgement]:
+    def note(scorer: MachineScorer, rows: list[list[float | None]]) -> Steps[list[Judgement]]:
         tables.append(len(rows))
         return take(scorer, rows)
 
-    monkeypatch.setattr(MachineScorer, "_take_table", note)
+    monkeypatch.setattr(MachineScorer, "_table_steps", note)
     rows = np.random.default_rng(1).normal(size=(700, 8)).tolist()
     scorer = MachineScorer(NAMES[:8], ProfileSettings(train_rows=WARM, trees=5))
     scorer.take(rows[:600])

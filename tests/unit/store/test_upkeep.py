@@ -16,8 +16,10 @@ from edgemesh.model.orders import OrderState
 from edgemesh.model.samples import Quality
 from edgemesh.store.history import History
 from edgemesh.store.retired import retire, retire_series
-from edgemesh.store.schema import DAY_NS, create, read_state
+from edgemesh.store.schema import DAY_NS, MINUTE_NS, create, read_state
 from edgemesh.store.scrub import Scrub
+from edgemesh.store.sink import HistorySink
+from edgemesh.store.size import Size, used_bytes
 from tests.unit.store.test_history import SECOND_NS, START_NS, Recorder, alert, alerts, order, orders, pack
 
 
@@ -188,3 +190,80 @@ def test_a_flipped_bit_is_found_once_and_said(
         assert history.counts().damaged >= 1
     assert caplog.text.count("series 1 in minute 28000003") == 1
     assert scrubbed(recorder) == []  # known by now
+
+
+def fill(recorder: Recorder, minutes: int) -> None:
+    """Readings of so many minutes, 60 each."""
+    for minute in range(minutes):
+        recorder.write(pack(range(minute * 60, minute * 60 + 60), [float(second) for second in range(60)]))
+
+
+def span(recorder: Recorder, table: str, column: str) -> tuple[object, ...]:
+    return recorder.table(f"SELECT min({column}) - {START_NS // MINUTE_NS}, count(DISTINCT {column}) FROM {table}")[0]
+
+
+def test_beyond_its_size_the_oldest_raw_readings_give_way(recorder: Recorder, caplog: pytest.LogCaptureFixture) -> None:
+    """Whole minutes, no more than is needed, counted and said once; roll-ups stay, and the rest is known as whole."""
+    fill(recorder, 200)
+    full = used_bytes(recorder.connection)
+    size = Size(full - 60_000, steady=lambda: 0.0)
+    with recorder.transaction() as connection:
+        steps = [size.trim(connection, 500) for _ in range(60)]
+    assert used_bytes(recorder.connection) <= full - 60_000
+    gone = sum(steps)
+    assert 1_200 < gone < 3_600
+    assert steps[0] == 480  # of 500 so many whole minutes
+    assert steps[-1] == 0
+    assert span(recorder, "reading", "minute") == (gone // 60, 200 - gone // 60)
+    assert span(recorder, "rollup_1min", "bucket") == (0, 200)
+    assert [record.levelno for record in caplog.records] == [logging.ERROR]
+    assert "raw readings give way" in size.notice
+    with History(recorder.path) as history:
+        assert history.counts().given_way == gone
+        first_ns = START_NS + gone * SECOND_NS
+        assert history.readings(1, start_ns=first_ns, max_points=None).resolution == "raw"
+        assert history.readings(1, start_ns=first_ns - 1, max_points=None).resolution == "1min"
+    scrub = Scrub()
+    while scrub.step(recorder.connection, read_state(recorder.connection)) or not scrub.at_end:
+        pass
+    assert recorder.table("SELECT count(*) FROM damage") == [(0,)]
+
+
+def test_then_minutes_and_ten_minutes_but_never_the_present(recorder: Recorder) -> None:
+    """With no room at all the newest two buckets of each are left, and nothing fails."""
+    fill(recorder, 200)
+    size = Size(1)
+    with recorder.transaction() as connection:
+        while size.trim(connection, 10_000):
+            pass
+    assert span(recorder, "reading", "minute") == (198, 2)
+    assert span(recorder, "rollup_1min", "bucket") == (198, 2)
+    assert recorder.table("SELECT count(*) FROM rollup_10min") == [(2,)]
+    assert "ten minutes give way" in size.notice
+
+
+def test_the_notice_ends(recorder: Recorder) -> None:
+    """Ten minutes after the last row gave way there is nothing to say."""
+    fill(recorder, 10)
+    now_s = [100.0]
+    size = Size(1, steady=lambda: now_s[0])
+    assert size.notice == ""
+    size.trim(recorder.connection, 100)
+    assert size.notice
+    now_s[0] += 601
+    assert size.notice == ""
+
+
+def test_more_goes_than_comes(tmp_path: Path) -> None:
+    """However fast readings come, retention by age keeps up: no step is smaller than what came since the last."""
+    with closing(sqlite3.connect(tmp_path / "recorder.db", isolation_level=None)) as connection:
+        sink = HistorySink(raw_s=60.0, step_rows=10)
+        sink.prepare(connection)
+        for round_ in range(5):
+            minutes = range(round_ * 5, round_ * 5 + 5)
+            sink.write(
+                connection, [pack([minute * 60 + second for second in range(60)], [1.0] * 60) for minute in minutes]
+            )
+            sink.trim(connection, START_NS + (round_ * 5 + 5) * MINUTE_NS)
+        (rows,) = connection.execute("SELECT count(*) FROM reading").fetchone()
+        assert rows < 5 * 60 + 60 + 10 + 300

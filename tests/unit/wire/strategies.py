@@ -214,6 +214,7 @@ offers = st.one_of(
         at_ns=at_ns,
         version=counts,
         content=st.binary(min_size=1, max_size=50),
+        asset_class=st.one_of(st.just(""), ids),
     ),
     st.builds(ModelOffer, asset=ids, revision=sequences, at_ns=at_ns, back=st.just(True)),
 )

@@ -46,7 +46,7 @@ class Recorder:
     """A recorder's database, with the history's sink and a mirror; everything that is sent is read from the spool."""
 
     def __init__(self, path: Path, *, max_series: int = 1_000) -> None:
-        self.max_series = max_series
+        self.path, self.max_series = path, max_series
         self.connection = sqlite3.connect(path, isolation_level=None)
         self.connection.execute("PRAGMA journal_mode = WAL")
         self.connection.execute("PRAGMA synchronous = OFF")
