@@ -6,12 +6,4 @@ data, too.
 
 from __future__ import annotations
 
-AWAITED: dict[str, frozenset[str]] = {
-    "spans": frozenset(
-        {
-            "site", "service.name", "span.name", "trace_id", "span_id", "parent_span_id", "span.kind",
-            "otel.status_code", "attributes", "duration_nano", "end_time_unix_nano",
-        }
-    ),
-    "span-links": frozenset({"trace_id", "span_id", "linked_trace_id", "linked_span_id"}),
-}  # fmt: skip
+AWAITED: dict[str, frozenset[str]] = {}
