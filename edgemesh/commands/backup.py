@@ -14,7 +14,7 @@ _EXAMPLES = """\b
 Examples
   edgemesh backup list my.toml                     which copies there are, and how old
   edgemesh backup verify my.toml                   the same, each read through
-  edgemesh backup restore scheduler my.toml        the newest one in place of the log of a stopped agent
+  edgemesh backup restore scheduler my.toml        the newest one in place of its log
 """
 _CONFIG = click.argument("config", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 _FOLDER = click.option(

@@ -20,7 +20,7 @@ Examples
   edgemesh model train my.toml may.csv --asset pump-1 --out p.json --version 2
   edgemesh model train my.toml p1=may.csv p2=june.csv --class pump --out pump.json
   edgemesh model train my.toml --from-store --class pump --out pump.json
-  edgemesh model push pump.json my.toml              every pump of the site tries it, a fifth of them first
+  edgemesh model push pump.json my.toml              every pump tries it, a fifth of them first
   edgemesh model push p.json my.toml                 its detector tries it, then uses it
   edgemesh model push *.json my.toml --share 0.1     the first tenth; if those pass, the rest
   edgemesh model rollback pump-1 my.toml             back to the former version
