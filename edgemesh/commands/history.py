@@ -25,13 +25,13 @@ KINDS = ("readings", "1m", "10m", "alerts", "orders")
 
 _EXAMPLES = """\b
 Examples
-  edgemesh history query my.toml                          the last hour of every series
+  edgemesh history query my.toml                          the last hour of every series, a table
   edgemesh history query my.toml --metric flow --last 2h  one series: a curve
   edgemesh history query my.toml --asset 'pump-*' --since 2026-05-01 --every 10m --csv > may.csv
   edgemesh history query my.toml --what alerts --last 7d
   edgemesh history export may.parquet my.toml --form parquet --since 2026-05-01
   edgemesh history export - my.toml --form line-protocol | gzip > all.lp.gz
-  edgemesh history import --from my.toml                  all of it into the InfluxDB of [influxdb]
+  edgemesh history import --from my.toml                  all of it into its InfluxDB
   edgemesh history import all.lp --to http://influx:8086/edgemesh --org plant
 """
 
