@@ -43,16 +43,26 @@ class LineKeeper(logging.Handler):
             except Exception:  # noqa: BLE001  what logging itself does: a line that can't be kept ends nothing
                 self.handleError(record)
 
-    def take(self, agent: str) -> Lines | None:
-        """The lines of an agent that wait; None: there are none."""
+    def take(self, agent: str, most: int = MOST_LINES) -> Lines | None:
+        """The oldest lines of an agent that wait; None: there are none."""
         self.acquire()
         try:
             kept = self._kept.get(agent)
             if kept is None or not kept.lines:
                 return None
-            lines = Lines(agent=agent, lines=tuple(kept.lines), left_out=kept.left_out)
-            kept.lines.clear()
-            return lines
+            lines = tuple(kept.lines.popleft() for _ in range(min(most, len(kept.lines))))
+            return Lines(agent=agent, lines=lines, left_out=kept.left_out)
+        finally:
+            self.release()
+
+    def put_back(self, lines: Lines) -> None:
+        """They could not be told now: they are the next, as far as there is room beside those that came meanwhile."""
+        self.acquire()
+        try:
+            kept = self._kept[lines.agent]
+            room = MOST_LINES - len(kept.lines)
+            kept.left_out += max(0, len(lines.lines) - room)
+            kept.lines.extendleft(reversed(lines.lines[:room]))
         finally:
             self.release()
 

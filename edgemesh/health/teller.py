@@ -10,11 +10,13 @@ from typing import Protocol
 
 from edgemesh.bus.contract import Bus
 from edgemesh.health.lines import LineKeeper
-from edgemesh.model.told import MOST_SCORES, Score, Scores
+from edgemesh.model.told import Score, Scores
 from edgemesh.wire import codec
 from edgemesh.wire.topics import Topics
 
 EVERY_S = 1.0
+MESSAGE_SCORES, MESSAGE_LINES = 32, 8
+"""Of one message at most, some 4 KB: on a slow link nobody waits behind it for long."""
 
 
 class Aside(Protocol):
@@ -69,7 +71,7 @@ class Teller:
 
     def _tell_scores(self, agent: Aside) -> None:
         while agent.asides:
-            scores = tuple(islice(agent.asides, MOST_SCORES))
+            scores = tuple(islice(agent.asides, MESSAGE_SCORES))
             told = codec.encode(Scores(agent=agent.name, every_s=self._every_s, scores=scores))
             if not agent.bus.publish(self._topics.scores(agent.name), told, bulk=True):
                 return
@@ -77,9 +79,11 @@ class Teller:
                 agent.asides.popleft()
 
     def _tell_lines(self, agent: Aside) -> None:
-        lines = self.keeper.take(agent.name) if self.keeper is not None else None
-        if lines is not None:
-            agent.bus.publish(self._topics.lines(agent.name), codec.encode(lines), bulk=True)
+        keeper = self.keeper
+        while keeper is not None and (lines := keeper.take(agent.name, MESSAGE_LINES)):
+            if not agent.bus.publish(self._topics.lines(agent.name), codec.encode(lines), bulk=True):
+                keeper.put_back(lines)
+                return
 
     async def _run(self) -> None:
         while True:

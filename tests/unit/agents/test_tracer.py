@@ -105,6 +105,17 @@ def test_a_scheduler_tells_of_alerts_and_a_recorder_of_nothing() -> None:
     assert sent(make_tracer(Role.RECORDER), "alerts", pack, at(4.0)) == []
 
 
+def test_what_could_not_be_sent_is_the_next() -> None:
+    """Nothing is lost where there is no room for a moment, and the order stays."""
+    tracer = make_tracer()
+    tracer.add([tracer.refused(at(1), "t", bytes([number]), "wrong_shape", "") for number in range(5)])
+    first = tracer.take()
+    assert first is not None
+    tracer.put_back(first)
+    assert tracer.take() == first
+    assert (tracer.take(), tracer.dropped) == (None, 0)
+
+
 @given(st.lists(st.integers(1, 900), max_size=6))
 def test_what_waits_is_bounded_counted_and_fits_into_messages(many: list[int]) -> None:
     """Whatever comes and however long nobody takes it: what is told and what gave way is all there was."""

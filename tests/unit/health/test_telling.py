@@ -12,7 +12,7 @@ from edgemesh.bus.memory import MemoryBroker
 from edgemesh.health import lines as module
 from edgemesh.health.lines import LineKeeper
 from edgemesh.health.logs import Speakers
-from edgemesh.health.teller import Teller
+from edgemesh.health.teller import MESSAGE_LINES, Teller
 from edgemesh.launch.told import hear_told
 from edgemesh.model.told import MOST_BODY, MOST_LINES, MOST_SCORES, LineLevel, Score
 from edgemesh.store.influx.told import Told
@@ -74,6 +74,28 @@ def test_a_flood_is_bounded_and_counted() -> None:
     assert other is not None
     assert (len(told.lines), told.left_out) == (MOST_LINES, 5 + module.PER_MINUTE)
     assert len(other.lines) == 1
+
+
+def test_what_could_not_be_told_is_told_next() -> None:
+    """In the order in which it came; where newer lines have taken its room it is counted."""
+    keeper, clock = make_keeper()
+    for number in range(5):
+        keeper.handle(record("%s: %s", "gw", number))
+    some = keeper.take("gw", 3)
+    assert some is not None
+    keeper.put_back(some)
+    again = keeper.take("gw")
+    assert again is not None
+    assert [line.body for line in again.lines] == [f"gw: {number}" for number in range(5)]
+    for _ in range(2):
+        clock.now_s += 60.0
+        for _ in range(module.PER_MINUTE):
+            keeper.handle(record("%s: more", "gw"))
+    left_out = 2 * module.PER_MINUTE - MOST_LINES
+    keeper.put_back(again)
+    full = keeper.take("gw")
+    assert full is not None
+    assert (len(full.lines), full.left_out) == (MOST_LINES, left_out + 5)
 
 
 def test_what_is_huge_fits_the_wire() -> None:
@@ -138,8 +160,8 @@ def test_what_is_told_comes_to_the_recorder(until: Until) -> None:
     asyncio.run(body())
 
 
-def test_no_room_on_the_bus_loses_no_score(until: Until) -> None:
-    """What the connection does not take is told at the next time."""
+def test_no_room_on_the_bus_loses_nothing(until: Until) -> None:
+    """What the connection does not take is told at the next time, in messages that hold up nobody for long."""
 
     async def body() -> None:
         broker = MemoryBroker()
@@ -147,10 +169,15 @@ def test_no_room_on_the_bus_loses_no_score(until: Until) -> None:
         await detector.bus.open()
         other = broker.client("other")
         other.subscribe(TOPICS.scores("+"), heard.append)
+        lines = list[Message]()
+        other.subscribe(TOPICS.lines("+"), lines.append)
         await other.open()
         await until(lambda: detector.bus.linked and other.linked)
         teller = Teller(TOPICS, [detector], every_s=10.0)
         detector.asides.append(score(0))
+        teller.keeper, _ = make_keeper()
+        for number in range(MESSAGE_LINES + 1):
+            teller.keeper.handle(record("%s: %s", "det", number))
         publish, detector.bus.publish = detector.bus.publish, lambda *args, **kwargs: False  # type: ignore[method-assign]
         teller.tell()
         assert len(detector.asides) == 1
@@ -158,5 +185,7 @@ def test_no_room_on_the_bus_loses_no_score(until: Until) -> None:
         teller.tell()
         await until(lambda: heard)
         assert codec.decode_scores(heard[0].payload, agent="det").scores == (score(0),)
+        await until(lambda: len(lines) == 2)
+        assert [len(codec.decode_lines(each.payload, agent="det").lines) for each in lines] == [MESSAGE_LINES, 1]
 
     asyncio.run(body())
