@@ -559,8 +559,8 @@ class Runtime:
         while True:
             self._beat += 1
             self.storage.beat()
-            self._tell_spans()
             self.bus.publish(self._topics.card(self.name), self._card(Presence.UP), retain=True)
+            self._tell_spans()
             now_s = time.monotonic()
             self.reader.chase(now_s, but=self.engine.unread.halted if self._beat % HALTED_BEATS else ())
             if self.feed:

@@ -377,7 +377,7 @@ Conversation.TestCase.settings = BOUNDS
 TestConversation = Conversation.TestCase
 
 
-def hunt(machine: type[Conversation], examples: int = 1_000) -> None:
+def hunt(machine: type[Conversation], examples: int = 8_000) -> None:
     """Let Hypothesis look for a schedule that breaks a law; none is remembered."""
     run_state_machine_as_test(
         machine,
