@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import os
 import sys
@@ -197,7 +198,7 @@ def import_(file: Path | None, place: Path | None, url: str | None, version: str
     from edgemesh.launch import history_import as imports
 
     log("error")
-    logging.getLogger("edgemesh.store.influx.sender").setLevel(logging.CRITICAL)  # the end says it all
+    _hush("edgemesh.store.influx.sender")  # the end says it all
     if (file is None) == (place is None):
         raise click.UsageError("give either FILE or --from PLACE")
     if file and (what or since_ns or until_ns or last_s or any(names.values())):
@@ -230,3 +231,10 @@ def import_(file: Path | None, place: Path | None, url: str | None, version: str
     if outcome.refused:
         click.echo(f"{outcome.refused:,} lines refused for good: {'; '.join(outcome.reasons)}", err=True)
         sys.exit(1)
+
+
+def _hush(name: str) -> None:
+    """Log nothing of a module that is not critical, until the command ends."""
+    logger = logging.getLogger(name)
+    click.get_current_context().call_on_close(functools.partial(logger.setLevel, logger.level))
+    logger.setLevel(logging.CRITICAL)
