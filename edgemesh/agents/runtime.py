@@ -569,9 +569,9 @@ class Runtime:
             await asyncio.sleep(HEARTBEAT_S)
 
     def _tell_spans(self) -> None:
-        """Send what was recorded for traces as far as there is room: nothing waits for it, nothing is lost with it."""
+        """Send what was recorded for traces as far as there is room to spare: nothing is lost with it."""
         tracer = self.engine.tracer
-        while tracer is not None and (spans := tracer.take()):
+        while tracer is not None and self.bus.has_spare and (spans := tracer.take()):
             if not self.bus.publish(self._topics.spans(self.name), codec.encode(spans), bulk=True):
                 tracer.put_back(spans)
                 return

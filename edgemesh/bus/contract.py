@@ -67,6 +67,11 @@ class Bus(Protocol):
         ...
 
     @property
+    def has_spare(self) -> bool:
+        """Whether there is room for what nobody waits for: so little is under way that nothing would wait behind it."""
+        ...
+
+    @property
     def stats(self) -> BusStats:
         """The counters of this connection."""
         ...

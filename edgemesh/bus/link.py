@@ -119,6 +119,11 @@ class Link:
         """Whether bulk may be sent: at QoS 0, of which we hear no more, while nothing waits here."""
         return self.pace.is_open and not self._held_back and (self.address.qos > 0 or not self._sock.unsent)
 
+    @property
+    def has_spare(self) -> bool:
+        """Whether there is room for what nobody waits for."""
+        return self.roomy and self.pace.has_spare
+
     def start(self, will: Will | None, keepalive_s: int) -> None:
         """Send CONNECT and listen."""
         address = self.address

@@ -127,6 +127,11 @@ class MemoryBus:
         return self._linked
 
     @property
+    def has_spare(self) -> bool:
+        """As in the contract."""
+        return self._linked
+
+    @property
     def stats(self) -> BusStats:
         """As in the contract."""
         return self._stats

@@ -75,6 +75,11 @@ class MqttBus:
         return self._link is not None and not self._link.ended.is_set()
 
     @property
+    def has_spare(self) -> bool:
+        """As in the contract."""
+        return self._link is not None and self._link.has_spare
+
+    @property
     def echoes(self) -> bool:
         """Whether the broker brings back what we publish on patterns of ours: not with `no_local` over MQTT 5."""
         return not self._no_local or self._link is None or self._link.protocol != V5

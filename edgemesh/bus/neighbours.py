@@ -163,6 +163,11 @@ class NeighbourBus:
         return self._bus.linked and self._neighbourhood.trunk.linked
 
     @property
+    def has_spare(self) -> bool:
+        """Whether the trunk has room to spare."""
+        return self._neighbourhood.trunk.has_spare
+
+    @property
     def stats(self) -> BusStats:
         """The counters of our own connection; what came and went over the trunk is counted where it is ours."""
         return self._bus.stats

@@ -65,7 +65,7 @@ class Teller:
     def tell(self) -> None:
         """Tell what there is."""
         for agent in self._agents:
-            if agent.bus.linked:
+            if agent.bus.has_spare:
                 self._tell_scores(agent)
                 self._tell_lines(agent)
 

@@ -9,6 +9,28 @@ from edgemesh.bus.pace import FIRST_BYTES, LEAST_BYTES, MOST_BYTES, TARGET_S, Pa
 MESSAGE = 400
 
 
+def test_there_is_room_to_spare_where_answers_come_at_once() -> None:
+    """Not behind a queue, however long the way is; on a long way an answer takes its time."""
+    for delay_s, spare in ((0.01, True), (0.6, True)):
+        pace = Pace()
+        for number in range(20):
+            pace.sent(number, MESSAGE, float(number))
+            pace.acknowledged(number, number + delay_s)
+            assert pace.has_spare is spare
+        pace.sent(99, MESSAGE, 99.0)
+        pace.acknowledged(99, 99.0 + 2.5 * max(delay_s, 0.05))
+        assert not pace.has_spare
+
+
+def test_there_is_nothing_to_spare_while_much_is_under_way() -> None:
+    """What nobody waits for goes when hardly anything else does."""
+    pace = Pace()
+    pace.sent(1, FIRST_BYTES // 2, 0.0)
+    assert (pace.is_open, pace.has_spare) == (True, False)
+    pace.acknowledged(1, 0.01)
+    assert pace.has_spare
+
+
 class Wire:
     """A link that carries `rate` bytes a second after a delay, in order; it is always offered more bulk than fits."""
 
