@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 
-FIRST_BYTES = 8_192
+FIRST_BYTES = 4_096
 LEAST_BYTES = 2_048
 MOST_BYTES = 4 * 1024 * 1024
 TARGET_S = 0.5

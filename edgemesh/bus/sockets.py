@@ -15,7 +15,7 @@ from edgemesh.bus.address import Address
 _READ_BYTES = 65_536
 _INFO_BYTES = 128
 _RTT_AT, _ARRIVED_AT = 68, 120  # in Linux's struct tcp_info: two u32 of µs (mean and deviation), and a u64
-_PATIENCE_S = (1.5, 10.0)
+_PATIENCE_S = (2.0, 10.0)
 
 
 class BufferedSocket:
@@ -115,7 +115,7 @@ class BufferedSocket:
             return 0, 0
 
     def limit_patience(self) -> None:
-        """Have the operating system end the link when what we sent is not confirmed within 1.5 s and twice what the
+        """Have the operating system end the link when what we sent is not confirmed within 2 s and twice what the
         way takes: later on a slow or uneven way, where silence means less. Without effect elsewhere than on Linux.
         """
         with contextlib.suppress(OSError, AttributeError, struct.error):
