@@ -188,7 +188,7 @@ class DetectorCore:
                 unsaid.remove(alert.id)
         self._handover.pass_seam(pack.agent, seam)
         for asset in {batch.asset for batch in pack.records} if missed else ():
-            self._handover.put_off(self._watches.make(asset, pack.agent))
+            self._handover.hold_back(self._watches.make(asset, pack.agent))
         return said
 
     def _prepare(self, pack: Readings, place: Place, cursor: Position, moment: Moment) -> list[Alert]:

@@ -23,8 +23,7 @@ class _Rehearsal(msgspec.Struct):
 
     `alerts` are those it left open; `in_hole` the assets that were last heard of in a pack that it has missed; `seen`
     alerts of ours that began in one, and stood in younger ones: it has found the same under another id. `heard_ns` is
-    when a pack came last, `beyond_ns` when one came first that the mark does not cover, in watched time. `firsts_ns`:
-    when each asset's first sample was taken; what is there in it may have begun earlier.
+    when a pack came last, `beyond_ns` when one came first that the mark does not cover, in watched time.
     """
 
     epoch: str
@@ -35,16 +34,12 @@ class _Rehearsal(msgspec.Struct):
     ahead: tuple[Span, ...] = ()
     in_hole: list[str] = []
     seen: list[str] = []
-    firsts_ns: dict[str, int] = {}
 
     def hear(self, pack: Readings, clock_ns: int) -> bool:
-        """Take note that a pack came; return whether it is the first one of an asset, or beyond the mark."""
+        """Take note that a pack came; return whether it is the first one beyond the mark."""
         self.heard_ns = clock_ns
-        news = [batch for batch in pack.records if batch.asset not in self.firsts_ns]
-        for batch in news:
-            self.firsts_ns.setdefault(batch.asset, batch.at_ns[0])
         if self.beyond_ns or self._is_marked(pack) or self.misses(pack):
-            return bool(news)
+            return False
         self.beyond_ns = clock_ns
         return True
 
@@ -58,11 +53,6 @@ class _Rehearsal(msgspec.Struct):
         oldest = min((batch.at_ns[0] for batch in pack.records), default=0)
         younger = any(oldest <= alert.at_ns for alert in self.alerts if alert.kind is not AlertKind.SILENT)
         return younger and (not self.beyond_ns or self.heard_ns - self.beyond_ns <= _PATIENCE_NS)
-
-    def began_midway(self, alert: Alert, known: Alert) -> bool:
-        """Whether an alert of ours is one that is known: older rows than that of its beginning are gone."""
-        same = (alert.asset, alert.kind) == (known.asset, known.kind)
-        return same and known.onset_at_ns < alert.onset_at_ns == self.firsts_ns.get(alert.asset)
 
     def _is_marked(self, pack: Readings) -> bool:
         return pack.epoch == self.epoch and Cursor(self.epoch, self.through, self.ahead).has(pack.seq)
@@ -128,11 +118,11 @@ class Handover:
         if rehearsal is None or not rehearsal.misses(pack) or rehearsal.misses(_before(pack)):
             return
         for watch in self._watches.of(pack.agent):
-            if self.put_off(watch) and watch.asset.id not in rehearsal.in_hole:
+            if self.hold_back(watch) and watch.asset.id not in rehearsal.in_hole:
                 rehearsal.in_hole = sorted([*rehearsal.in_hole, watch.asset.id])
                 self._dirty.add(pack.agent)
 
-    def put_off(self, watch: Watch) -> bool:
+    def hold_back(self, watch: Watch) -> bool:
         """Say nothing of what stands on this asset and nobody knows of yet; return whether there is any."""
         state = watch.state
         stand = [alert.id for alert in state.book.alerts if alert.id not in state.unsaid and not self.knows(alert)]
@@ -171,16 +161,9 @@ class Handover:
         rehearsal = self._rehearsals.get(alert.gateway)
         if rehearsal is None:
             return False
-        if alert.id in rehearsal.seen:
-            return True
-        midway = alert.onset_at_ns == rehearsal.firsts_ns.get(alert.asset)
-        return any(
-            known.id == alert.id
-            or (
-                midway
-                and (known.asset, known.kind) == (alert.asset, alert.kind)
-                and known.onset_at_ns < alert.onset_at_ns
-            )
+        watch = self._watches.get(alert.asset)
+        return alert.id in rehearsal.seen or any(
+            known.id == alert.id or (watch is not None and _began_midway(watch, alert, known))
             for known in rehearsal.alerts
         )
 
@@ -236,10 +219,14 @@ class Handover:
             return []
         if self._put_off(alert, watch):
             return []
-        mine = next((open_.id for open_ in watch.state.book.alerts if open_.kind is alert.kind), None)
-        if mine == alert.id or watch.state.book.has_closed(alert):
+        mine = next((open_ for open_ in watch.state.book.alerts if open_.kind is alert.kind), None)
+        if (mine is not None and mine.id == alert.id) or watch.state.book.has_closed(alert):
             return []
         self._watches.touch(watch)
+        if mine is not None and mine.id in watch.state.unsaid and _began_midway(watch, mine, alert):
+            watch.state.unsaid.remove(mine.id)
+            watch.state.book.replace(alert)
+            return []
         if mine is not None or alert.onset_at_ns <= watch.state.book.closed_at_ns.get(alert.kind, -1):
             return [closed(alert, alert.at_ns)]
         self._adopt(alert.gateway, [alert], moment)
@@ -297,6 +284,12 @@ class Handover:
         if early:
             self._later.setdefault(alert.asset, {})[alert.id] = alert
         return early
+
+
+def _began_midway(watch: Watch, alert: Alert, known: Alert) -> bool:
+    """Whether an alert of ours is one that is known: it was there in the first sample that we ever took."""
+    same = (alert.asset, alert.kind) == (known.asset, known.kind)
+    return same and known.onset_at_ns < alert.onset_at_ns == watch.state.first_ns
 
 
 def _before(pack: Readings) -> Readings:

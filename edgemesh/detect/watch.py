@@ -61,6 +61,7 @@ class WatchState(msgspec.Struct, omit_defaults=True):
     """All that a watch remembers, but for warm-up, model and what moves in it; names are as in `signals`.
 
     `unsaid` are the ids of open alerts that late samples have raised: nobody was told of them yet, see `late`.
+    `first_ns` is when the first sample of all was taken; what was there in it may have begun earlier.
     """
 
     gateway: str
@@ -76,6 +77,7 @@ class WatchState(msgspec.Struct, omit_defaults=True):
     rollout: RolloutState = msgspec.field(default_factory=RolloutState)
     retrain: RetrainState = msgspec.field(default_factory=RetrainState)
     unsaid: list[str] = []
+    first_ns: int = 0
     peak: Peak = msgspec.field(default_factory=Peak)
 
     @property
@@ -129,6 +131,7 @@ class Watch:
 
     def steps(self, batches: Sequence[Batch], moment: Moment, *, late: bool = False) -> Steps[list[Alert]]:
         """`take`, in steps."""
+        self.state.first_ns = self.state.first_ns or min((batch.at_ns[0] for batch in batches), default=0)
         columns = [part for batch in batches if (part := self._read(batch, moment.clock_ns, late)) is not None]
         returned = [
             signal
@@ -260,6 +263,7 @@ class Watch:
         devices = {name for name, device in state.devices.items() if device.put_right(retimed)}
         if not devices:
             return []
+        state.first_ns = retimed.at(state.first_ns)
         for source, switch in state.switches.items():
             if split_source(source)[2] in devices:
                 switch.put_right(retimed)

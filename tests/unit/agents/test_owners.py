@@ -182,3 +182,20 @@ def test_an_excursion_of_which_only_the_end_is_held_is_not_said_again() -> None:
         second.take(seq, 0, 1_001 * S)
     assert {alert.id for alert in second.said} == {stands.id}
     assert not open_alerts([*first.said, *second.said])
+
+
+def test_an_excursion_that_began_before_the_oldest_row_goes_on_as_the_one_that_stands() -> None:
+    """Without a mark the newcomer begins in the midst of it, in late rows; then it meets what stands."""
+    levels = (0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 1.0, 0.0, 0.0, 1.0, *(0.0,) * 16)
+    first, second = Owner(levels), Owner(levels)
+    for seq in range(1, 8):
+        first.take(seq, 0, 1_000 * S)
+    (stands,) = open_alerts(first.said)
+    second.core.adopt("gw", [], None)
+    second.follower = Follower.begin_after(Cursor("e1", 6))
+    for seq in range(7, len(levels) + 1):
+        if seq == 9:
+            second.said += second.core.meet(stands)
+        second.take(seq, 20, 1_001 * S)
+    assert [(alert.id, alert.past) for alert in second.said] == [(stands.id, False)]
+    assert not open_alerts([*first.said, *second.said])
