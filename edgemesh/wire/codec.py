@@ -8,7 +8,7 @@ the gateway to say.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 import msgspec
 from msgspec.json import Decoder, Encoder
@@ -184,9 +184,7 @@ _BODIES: dict[str, Callable[[bytes], tuple[Record, ...]]] = {
 
 def decode_card(payload: bytes, *, agent: str) -> Card:
     """A card from the agent's topic."""
-    card = _decode_small(_CARD, payload)
-    _match(card.agent, agent)
-    return card
+    return _decode_of_agent(_CARD, payload, agent)
 
 
 def decode_watermark(payload: bytes) -> Watermark:
@@ -244,9 +242,7 @@ def decode_model_state(payload: bytes, *, asset: str) -> ModelState:
 
 def decode_spans(payload: bytes, *, agent: str) -> Spans:
     """What an agent has recorded, from its topic."""
-    spans = _decode_small(_SPANS, payload)
-    _match(spans.agent, agent)
-    return spans
+    return _decode_of_agent(_SPANS, payload, agent)
 
 
 def decode_verdicts(payload: bytes, *, asset: str) -> Verdicts:
@@ -263,23 +259,32 @@ def decode_command(payload: bytes) -> Command:
 
 def decode_reply(payload: bytes, *, agent: str) -> Reply:
     """What an agent says to a command, from its topic."""
-    reply = _decode_small(_REPLY, payload)
-    _match(reply.agent, agent)
-    return reply
+    return _decode_of_agent(_REPLY, payload, agent)
 
 
 def decode_scores(payload: bytes, *, agent: str) -> Scores:
     """Scores from the detector's topic."""
-    scores = _decode_small(_SCORES, payload)
-    _match(scores.agent, agent)
-    return scores
+    return _decode_of_agent(_SCORES, payload, agent)
 
 
 def decode_lines(payload: bytes, *, agent: str) -> Lines:
     """Lines of a log from the agent's topic."""
-    lines = _decode_small(_LINES, payload)
-    _match(lines.agent, agent)
-    return lines
+    return _decode_of_agent(_LINES, payload, agent)
+
+
+class _OfAgent(Protocol):
+    @property
+    def agent(self) -> str: ...
+
+
+_Said = TypeVar("_Said", bound=_OfAgent)
+
+
+def _decode_of_agent(decoder: Decoder[_Said], payload: bytes, agent: str) -> _Said:
+    """A message that says whose it is, from that agent's topic."""
+    said = _decode_small(decoder, payload)
+    _match(said.agent, agent)
+    return said
 
 
 def _match(said: str, topic: str) -> None:
