@@ -30,6 +30,7 @@ store-enabled = false
 [http]
 bind-address = "127.0.0.1:{port}"
 log-enabled = false
+auth-enabled = {auth}
 """
 
 
@@ -65,7 +66,7 @@ def influxd(program: str, folder: Path, *databases: str) -> Iterator[Influx]:
     """Run a server with empty databases while the block runs."""
     port, other = take_ports(2)
     file, log = folder / "influxd.toml", folder / "influxd.log"
-    file.write_text(CONFIGURATION.format(folder=folder, port=port, other=other), encoding="utf-8")
+    file.write_text(CONFIGURATION.format(folder=folder, port=port, other=other, auth="false"), encoding="utf-8")
     with log.open("ab") as out:
         process = subprocess.Popen(
             [program, "run", "-config", str(file)], stdin=subprocess.DEVNULL, stdout=out, stderr=out

@@ -34,28 +34,13 @@ from edgemesh.store.influx.measurements import MEASUREMENTS
 from edgemesh.store.influx.settings import InfluxSettings
 from edgemesh.store.schema import MINUTE_NS
 from edgemesh.store.sink import HistorySink
+from grafana.observe.server import CONFIGURATION
 from tests.conftest import WaitFor
 
 SECOND_NS = 10**9
 START_NS = 28_500_000 * MINUTE_NS
 """In 2024: neither server keeps what is to come."""
 DEVICES, METRICS = 10, ("flow", "pressure", "current")
-INFLUXD = """
-reporting-disabled = true
-bind-address = "127.0.0.1:{other}"
-[meta]
-dir = "{folder}/meta"
-[data]
-dir = "{folder}/data"
-wal-dir = "{folder}/wal"
-query-log-enabled = false
-[monitor]
-store-enabled = false
-[http]
-bind-address = "127.0.0.1:{port}"
-log-enabled = false
-auth-enabled = {auth}
-"""
 
 
 def need(program: str, package: str) -> str:
@@ -139,7 +124,7 @@ def make_influxd(folder: Path, *, auth: bool = False) -> Server:
     program = need("influxd", "influxdb")
     port, other = take_ports(2)
     file = folder / "influxd.toml"
-    file.write_text(INFLUXD.format(folder=folder, port=port, other=other, auth=str(auth).lower()))
+    file.write_text(CONFIGURATION.format(folder=folder, port=port, other=other, auth=str(auth).lower()))
     return Server([program, "run", "-config", str(file)], port, "/ping", folder / "influxd.log")
 
 
