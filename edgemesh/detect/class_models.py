@@ -27,6 +27,7 @@ from edgemesh.detect.models import (
     ModelFile,
     Text,
     Use,
+    check_whole,
     describe_channels,
     make_model,
     read_json,
@@ -107,10 +108,7 @@ def make_class(
 def read_class(content: bytes) -> tuple[ClassFile, ClassNumbers]:
     """The model of a class in a file. ValueError says what is wrong with it."""
     file = read_json(content, ClassFile)
-    if not file.seal or file.seal != seal_of(file):
-        raise ValueError("its seal does not fit: something in it was changed after it was made")
-    if file.hash != hashlib.sha256(bytes(file.numbers)).hexdigest():
-        raise ValueError("its hash does not fit the numbers in it")
+    check_whole(file, bytes(file.numbers))
     numbers = msgspec.json.decode(bytes(file.numbers), type=ClassNumbers)
     if tuple(role.name for role in file.roles) != numbers.roles:
         raise ValueError("its roles are not those of the numbers in it")

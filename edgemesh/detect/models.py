@@ -120,10 +120,7 @@ def make_model(name: str, profile: Profile, channels: Sequence[ModelChannel], ab
 def read_model(content: bytes) -> tuple[ModelFile, Profile]:
     """The model in a file, and its profile, ready to score. ValueError says what is wrong with it."""
     file = read_json(content, ModelFile)
-    if not file.seal or file.seal != seal_of(file):
-        raise ValueError("its seal does not fit: something in it was changed after it was made")
-    if file.hash != hashlib.sha256(bytes(file.profile)).hexdigest():
-        raise ValueError("its hash does not fit the profile in it")
+    check_whole(file, bytes(file.profile))
     profile = Profile(bytes(file.profile))
     if sorted(channel.name for channel in file.channels) != sorted(profile.file.channels):
         raise ValueError("its channels are not those of the profile in it")
@@ -172,6 +169,14 @@ def read_json(content: bytes, kind: type[_File]) -> _File:
         raise ValueError(f"it is no model of this version of edgemesh: {error}") from error
     except msgspec.DecodeError as error:
         raise ValueError(f"it is no whole JSON file, perhaps only a part of one: {error}") from error
+
+
+def check_whole(file: Any, content: bytes) -> None:
+    """ValueError: the file of a model, or the `content` that its manifest is about, was changed after it was made."""
+    if not file.seal or file.seal != seal_of(file):
+        raise ValueError("its seal does not fit: something in it was changed after it was made")
+    if file.hash != hashlib.sha256(content).hexdigest():
+        raise ValueError("its hash does not fit the numbers in it")
 
 
 def seal_of(file: Any) -> str:
