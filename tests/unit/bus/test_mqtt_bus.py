@@ -27,11 +27,15 @@ Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 @contextlib.asynccontextmanager
 async def server(serve: Serve) -> AsyncIterator[Address]:
-    """Run `serve` for each connection."""
+    """Run `serve` for each connection; at the end every one of them is over."""
     writers: list[asyncio.StreamWriter] = []
+    tasks: list[asyncio.Task[None]] = []
 
-    async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writers.append(writer)
+        tasks.append(asyncio.create_task(run(reader, writer)))
+
+    async def run(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(OSError, asyncio.IncompleteReadError):
             await serve(reader, writer)
         writer.close()
@@ -41,9 +45,19 @@ async def server(serve: Serve) -> AsyncIterator[Address]:
         yield Address("127.0.0.1", listening.sockets[0].getsockname()[1])
     finally:
         listening.close()
+        for _ in range(3):  # a connection that was taken a moment ago reaches `connected` within these turns
+            await asyncio.sleep(0)
+        for task in tasks:
+            task.cancel()
+        ends = await asyncio.gather(*tasks, return_exceptions=True)
         for writer in writers:
             writer.close()
-        await listening.wait_closed()
+        for writer in writers:
+            with contextlib.suppress(OSError):
+                await writer.wait_closed()
+        for end in ends:
+            if isinstance(end, Exception):
+                raise end
 
 
 async def read_packet(reader: asyncio.StreamReader) -> tuple[int, bytes]:
