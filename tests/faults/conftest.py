@@ -8,7 +8,6 @@ import pytest
 
 UNSETTLED = (
     "test_at_the_worst_instant[detector_at_points]",
-    "test_without_a_guard[transaction-alerts lost",
     "test_without_a_guard[slow_link-pace",
     "test_the_disk_fails[flipped_bits",
     "test_the_disk_fails[disk_full",
