@@ -426,7 +426,7 @@ def plugins() -> None:
 
     for what, found in (("driver", registry.installed()), ("detector", detectors.installed())):
         for plugin in found:
-            click.echo(f"{what:<9} {plugin.name:<17} {plugin.module:<37} {plugin.distribution} {plugin.version}")
+            click.echo(f"{what:<9} {plugin.name:<17} {plugin.module:<41} {plugin.distribution} {plugin.version}")
 
 
 @main.command()
