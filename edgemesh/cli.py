@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 
 import edgemesh
+from edgemesh.commands.audit import audit
 from edgemesh.commands.backup import backup
 from edgemesh.commands.common import EXTRAS, sample
 from edgemesh.commands.common import errors as _errors
@@ -262,6 +263,7 @@ def replay(data: Path, config: Path | None, speed: str, train_rows: int, keep: P
 main.add_command(backtest)
 main.add_command(why)
 main.add_command(trace)
+main.add_command(audit)
 main.add_command(history)
 main.add_command(backup)
 main.add_command(spool)

@@ -100,9 +100,13 @@ class DetectorSettings(Settings, frozen=True, kw_only=True):
 
 
 class SchedulerSettings(Settings, frozen=True, kw_only=True):
-    """`[scheduler]`: turns alerts into work orders; `[dispatch]` says how."""
+    """`[scheduler]`: turns alerts into work orders; `[dispatch]` says how.
+
+    `keep_audit`: how many decisions its audit holds at least; older ones go a thousand at a time.
+    """
 
     agent: Id = "scheduler"
+    keep_audit: Annotated[int, Meta(ge=1_000, le=10_000_000)] = 100_000
 
 
 class RecorderSettings(Settings, frozen=True, kw_only=True):

@@ -29,6 +29,7 @@ from edgemesh.agents.scheduler import SchedulerCore
 from edgemesh.agents.storage import Storage
 from edgemesh.agents.timeservice import can_be_asked, is_synchronised
 from edgemesh.agents.tracer import Tracer
+from edgemesh.audit.book import AuditBook
 from edgemesh.bus.address import Address, parse_addresses
 from edgemesh.bus.contract import Bus, Will
 from edgemesh.bus.embedded import EmbeddedBroker, start_broker
@@ -292,7 +293,7 @@ def _agents(
                 Role.SCHEDULER,
                 scheduler,
                 lambda: SchedulerCore(scheduler, site, settings.dispatch, assets, epoch=started),
-                (),
+                (AuditBook(most=settings.scheduler.keep_audit),),
             )
         )
     if settings.recorder:
@@ -327,7 +328,7 @@ def _agent(
 ) -> Runtime:
     configuration = plant.configuration
     settings = configuration.settings
-    budget = None if sinks else int(settings.outbox.budget)  # a history has its own retention
+    budget = None if role is Role.RECORDER else int(settings.outbox.budget)  # a history has its own retention
     outlet: Outlet | None = plant.outlet.mirror if plant.outlet and role is Role.RECORDER else None
     journal = Journal.open(
         journal_file(configuration.data, name),
