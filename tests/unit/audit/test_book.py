@@ -78,7 +78,8 @@ def test_a_step_that_fails_leaves_no_decision(plant: Plant, monkeypatch: pytest.
         patched.setattr(AuditBook, "decide", fail)
         with pytest.raises((LogError, sqlite3.Error)):
             plant.alerts(alert())
-    assert decisions(plant.file) == plant.orders() == []
+    assert decisions(plant.file) == []
+    assert plant.orders() == []
     plant._seq = 0
     plant.alerts(alert())
     assert [each.version for _, each in decisions(plant.file)] == [1, 2] == [each.version for each in plant.orders()]

@@ -46,7 +46,7 @@ def test_one_bit_of_any_entry_is_found(data: st.DataObject) -> None:
     column = data.draw(st.sampled_from(["previous", "hash", "body"]))
     before: bytes = getattr(entries[k], column)
     bit = data.draw(st.integers(0, 8 * len(before) - 1))
-    entries[k] = entries[k]._replace(**{column: flip(before, bit)})
+    entries[k] = Entry(**(entries[k]._asdict() | {column: flip(before, bit)}))
     found = faults(entries, head)
     assert any(first <= k + 1 <= last for _, first, last in found)
     assert {what for what, _, _ in found} <= {"edited", "moved"}

@@ -14,7 +14,7 @@ from edgemesh.console.why_order import OrderWhy
 from edgemesh.errors import InputError
 from edgemesh.launch.why_order import order_lines, why_any, why_order
 from edgemesh.model.alerts import AlertState
-from edgemesh.model.orders import AnswerKind
+from edgemesh.model.orders import AnswerKind, WorkOrder
 from edgemesh.testing import make_pack
 from tests.unit.audit.records import Plant
 from tests.unit.backtest.small_data import write_history
@@ -115,11 +115,11 @@ def test_several_that_begin_alike_are_named(plant: Plant) -> None:
     assert "ac000000, ac100000" in str(refused.value)
 
 
-def _opened(plant: Plant) -> list[msgspec.Struct]:
+def _opened(plant: Plant) -> list[WorkOrder]:
     plant.alerts(alert())
     orders = plant.orders()[:1]
     assert not orders[0].id.startswith("a")
-    return list(orders)
+    return orders
 
 
 def test_people_get_a_calm_timeline(plant: Plant) -> None:
