@@ -11,8 +11,9 @@ from pathlib import Path
 
 from edgemesh.errors import StoreError
 from edgemesh.notices.breaker import Breaker, State
-from edgemesh.notices.channel import Channel, Reply, Verdict
+from edgemesh.notices.channel import Channel, Verdict
 from edgemesh.notices.delivery import Deliveries, Delivery
+from edgemesh.notices.delivery import State as Outcome
 from edgemesh.notices.intake import Moved
 
 logger = logging.getLogger(__name__)
@@ -57,6 +58,7 @@ class Courier:
         self._due_s: dict[int, float] = {}
         self._wait_until_s = 0.0
         self._shown = ""
+        self._broken = False
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -89,13 +91,18 @@ class Courier:
     def run_step(self) -> float:
         """A step that never raises: what goes wrong is said once, and tried again."""
         try:
-            return self.step()
+            rest_s = self.step()
         except StoreError as error:
             self._say(f"can't be kept: {error}")
         except Exception as error:
             if self.notice == "":
                 logger.exception("notice %s: sending failed, going on", self.name)
             self._say(f"{type(error).__name__}: {error}")
+        else:
+            if self._broken:
+                self._broken, self.notice = False, ""
+            return rest_s
+        self._broken = True
         return self._every_s
 
     # -- one step -----------------------------------------------------------------------------------------------------
@@ -131,31 +138,29 @@ class Courier:
         else:
             self.breaker.succeed()
         if reply.verdict in (Verdict.DONE, Verdict.REFUSED):
-            self._over(deliveries, delivery, reply.verdict, said)
+            self._over(deliveries, delivery, "done" if reply.verdict is Verdict.DONE else "dead", said)
+            if self.notice:
+                logger.warning("notice %s: the other side answers again", self.name)
+                self.notice = ""
             return
-        if reply.wait_s is not None:
-            self._wait_until_s = now_s + min(max(reply.wait_s, 0.0), LONGEST_WAIT_S)
+        pause_s = self._pause_s(delivery.tries)
+        if reply.wait_s is not None or reply.verdict is Verdict.LATER:  # the channel as a whole waits
+            wait_s = pause_s if reply.wait_s is None else reply.wait_s
+            self._wait_until_s = now_s + min(max(wait_s, 0.0), LONGEST_WAIT_S)
         self._say(said)
         if delivery.tries + 1 >= self._tries:
-            said = f"given up after {self._tries} tries: {said}"
-            self._over(deliveries, delivery, Verdict.REFUSED, said)
+            self._over(deliveries, delivery, "dead", f"given up after {self._tries} tries: {said}")
             return
-        self._due_s[delivery.id] = now_s + self._pause_s(delivery.tries, reply)
+        self._due_s[delivery.id] = now_s + (0.0 if reply.verdict is Verdict.LATER else pause_s)
         deliveries.note(delivery, "waiting", said, self._wall_ns())
 
-    def _over(self, deliveries: Deliveries, delivery: Delivery, verdict: Verdict, said: str) -> None:
-        done = verdict is Verdict.DONE
-        deliveries.note(delivery, "done" if done else "dead", said, self._wall_ns())
+    def _over(self, deliveries: Deliveries, delivery: Delivery, state: Outcome, said: str) -> None:
+        deliveries.note(delivery, state, said, self._wall_ns())
         self._due_s.pop(delivery.id, None)
-        if not done:
+        if state == "dead":
             logger.error("notice %s: `%s` is not told: %s", self.name, delivery.event.text, said)
-        elif self.notice:
-            logger.warning("notice %s: goes out again", self.name)
-            self.notice = ""
 
-    def _pause_s(self, tries: int, reply: Reply) -> float:
-        if reply.verdict is Verdict.LATER and reply.wait_s is not None:
-            return 0.0  # the channel as a whole waits
+    def _pause_s(self, tries: int) -> float:
         first_s, most_s = BACKOFF_S
         return float(min(first_s * 2 ** min(tries, 20), most_s) * (0.5 + 0.5 * self._chance()))
 

@@ -131,7 +131,7 @@ def test_without_the_token_nothing_is_read() -> None:
         (group(version="3"), "wrong_shape"),
         (group(one("perhaps")), "wrong_shape"),
         (group(one(fingerprint="no hex")), "wrong_shape"),
-        (group(*[one()] * 1_001), "wrong_shape"),
+        (group(*[{"status": "firing", "labels": {}, "fingerprint": "c0ffee01"}] * 1_001), "wrong_shape"),
         (group(one(asset="")), "bad_id"),
         (group(one(), one(alertname="???")), "bad_id"),
     ],

@@ -9,6 +9,7 @@ import msgspec
 import pytest
 
 from edgemesh.agents import runtime
+from edgemesh.bus.contract import Message
 from edgemesh.bus.memory import MemoryBroker
 from edgemesh.configuration.loading import load
 from edgemesh.errors import ConfigError, InputError
@@ -59,11 +60,15 @@ def test_an_order_is_told_from_the_alert_to_its_verification(
     hook, jira = HttpStub(), JiraStub()
     board: list[bytes] = []
 
+    def read(message: Message) -> None:
+        board.append(message.payload)
+        message.settle()
+
     async def scenario() -> None:
         more = TOLD.format(hook=hook.url, jira=jira.url, login=LOGIN, password=PASSWORD)
         async with small_plant(tmp_path, more=more) as plant:
             reader = plant.broker.client("board")
-            reader.subscribe("plant/board", lambda message: (board.append(message.payload), message.settle())[1])
+            reader.subscribe("plant/board", read)
             await reader.open()
             file = notices_file(plant.configuration.data)
             await until(

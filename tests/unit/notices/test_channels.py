@@ -170,7 +170,12 @@ def test_an_mqtt_notice_is_done_once_the_connection_has_it() -> None:
     """Without a link it is tried again."""
     said: list[tuple[str, bytes, bool]] = []
     settings = MqttNotice(name="a", topic="plant/notices", retain=True)
-    linked = MqttChannel(settings, lambda *given: bool(said.append(given)) or True)
+
+    def publish(topic: str, payload: bytes, retain: bool) -> bool:
+        said.append((topic, payload, retain))
+        return True
+
+    linked = MqttChannel(settings, publish)
     assert linked.send(opened()).verdict is Verdict.DONE
     ((topic, payload, retain),) = said
     assert (topic, retain) == ("plant/notices", True)

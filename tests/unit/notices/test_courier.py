@@ -184,6 +184,18 @@ def test_errors_of_the_server_open_the_breaker(desk: Desk, server: HttpStub) -> 
     assert sorted(set(assets(server))) == orders(5)
 
 
+def test_being_asked_to_wait_holds_the_whole_channel(desk: Desk, server: HttpStub) -> None:
+    """Also where nothing says for how long; and it is no failure."""
+    server.script = [Answer(429)]
+    desk.recorder.take(work_order(1), work_order(2))
+    desk.courier.step()
+    desk.courier.step()
+    assert len(server.requests) == 1
+    assert desk.courier.breaker.failures == 0
+    desk.steps(5)
+    assert assets(server) == ["P-1", "P-1", "P-2"]
+
+
 @pytest.mark.parametrize("status", [429, 503])
 def test_retry_after_is_kept(desk: Desk, server: HttpStub, status: int) -> None:
     """Nothing goes out before; being asked to wait is no failure that opens the breaker, an error is one."""
@@ -255,7 +267,8 @@ def test_a_file_that_is_no_database_is_said_and_waited_for(tmp_path: Path, serve
     assert desk.courier.run_step() == 1.0
     assert "can't be kept" in desk.courier.notice
     desk.file.unlink()
-    desk.steps(3)
+    assert desk.courier.run_step() == 0.0
+    assert desk.courier.notice == ""
     assert assets(server) == orders(1)
     desk.close()
 
