@@ -12,7 +12,7 @@ from edgemesh.audit.reading import decisions, has_table
 from edgemesh.console.views import plain
 from edgemesh.console.why import Why
 from edgemesh.console.why_order import Attempt, OrderWhy, explain_order
-from edgemesh.detect.signals import number
+from edgemesh.detect.base.signals import number
 from edgemesh.errors import InputError, StoreError
 from edgemesh.launch.audit import orders_of_log
 from edgemesh.launch.lines import count_text, duration_text, instant_text
