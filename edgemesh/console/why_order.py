@@ -37,10 +37,20 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True):
     ended: str
 
 
+class TicketPart(msgspec.Struct, frozen=True, kw_only=True):
+    """The order's ticket in another system, as it stood when it was last looked at; `key` is empty while in doubt."""
+
+    system: str
+    key: str
+    url: str
+    state: str
+
+
 class OrderWhy(msgspec.Struct, frozen=True, kw_only=True):
     """The whole story of an order. `alert` is the chain of the alert that opened it, where the history holds it;
     `joined` are ids of alerts that came to it later. `verdict` and `signed_by` are what was found, and by whom, once
-    it is done. Instants in ns UTC; None: not yet. `decisions` of the audit are held of it.
+    it is done. Instants in ns UTC; None: not yet. `decisions` of the audit are held of it. `told` counts events of it
+    that went out, by channel.
     """
 
     id: str
@@ -67,6 +77,8 @@ class OrderWhy(msgspec.Struct, frozen=True, kw_only=True):
     joined: tuple[str, ...]
     attempts: tuple[Attempt, ...]
     steps: tuple[OrderStep, ...]
+    tickets: tuple[TicketPart, ...] = ()
+    told: dict[str, int] = {}
 
 
 def explain_order(

@@ -2,26 +2,32 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 
 import click
+import msgspec
 
 from edgemesh.audit.reading import decisions, has_table
 from edgemesh.console.views import plain
 from edgemesh.console.why import Why
-from edgemesh.console.why_order import Attempt, OrderWhy, explain_order
+from edgemesh.console.why_order import Attempt, OrderWhy, TicketPart, explain_order
 from edgemesh.detect.base.signals import number
 from edgemesh.errors import InputError, StoreError
 from edgemesh.launch.audit import orders_of_log
 from edgemesh.launch.lines import count_text, duration_text, instant_text
+from edgemesh.launch.notices import notices_file
 from edgemesh.launch.why import sensors_lines, step_lines, why
 from edgemesh.model.decisions import Decision
+from edgemesh.notices.delivery import fates
+from edgemesh.notices.tickets.register import tickets
 from edgemesh.store.history import History
 
 _SIGNS = 8
 _SHOWN = 5
+_EVENTS = 1_000
 _INSTANTS = (
     ("occurred", "occurred_at_ns"),
     ("detected", "detected_at_ns"),
@@ -65,11 +71,24 @@ def why_order(prefix: str, history: Path) -> OrderWhy | None:
         versions = {order.version: order for order in [*kept.order_versions(ids[0]), *logged]}
         for order in kept.find_orders(ids[0], 1):  # where earlier versions are forgotten
             versions.setdefault(order.version, order)
-        return explain_order(kept, [versions[each] for each in sorted(versions)], _decided(schedulers, ids[0]))
+        story = explain_order(kept, [versions[each] for each in sorted(versions)], _decided(schedulers, ids[0]))
+    return _with_notices(story, notices_file(history.parent.parent))
 
 
 def _decided(files: Sequence[Path], order: str) -> dict[int, tuple[int, Decision]]:
     return {decision.version: (entry, decision) for file in files for entry, decision in decisions(file, order=order)}
+
+
+def _with_notices(story: OrderWhy, file: Path) -> OrderWhy:
+    """Add what others were told of it, and its tickets, where the data folder knows of any."""
+    if not file.is_file():
+        return story
+    there = tuple(
+        TicketPart(system=noted.system, key=noted.ticket.key, url=noted.ticket.url, state=noted.ticket.state)
+        for noted in tickets(file, order=story.id)
+    )
+    told = Counter(fate.channel for fate in fates(file, subject=story.id, state="done", limit=_EVENTS))
+    return msgspec.structs.replace(story, tickets=there, told=dict(told))
 
 
 def order_lines(told: OrderWhy, *, width: int = 80, fine: bool = True) -> list[str]:
@@ -88,6 +107,10 @@ def order_lines(told: OrderWhy, *, width: int = 80, fine: bool = True) -> list[s
     lines += _instants(told)
     if told.joined:
         lines.append(f"alerts that joined it: {', '.join(alert[:_SIGNS] for alert in told.joined)}")
+    if told.told:
+        lines.append("told: " + ", ".join(f"{channel} {count_text(n, 'event')}" for channel, n in told.told.items()))
+    for ticket in told.tickets:
+        lines.append(f"ticket {plain(ticket.key) or 'in doubt'} in {ticket.system}, {plain(ticket.state) or 'new'}")
     if told.signed_by:
         lines.append(f"signed by {told.signed_by}: {told.verdict.replace('_', ' ') if told.verdict else 'no verdict'}")
     lines.append(_audit_line(told))

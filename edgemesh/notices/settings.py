@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import binascii
 from fnmatch import fnmatchcase
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
@@ -14,6 +16,8 @@ from edgemesh.model.orders import Priority
 from edgemesh.model.settings import Seconds, Secret, Settings
 from edgemesh.notices.events import ORDER_EVENTS, Event, What
 
+WHSEC = "whsec_"
+"""How a key of Standard Webhooks begins."""
 Text = Annotated[str, Meta(min_length=1, max_length=500)]
 Port = Annotated[int, Meta(ge=1, le=65535)]
 
@@ -57,6 +61,16 @@ def check_url(url: str, name: str) -> None:
     _ = parts.port  # ValueError for what is no port
 
 
+def key_of(text: str) -> bytes:
+    """The key as bytes: of `whsec_` and base64 what that stands for, of anything else its UTF-8."""
+    if text.startswith(WHSEC):
+        try:
+            return base64.b64decode(text.removeprefix(WHSEC), validate=True)
+        except binascii.Error as error:
+            raise ValueError("`key` begins with whsec_, but the rest is no base64") from error
+    return text.encode()
+
+
 class WebhookNotice(Notice, frozen=True, kw_only=True, tag_field="type", tag="webhook"):
     """`type = "webhook"`: a POST of JSON to `url`.
 
@@ -72,6 +86,7 @@ class WebhookNotice(Notice, frozen=True, kw_only=True, tag_field="type", tag="we
     def __post_init__(self) -> None:
         super().__post_init__()
         check_url(self.url, "url")
+        key_of(self.key.reveal())
 
 
 class MailNotice(Notice, frozen=True, kw_only=True, tag_field="type", tag="mail"):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import hashlib
 import hmac
 import time
@@ -13,19 +12,7 @@ from edgemesh.notices import alertmanager
 from edgemesh.notices.channel import Reply
 from edgemesh.notices.events import Event, encode
 from edgemesh.notices.http import judge, request
-from edgemesh.notices.settings import WebhookNotice
-
-_PREFIX = "whsec_"
-
-
-def key_of(text: str) -> bytes:
-    """The key as bytes: of `whsec_` and base64 what that stands for, of anything else its UTF-8."""
-    if text.startswith(_PREFIX):
-        try:
-            return base64.b64decode(text.removeprefix(_PREFIX), validate=True)
-        except binascii.Error as error:
-            raise ValueError("`key` begins with whsec_, but the rest is no base64") from error
-    return text.encode()
+from edgemesh.notices.settings import WebhookNotice, key_of
 
 
 def sign(key: bytes, id_: str, at_s: int, body: bytes) -> str:

@@ -56,7 +56,7 @@ class ServiceNow:
             "sysparm_limit": "1",
         }
         reply, found = self._ask("GET", f"?{urlencode(query)}", None, _Many)
-        if reply.verdict is Verdict.REFUSED and reply.said.startswith("404"):  # how some releases say: no row
+        if reply.said.startswith("404") and "No Record" in reply.said:  # how some releases say that there is none
             return Reply(Verdict.DONE, reply.said), None
         return reply, self._ticket(found.result[0]) if found and found.result else None
 

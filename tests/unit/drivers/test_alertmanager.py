@@ -28,6 +28,7 @@ from tests.contract.fake_inlet import FakeInlet
 from tests.unit.launch.small_plant import FILE
 
 TOKEN = "a token of the test"
+SMALL: dict[str, object] = {"status": "firing", "labels": {}, "fingerprint": "c0ffee01"}
 Post = Callable[..., Awaitable[tuple[int, str]]]
 
 
@@ -131,7 +132,7 @@ def test_without_the_token_nothing_is_read() -> None:
         (group(version="3"), "wrong_shape"),
         (group(one("perhaps")), "wrong_shape"),
         (group(one(fingerprint="no hex")), "wrong_shape"),
-        (group(*[{"status": "firing", "labels": {}, "fingerprint": "c0ffee01"}] * 1_001), "wrong_shape"),
+        (group(*[SMALL] * 1_001), "wrong_shape"),
         (group(one(asset="")), "bad_id"),
         (group(one(), one(alertname="???")), "bad_id"),
     ],

@@ -17,7 +17,7 @@ from edgemesh.launch.audit import verify
 from edgemesh.launch.notices import BusPublisher, notices_file
 from edgemesh.launch.notices_show import find, lines_of
 from edgemesh.launch.plant import journal_file
-from edgemesh.launch.why_order import why_order
+from edgemesh.launch.why_order import order_lines, why_order
 from edgemesh.notices import courier
 from tests.conftest import Until
 from tests.contract.ticket_stubs import LOGIN, PASSWORD, JiraStub
@@ -91,6 +91,9 @@ def test_an_order_is_told_from_the_alert_to_its_verification(
         assert told is not None
         assert (told.state, told.signed_by) == ("verified", "ana")
         assert all(step.entry for step in told.steps if step.what in ("order", "dispatch", "answer", "verification"))
+        assert told.told == {"oncall": 4, "board": 1, "jira": 3}
+        assert [(ticket.system, ticket.key) for ticket in told.tickets] == [("jira", "PLANT-1")]
+        assert "ticket PLANT-1 in jira, new" in order_lines(told)
         text = "\n".join(lines_of(find(tmp_path / "data", subject=order)))
         assert "oncall: breaker closed; 0 wait, 5 done, 0 dead" in text
         assert f"order {order[:8]}: ticket PLANT-1 in jira" in text

@@ -20,8 +20,8 @@ from edgemesh.notices.http import Answer as Heard
 from edgemesh.notices.http import judge, retry_after_s
 from edgemesh.notices.mail import Mail
 from edgemesh.notices.mqtt import MqttChannel
-from edgemesh.notices.settings import MailNotice, MqttNotice, WebhookNotice
-from edgemesh.notices.webhook import Webhook, key_of, sign
+from edgemesh.notices.settings import MailNotice, MqttNotice, WebhookNotice, key_of
+from edgemesh.notices.webhook import Webhook, sign
 from tests.unit.dispatch.plant import alert
 from tests.unit.notices.stubs import Answer, HttpStub, MailStub, closed_port, work_order
 
@@ -124,7 +124,7 @@ def mail(port: int) -> Mail:
     return Mail(
         MailNotice(
             name="shift", host="127.0.0.1", port=port, tls="none", sender="site@plant.example",
-            to=("shift@plant.example", "chief@plant.example"), timeout=Seconds(5.0),
+            to=("shift@plant.example", "chief@plant.example"), timeout=Seconds(60.0),
         )
     )  # fmt: skip
 

@@ -43,7 +43,7 @@ class Desk:
     """A recorder's file and a courier of one webhook, with a clock of our own; `restart` builds the courier anew."""
 
     def __init__(self, folder: Path, url: str, **more: object) -> None:
-        self.settings = WebhookNotice(name="hook", url=url, timeout=Seconds(0.3), key=Secret("k"), **more)  # type: ignore[arg-type]
+        self.settings = WebhookNotice(name="hook", url=url, timeout=Seconds(60.0), key=Secret("k"), **more)  # type: ignore[arg-type]
         self.recorder = Recorder(folder, self.settings)
         self.file = folder / "notices.db"
         self.time = Time()
@@ -241,9 +241,14 @@ def test_an_event_that_always_fails_lets_the_others_pass(desk: Desk, server: Htt
 def test_a_server_that_hangs_costs_its_time_out(desk: Desk, server: HttpStub) -> None:
     """And no more; the same notice goes out later, with the same key."""
     server.script = [Answer(hang=True)]
+    patient = desk.settings
+    desk.settings = msgspec.structs.replace(patient, timeout=Seconds(0.1))
+    desk.restart()
     desk.recorder.take(work_order())
     desk.steps(1)
     assert "timed out" in desk.courier.notice.lower() or "timeout" in desk.courier.notice.lower()
+    desk.settings = patient
+    desk.restart()
     desk.steps(6)
     assert [fate.state for fate in fates(desk.file)] == ["done"]
     assert len({request.headers["webhook-id"] for request in server.requests}) == 1

@@ -10,7 +10,7 @@ import pytest
 
 from edgemesh.model.alerts import AlertState, Severity
 from edgemesh.model.orders import OrderState, Priority, WorkOrder
-from edgemesh.model.settings import Seconds
+from edgemesh.model.settings import Seconds, Secret
 from edgemesh.notices import intake as intakes
 from edgemesh.notices.events import decode, encode, events_of_alert, events_of_order
 from edgemesh.notices.settings import MailNotice, MqttNotice, WebhookNotice
@@ -161,6 +161,7 @@ def test_what_nobody_takes_gives_way_oldest_first(
     ("build", "problem"),
     [
         (lambda: WebhookNotice(name="a", url="ftp://host/"), "must be an address"),
+        (lambda: WebhookNotice(name="a", url="http://host/", key=Secret("whsec_!")), "base64"),
         (lambda: WebhookNotice(name="a", url="https://user:secret@host/"), "no password"),
         (lambda: WebhookNotice(name="a", url="http://host/", timeout=Seconds(0.0)), "timeout"),
         (lambda: MailNotice(name="a", host="h", sender="a", to=("b@c",)), "addresses"),
