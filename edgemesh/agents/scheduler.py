@@ -39,18 +39,25 @@ class SchedulerCore:
 
     `epoch` fences: it stands in every dispatch list and must not be below that of any scheduler that led before. A
     saved one that is higher stays, so that a clock set back between two starts locks nobody out.
-    `stats` counts what came, what was decided and what was ignored, by reason.
+    `stats` counts what came, what was decided and what was ignored, by reason. Where it is `audited` somebody takes its
+    `decisions`.
     """
 
     def __init__(
-        self, agent: str, site: str, settings: DispatchSettings, assets: Mapping[str, Asset], epoch: int = 1
+        self,
+        agent: str,
+        site: str,
+        settings: DispatchSettings,
+        assets: Mapping[str, Asset],
+        epoch: int = 1,
+        audited: bool = False,
     ) -> None:
         self.agent, self.site, self.epoch = agent, site, epoch
         self._saved_epoch = 0
         self._saved_line = _encode(Line())
         self.stats: Counter[str] = Counter()
         self._desk = Desk(site, settings, assets, epoch=epoch, stats=self.stats)
-        self._docket = Docket(agent)
+        self._docket = Docket(agent, kept=audited)
 
     def handle(self, pack: Input) -> Sequence[Record]:
         """Take one pack in and return the new versions of orders, oldest first."""

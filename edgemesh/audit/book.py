@@ -10,7 +10,7 @@ from edgemesh.model.decisions import Decision
 from edgemesh.model.packs import Pack
 
 MOST_ENTRIES = 100_000
-"""Entries held; some 80 MB."""
+"""Entries held; some 75 MB."""
 PRUNE = 1_000
 """So many entries are let go at a time, after a checkpoint that says so."""
 

@@ -24,16 +24,19 @@ def digest_of(order: WorkOrder) -> str:
 
 
 class Docket:
-    """Decisions since the last `take`, in order. It remembers where each open order stood, to say what was before."""
+    """Decisions since the last `take`, in order. It remembers where each open order stood, to say what was before.
 
-    def __init__(self, by: str) -> None:
-        self._by = by
+    Where it is not `kept` nobody takes them, and none are noted.
+    """
+
+    def __init__(self, by: str, *, kept: bool) -> None:
+        self._by, self._kept = by, kept
         self._stood: dict[str, tuple[OrderState, str | None]] = {}
         self._decisions: list[Decision] = []
 
     def restore(self, order: WorkOrder) -> None:
         """Go on from an order as it was saved."""
-        if not order.state.final:
+        if self._kept and not order.state.final:
             self._stood[order.id] = order.state, holder(order)
 
     def note(
@@ -47,7 +50,7 @@ class Docket:
         cards: Sequence[Card] = (),
     ) -> None:
         """Note versions that came about together, with what came in; each alert with the order that it belongs to."""
-        if not orders:
+        if not (orders and self._kept):
             return
         belonging = [(alert, order) for alert, order in alerts]
         for order in orders:

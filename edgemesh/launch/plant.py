@@ -309,7 +309,7 @@ def _agents(
             (
                 Role.SCHEDULER,
                 scheduler,
-                lambda: SchedulerCore(scheduler, site, settings.dispatch, assets, epoch=started),
+                lambda: SchedulerCore(scheduler, site, settings.dispatch, assets, epoch=started, audited=True),
                 (AuditBook(most=settings.scheduler.keep_audit),),
             )
         )

@@ -68,7 +68,7 @@ class Plant:
     def _core(self) -> SchedulerCore:
         assets = {"P-101": Asset(id="P-101", asset_class="pump", criticality="A")}
         rule = TriageRule(title="Look at it", skills={"pumps": 0.5})
-        return SchedulerCore("scheduler", "test", DispatchSettings(triage=(rule,)), assets, epoch=7)
+        return SchedulerCore("scheduler", "test", DispatchSettings(triage=(rule,)), assets, epoch=7, audited=True)
 
     def close(self) -> None:
         self.journal.close()

@@ -8,15 +8,18 @@ from pathlib import Path
 
 import pytest
 
+from edgemesh.agents.scheduler import SchedulerCore
 from edgemesh.audit.book import PRUNE, AuditBook
 from edgemesh.audit.reading import check, decisions
+from edgemesh.dispatch.settings import DispatchSettings
 from edgemesh.errors import LogError
 from edgemesh.launch.audit import decision_lines, show, verdict_lines, verify
 from edgemesh.model.alerts import AlertState
 from edgemesh.model.orders import AnswerKind
+from edgemesh.model.packs import Alerts
 from edgemesh.wire import codec
 from tests.unit.audit.records import Plant, change, decision
-from tests.unit.dispatch.plant import alert
+from tests.unit.dispatch.plant import START, alert
 
 
 @pytest.fixture
@@ -179,6 +182,14 @@ def test_what_is_shown_is_of_the_order_asked_for(plant: Plant, tmp_path: Path) -
     assert "new -> open" in lines[0]
     assert "by time" in lines[5]
     assert verdict_lines(verify(tmp_path))[0].startswith("scheduler: 8 entries, 1 to 8: whole")
+
+
+def test_a_core_that_nobody_audits_notes_nothing() -> None:
+    """A backtest and a benchmark play for hours, and nobody takes the decisions."""
+    core = SchedulerCore("scheduler", "test", DispatchSettings(), {})
+    core.tick(START)
+    assert core.handle(Alerts(agent="d1", epoch="e", seq=1, lowest=1, at_ns=START, records=(alert(),)))
+    assert core.decisions() == []
 
 
 def test_a_cleared_alert_is_the_cause_of_a_cancelled_order(plant: Plant) -> None:
