@@ -93,7 +93,7 @@ def test_an_order_is_told_from_the_alert_to_its_verification(
         assert all(step.entry for step in told.steps if step.what in ("order", "dispatch", "answer", "verification"))
         assert told.told == {"oncall": 4, "board": 1, "jira": 3}
         assert [(ticket.system, ticket.key) for ticket in told.tickets] == [("jira", "PLANT-1")]
-        assert "ticket PLANT-1 in jira, new" in order_lines(told)
+        assert any(line.startswith("ticket PLANT-1 in jira, ") for line in order_lines(told))
         text = "\n".join(lines_of(find(tmp_path / "data", subject=order)))
         assert "oncall: breaker closed; 0 wait, 5 done, 0 dead" in text
         assert f"order {order[:8]}: ticket PLANT-1 in jira" in text
