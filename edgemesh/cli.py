@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 
 import edgemesh
+from edgemesh.commands.audit import audit
 from edgemesh.commands.backup import backup
 from edgemesh.commands.common import EXTRAS, sample
 from edgemesh.commands.common import errors as _errors
@@ -17,6 +18,7 @@ from edgemesh.commands.common import log as _log
 from edgemesh.commands.history import history
 from edgemesh.commands.levels import log_level
 from edgemesh.commands.models import model
+from edgemesh.commands.notices import notices
 from edgemesh.commands.questions import backtest, spool, trace, why
 from edgemesh.errors import InputError
 from edgemesh.health.logs import Form
@@ -262,6 +264,8 @@ def replay(data: Path, config: Path | None, speed: str, train_rows: int, keep: P
 main.add_command(backtest)
 main.add_command(why)
 main.add_command(trace)
+main.add_command(audit)
+main.add_command(notices)
 main.add_command(history)
 main.add_command(backup)
 main.add_command(spool)
