@@ -421,7 +421,7 @@ def score(source: Path, train_rows: int | None, config: Path | None, seed: int |
 @_errors
 def plugins() -> None:
     """List the drivers and detectors that are installed."""
-    from edgemesh.detect import detectors
+    from edgemesh.detect.methods import detectors
     from edgemesh.drivers import registry
 
     for what, found in (("driver", registry.installed()), ("detector", detectors.installed())):

@@ -21,7 +21,7 @@ from edgemesh.model.verdicts import Verdicts
 
 @dataclass(frozen=True, slots=True)
 class Lesson:
-    """What is to be learnt for an asset: `content` is a lesson of `detect.lessons`, encoded, `key` what names it."""
+    """What is to be learnt for an asset: `content` is a lesson (`methods/lessons.py`), encoded, `key` what names it."""
 
     asset: str
     key: str
@@ -37,7 +37,7 @@ class Samples:
 
 @dataclass(frozen=True, slots=True)
 class Taught:
-    """What was learnt from a lesson of this key for an asset (`detect.lessons`, encoded); empty: nothing could be."""
+    """What was learnt from a lesson of this key for an asset, encoded (`methods/lessons.py`); empty: nothing."""
 
     asset: str
     key: str

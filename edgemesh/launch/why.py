@@ -11,7 +11,7 @@ from edgemesh.configuration.loading import load
 from edgemesh.console.sketch import COARSE, FINE, Row, sketch
 from edgemesh.console.views import plain
 from edgemesh.console.why import Sensor, Why, explain
-from edgemesh.detect.signals import amount, number
+from edgemesh.detect.base.signals import amount, number
 from edgemesh.errors import ConfigError, InputError, StoreError
 from edgemesh.launch.lines import duration_text, instant_text
 from edgemesh.launch.plant import journal_file

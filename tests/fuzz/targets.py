@@ -25,8 +25,8 @@ from edgemesh.bus.handlers import fits
 from edgemesh.configuration.reader import convert, read_toml
 from edgemesh.configuration.settings import PlantSettings
 from edgemesh.console.overview import Overview
-from edgemesh.detect.forest import Forest, Trees
-from edgemesh.detect.models import read_model, unpack_model
+from edgemesh.detect.models.files import read_model, unpack_model
+from edgemesh.detect.models.forest import Forest, Trees
 from edgemesh.detect.settings import (
     DetectSettings,
     DeviationRule,
