@@ -233,7 +233,7 @@ def _exporter(settings: PlantSettings) -> OtlpExporter | None:
         return None
     from edgemesh.store.otlp import OtlpExporter  # an HTTP client that no gateway needs
 
-    return OtlpExporter(settings.site.id, edgemesh.__version__, traces.otlp)
+    return OtlpExporter(settings.site.id, edgemesh.__version__, traces.otlp, traces.headers())
 
 
 def _connect_by(addresses: Sequence[Address], configuration: Configuration, names: frozenset[str] | None) -> Connect:

@@ -32,22 +32,21 @@ _STYLES = {
 _WORDS = {"alert": "red", "dispatch": "cyan", "order": "cyan", "answer": "cyan", "verification": "green"}
 
 
-def find_history(config: Path, history: Path | None) -> Path:
-    """The history's file: as named (a file, or a data folder), or of the configuration's recorder.
+def find_history(place: Path) -> Path:
+    """The history of a configuration (.toml), of a data folder, or the recorder's file itself.
 
     ConfigError without a recorder, InputError when nothing is there yet.
     """
-    name = "recorder"
-    if history is not None:
-        file = journal_file(history, name) if history.is_dir() else history
-    else:
-        configuration = load(config)
+    if place.suffix == ".toml":
+        configuration = load(place)
         recorder = configuration.settings.recorder
         if recorder is None:
-            raise ConfigError("is missing", file=str(config), path="recorder", wish="without it no history is kept")
+            raise ConfigError("is missing", file=str(place), path="recorder", wish="without it no history is kept")
         file = journal_file(configuration.data, recorder.agent)
+    else:
+        file = journal_file(place, "recorder") if place.is_dir() else place
     if not file.is_file():
-        wish = "was the site started from this folder? --history names a file or a data folder"
+        wish = "was the site started from this folder? Its data folder, or a recorder's file, may be named instead"
         raise InputError("there is no history here", source=str(file), wish=wish)
     return file
 
