@@ -12,6 +12,7 @@ import msgspec
 
 from edgemesh.audit.chain import MOST_FAULTS, Fault, Mark
 from edgemesh.audit.reading import Audit, Kept, check, compare, connect, decisions, has_table
+from edgemesh.configuration.loading import load
 from edgemesh.console.views import plain
 from edgemesh.console.why_order import because_of
 from edgemesh.dispatch.docket import digest_of
@@ -48,6 +49,11 @@ class Told(msgspec.Struct, frozen=True, kw_only=True):
 
     seq: int
     decision: Decision
+
+
+def data_of(place: Path) -> Path:
+    """The data folder of a configuration (.toml); anything else is what it is. ConfigError as `load`."""
+    return load(place).data if place.suffix == ".toml" else place
 
 
 def find_audits(folder: Path) -> list[Path]:
