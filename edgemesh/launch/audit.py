@@ -75,10 +75,11 @@ def verify(folder: Path, *, history: Path | None = None, head: str = "") -> list
     files = [history] if history else [] if folder.is_file() else sorted((folder / "agents").glob("*.db"))
     kept = [version for file in files if has_table(file, "workorder_version") for version in _of_history(file)]
     answers = []
-    for file in find_audits(folder):
+    audits = find_audits(folder)
+    for file in audits:
         audit = check(file)
         versions = [*_of_log(file), *kept]
-        faults = [*audit.found.faults, *compare(file, versions)]
+        faults = [*audit.found.faults, *compare(file, versions, [other for other in audits if other != file])]
         faults += [fault for mark in marks for fault in _missed(file, mark, audit)]
         answers.append(
             Answer(
