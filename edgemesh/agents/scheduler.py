@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 import msgspec
 
 from edgemesh.agents.core import Input
+from edgemesh.dispatch.causes import CauseTable
 from edgemesh.dispatch.desk import Desk, Line
 from edgemesh.dispatch.ledger import Entry
 from edgemesh.dispatch.memory import Seen
@@ -37,17 +38,24 @@ class SchedulerCore:
 
     `epoch` fences: it stands in every dispatch list and must not be below that of any scheduler that led before. A
     saved one that is higher stays, so that a clock set back between two starts locks nobody out.
+    `causes` is the table of causes; None: the built-in one.
     `stats` counts what came, what was decided and what was ignored, by reason.
     """
 
     def __init__(
-        self, agent: str, site: str, settings: DispatchSettings, assets: Mapping[str, Asset], epoch: int = 1
+        self,
+        agent: str,
+        site: str,
+        settings: DispatchSettings,
+        assets: Mapping[str, Asset],
+        epoch: int = 1,
+        causes: CauseTable | None = None,
     ) -> None:
         self.agent, self.site, self.epoch = agent, site, epoch
         self._saved_epoch = 0
         self._saved_line = _encode(Line())
         self.stats: Counter[str] = Counter()
-        self._desk = Desk(site, settings, assets, epoch=epoch, stats=self.stats)
+        self._desk = Desk(site, settings, assets, epoch=epoch, stats=self.stats, causes=causes)
 
     def handle(self, pack: Input) -> Sequence[Record]:
         """Take one pack in and return the new versions of orders, oldest first."""
@@ -145,6 +153,8 @@ class SchedulerCore:
                 asset=order.asset,
                 title=order.title,
                 cause=order.cause,
+                parts=order.parts,
+                duration_s=order.duration_s,
                 skills=order.skills,
                 priority=order.priority,
                 alert=order.alert,

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 import msgspec
 
 from edgemesh.dispatch import moves
+from edgemesh.dispatch.causes import CauseTable
 from edgemesh.dispatch.findings import Findings, is_learnt
 from edgemesh.dispatch.handover import Handover
 from edgemesh.dispatch.ledger import Entry
@@ -37,7 +38,14 @@ class Desk:
     """Decides what becomes of orders. Time is what `time` was told last; the same input twice gives orders once."""
 
     def __init__(
-        self, site: str, settings: DispatchSettings, assets: Mapping[str, Asset], *, epoch: int, stats: Counter[str]
+        self,
+        site: str,
+        settings: DispatchSettings,
+        assets: Mapping[str, Asset],
+        *,
+        epoch: int,
+        stats: Counter[str],
+        causes: CauseTable | None = None,
     ) -> None:
         self.handover = Handover(settings, epoch, stats)
         self.memory = Memory()
@@ -46,6 +54,7 @@ class Desk:
         self.ledger, self.roster = self.handover.ledger, self.handover.roster
         self.line = Line()
         self._site, self._settings, self._assets, self._stats = site, settings, assets, stats
+        self._causes = causes
 
     def alerts(self, alerts: Iterable[Alert]) -> list[WorkOrder]:
         """Take in a detector's alerts. Of each only the newest version counts: what is over already wakes nobody."""
@@ -137,7 +146,7 @@ class Desk:
         seen = self.memory.seen.get(alert.id)
         if seen is None and alert.severity is Severity.INFO:
             return
-        plan = triage(alert, self._assets.get(alert.asset) or Asset(id=alert.asset), self._settings.triage)
+        plan = triage(alert, self._asset(alert), self._settings.triage, self._causes)
         order = seen.order if seen else self.ledger.standing.get((alert.asset, alert.kind))
         entry = self.ledger.entries.get(order or "")
         if entry is None:
@@ -153,6 +162,14 @@ class Desk:
             self._replan(entry, plan)
         if entry.calm_at_ns is not None:
             self.handover.reopen(entry, "the alert came back after the work was done")
+
+    def _asset(self, alert: Alert) -> Asset:
+        return self._assets.get(alert.asset) or Asset(id=alert.asset)
+
+    def _verify_at(self, entry: Entry) -> int:
+        """Until when the sensor must agree, if it does from now on."""
+        asked_s = entry.plan.verify_s if self._settings.verify_by_cause else 0.0
+        return self.handover.later(asked_s or self._settings.verify_for)
 
     def _note_times(self, entry: Entry, alert: Alert) -> None:
         """The times of the alert that opened the order, where they were put right since."""
@@ -178,7 +195,7 @@ class Desk:
         """Keep the newest plan for the next dispatch. A more urgent priority counts at once; nobody is called off."""
         order, now_ns = entry.order, self.handover.now_ns
         if plan.priority.value > order.priority.value:
-            plan = Plan(cause=plan.cause, title=plan.title, skills=plan.skills, priority=order.priority)
+            plan = msgspec.structs.replace(plan, priority=order.priority)
         entry.plan = plan
         self.ledger.dirty.add(order.id)
         if order.state is OrderState.OPEN and (order.skills, order.priority) != (plan.skills, plan.priority):
@@ -202,7 +219,7 @@ class Desk:
         order = entry.order
         if order.state is OrderState.DONE:
             entry.calm_at_ns = self.handover.now_ns
-            self.ledger.due_at(entry, self.handover.later(self._settings.verify_for))
+            self.ledger.due_at(entry, self._verify_at(entry))
         elif order.state in moves.NOT_BEGUN and self._settings.when_cleared is WhenCleared.CANCEL:
             withdrawn = alert.review is Review.WITHDRAWN
             note = "withdrawn: the site finds nothing" if withdrawn else "the alert cleared before work began"
@@ -222,7 +239,7 @@ class Desk:
             self.handover.put(entry, order, self.handover.later(self._settings.reopen_after))
         else:
             entry.calm_at_ns = self.handover.now_ns
-            self.handover.put(entry, order, self.handover.later(self._settings.verify_for))
+            self.handover.put(entry, order, self._verify_at(entry))
         self.findings.note(entry)
 
     def _take_back(self, card: Card, before: Executor | None) -> None:

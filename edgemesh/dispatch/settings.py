@@ -50,8 +50,7 @@ class DispatchSettings(Settings, frozen=True, kw_only=True):
     `answer_within` after a dispatch an executor has accepted or refused; `work_within` after accepting it is done.
     After done the alert must stay cleared for `verify_for`; still there `reopen_after` done, the order is reopened. An
     alert of the same kind within `rework_within` of a verified order opens one that says it is rework. When nobody is
-    left the order is escalated, and those who were asked are asked again after `retry_after`. Rules of `triage` come
-    before the built-in ones; the first that matches wins.
+    left the order is escalated, and those who were asked are asked again after `retry_after`.
     """
 
     confirm_within: Seconds = Seconds(30.0)
@@ -62,6 +61,8 @@ class DispatchSettings(Settings, frozen=True, kw_only=True):
     rework_within: Seconds = Seconds(7 * 86400.0)
     retry_after: Seconds = Seconds(60.0)
     when_cleared: WhenCleared = WhenCleared.CANCEL
+    causes: Annotated[str, Meta(max_length=4096)] = ""
+    verify_by_cause: bool = False
     triage: tuple[TriageRule, ...] = ()
 
     def __post_init__(self) -> None:

@@ -291,7 +291,9 @@ def _agents(
             (
                 Role.SCHEDULER,
                 scheduler,
-                lambda: SchedulerCore(scheduler, site, settings.dispatch, assets, epoch=started),
+                lambda: SchedulerCore(
+                    scheduler, site, settings.dispatch, assets, epoch=started, causes=configuration.causes
+                ),
                 (),
             )
         )
