@@ -35,7 +35,7 @@ class Recorder(Run):
         yield from super()._firings(alert)
 
 
-def record(kind: str, fault: str, calm: Recorder) -> list[tuple[float, Alert]]:
+def record(fault: str, calm: Recorder) -> list[tuple[float, Alert]]:
     """Versions of alerts of a fault, with seconds since its onset."""
     run = copy.deepcopy(calm)
     run.alerts, begin_s = [], run.second
@@ -62,7 +62,7 @@ def main() -> None:
         calm = warm(kind)
         for fault in faults_of(kind):
             newest: dict[tuple[str, AlertKind], Alert] = {}
-            for _, alert in record(kind, fault, calm):
+            for _, alert in record(fault, calm):
                 if alert.state is not AlertState.CLEARED:
                     newest[alert.asset, alert.kind] = alert
             for alert in newest.values():

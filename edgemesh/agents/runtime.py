@@ -256,6 +256,7 @@ class Runtime:
             self.bus.subscribe(topics.verdicts("+"), self._hear_plain)
         if traits.hears_answers:
             self.bus.subscribe(topics.answer("+"), self._hear_answer)
+            self.bus.subscribe(topics.command(self.name), self._hear_command)
         if traits.watches_cards or (traits.follows and not traits.local):
             self.bus.subscribe(topics.card("+"), self._hear_card)
 
@@ -271,6 +272,12 @@ class Runtime:
         with self._refusing(message):
             name = parse(message.topic).name
             self.offer(Heard("answers", name, message.topic, message.payload, message.settle))
+
+    def _hear_command(self, message: Message) -> None:
+        if message.retained:  # it would come at every connect
+            message.settle()
+        else:
+            self._hear_plain(message)
 
     def _hear_plain(self, message: Message) -> None:
         if not message.payload:

@@ -81,12 +81,12 @@ def amend(order: WorkOrder, at_ns: int, **changes: Any) -> WorkOrder:
     return msgspec.structs.replace(order, version=order.version + 1, at_ns=at_ns, **changes)
 
 
-def opened(order: str, alert: Alert, plan: Plan, at_ns: int, epoch: int, note: str = "") -> WorkOrder:
-    """The first version."""
+def opened(order: str, alert: Alert, plan: Plan, at_ns: int, epoch: int, note: str = "", place: str = "") -> WorkOrder:
+    """The first version; `place`: what is to be mended, where that is not the alert's asset."""
     return WorkOrder(
         id=order,
         version=1,
-        asset=alert.asset,
+        asset=place or alert.asset,
         alert=alert.id,
         state=OrderState.OPEN,
         title=plan.title,

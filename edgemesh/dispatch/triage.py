@@ -40,6 +40,11 @@ def priority_of(severity: Severity, criticality: str, base: Priority = Priority.
     return _PRIORITIES[min(_PRIORITIES.index(base) + steps, len(_PRIORITIES) - 1)]
 
 
+def raised(priority: Priority) -> Priority:
+    """One step more urgent, at most P1."""
+    return _PRIORITIES[max(_PRIORITIES.index(priority) - 1, 0)]
+
+
 def triage(alert: Alert, asset: Asset, rules: Iterable[TriageRule] = (), table: CauseTable | None = None) -> Plan:
     """The plan for an alert: by the user's `rules`, else by the likely cause (`table`: None is the built-in one)."""
     evidence = strongest_first(alert.evidence) or [_NOTHING]
