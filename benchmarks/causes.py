@@ -1,4 +1,4 @@
-"""Which cause triage names for each fault of the simulator: `python benchmarks/causes.py [--only MACHINE]`.
+"""Which cause triage names for each fault of the simulator: `python -m benchmarks.causes [--only MACHINE]`.
 
 Each machine is played through the production watch with the rules of configs/rules.toml, each fault until an hour past
 its full depth. What stands of an asset then goes through triage, as the scheduler does it.
@@ -8,14 +8,9 @@ from __future__ import annotations
 
 import argparse
 import copy
-import sys
 from collections.abc import Iterator
-from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parent))
-
-from rules import CONFIG, MODELS, Firing, Run, faults_of
-
+from benchmarks.rules import CONFIG, MODELS, Firing, Run, faults_of
 from edgemesh.configuration.loading import load
 from edgemesh.dispatch.triage import triage
 from edgemesh.model.agents import Asset

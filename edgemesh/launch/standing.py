@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -71,12 +72,11 @@ class Watch:
 
     async def gather(self) -> Standing:
         """What is retained, once no more of it comes; at most ANSWER_S later."""
-        try:
+        with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(ANSWER_S):
+                await self._wait(ANSWER_S)  # the first of it
                 while await self._wait(QUIET_S):
                     pass
-        except TimeoutError:
-            pass  # heartbeats never end
         return self.standing
 
     async def until(self, done: Callable[[Standing], bool]) -> bool:
