@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 
 import edgemesh
+from edgemesh.commands.assignment import assign, dispatch
 from edgemesh.commands.backup import backup
 from edgemesh.commands.common import EXTRAS, sample
 from edgemesh.commands.common import errors as _errors
@@ -267,6 +268,8 @@ main.add_command(backup)
 main.add_command(spool)
 main.add_command(model)
 main.add_command(log_level)
+main.add_command(assign)
+main.add_command(dispatch)
 
 
 def _speed(text: str) -> float | str:

@@ -19,6 +19,7 @@ from edgemesh.agents.core import (
     Input,
     LearningCore,
     OwnerCore,
+    PunctualCore,
     RehearsingCore,
     Samples,
     TellingCore,
@@ -59,6 +60,7 @@ _PLAIN: dict[str, Callable[[Heard], Input]] = {
     "answers": lambda item: Answers((codec.decode_answer(item.payload, executor=item.agent),)),
     "model": lambda item: codec.decode_offer(item.payload, asset=item.agent),
     "model_state": lambda item: codec.decode_model_state(item.payload, asset=item.agent),
+    "command": lambda item: codec.decode_command(item.payload),
     "verdicts": lambda item: codec.decode_verdicts(item.payload, asset=item.agent),
 }
 """What is of no log, by the kind under which it is heard."""
@@ -170,6 +172,7 @@ class Engine:
         self._learning = self.core if isinstance(self.core, LearningCore) else None
         self._telling = self.core if isinstance(self.core, TellingCore) else None
         self._aside = self.core if isinstance(self.core, AsideCore) else None
+        self._punctual = self.core if isinstance(self.core, PunctualCore) else None
         self.core.load({name: part for name, part in self.journal.parts().items() if name != PART})
         self._followers = {
             agent: Follower(cursor, self.journal.past(agent)) for agent, cursor in self.journal.cursors().items()
@@ -179,6 +182,11 @@ class Engine:
     def may_take_long(self) -> bool:
         """Whether the core learns in its steps."""
         return self._learning is not None and self._learning.learns
+
+    @property
+    def due_ns(self) -> int | None:
+        """When the core has to be told the time next (UTC); None: whenever it suits."""
+        return self._punctual.next_ns if self._punctual is not None else None
 
     @property
     def held(self) -> int:

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import msgspec
 
 from edgemesh.agents.core import Input
+from edgemesh.dispatch.auction import Offer
 from edgemesh.dispatch.desk import Desk, Line
+from edgemesh.dispatch.explanation import Refused, assign, explain
 from edgemesh.dispatch.ledger import Entry
 from edgemesh.dispatch.memory import Seen
+from edgemesh.dispatch.outcomes import Past
 from edgemesh.dispatch.provisional import Alive, Held
 from edgemesh.dispatch.roster import Executor
 from edgemesh.dispatch.settings import DispatchSettings
 from edgemesh.errors import LogDamaged
 from edgemesh.model.agents import Asset
+from edgemesh.model.commands import Command, Reply
 from edgemesh.model.orders import Dispatch, DispatchList, WorkOrder
 from edgemesh.model.packs import Alerts, Answers, Cards
 from edgemesh.model.samples import Record
@@ -28,12 +32,16 @@ _epoch = msgspec.json.Decoder(int)
 _line = msgspec.json.Decoder(Line)
 _held = msgspec.json.Decoder(Held)
 _alive = msgspec.json.Decoder(Alive)
+_offer = msgspec.json.Decoder(Offer)
+_past = msgspec.json.Decoder(Past)
 _executor = msgspec.json.Decoder(Executor)
 _verdicts = msgspec.json.Decoder(Verdicts)
+REPLIES = 64
+"""What was said to so many commands is remembered, so that the same one twice is once."""
 
 
 class SchedulerCore:
-    """Follows alerts, answers and cards of executors; its log holds versions of work orders.
+    """Follows alerts, answers, bids and cards of executors, and commands; its log holds versions of work orders.
 
     `epoch` fences: it stands in every dispatch list and must not be below that of any scheduler that led before. A
     saved one that is higher stays, so that a clock set back between two starts locks nobody out.
@@ -46,6 +54,8 @@ class SchedulerCore:
         self.agent, self.site, self.epoch = agent, site, epoch
         self._saved_epoch = 0
         self._saved_line = _encode(Line())
+        self._settings = settings
+        self._replies: dict[str, Reply] = {}
         self.stats: Counter[str] = Counter()
         self._desk = Desk(site, settings, assets, epoch=epoch, stats=self.stats)
 
@@ -57,7 +67,46 @@ class SchedulerCore:
             return self._desk.answers(pack.records)
         if isinstance(pack, Cards):
             return self._desk.cards(pack.records)
+        if isinstance(pack, Command):
+            return self._obey(pack)
         return []
+
+    def reply(self, command: str) -> Reply | None:
+        """What came of a command; the newest of them are remembered until the next start."""
+        return self._replies.get(command)
+
+    def _obey(self, command: Command) -> Sequence[Record]:
+        """Do what a person asks for; the same command twice is once."""
+        if command.id in self._replies:
+            return []
+        explanation, text, done, handover = None, "takes no such command", False, self._desk.handover
+        try:
+            if command.assign is not None:
+                text, done = assign(handover, command.assign), True
+            elif command.explain is not None:
+                settings = self._settings
+                explanation = explain(handover, command.explain.order, settings.strategy, settings.auction)
+                text, done = f"order {explanation.order[:8]} is {explanation.state}", True
+        except Refused as refused:
+            text = str(refused)
+        self.stats[f"commands_{'done' if done else 'refused'}"] += 1
+        self._replies[command.id] = Reply(
+            id=command.id, agent=self.agent, done=done, text=text[:1024], explanation=explanation
+        )
+        while len(self._replies) > REPLIES:
+            del self._replies[next(iter(self._replies))]
+        handover.offer_freed()
+        return handover.take()
+
+    @property
+    def executors(self) -> Collection[str]:
+        """Who is known by now, up or down."""
+        return self._desk.roster.executors.keys()
+
+    @property
+    def next_ns(self) -> int | None:
+        """When the next call for bids is over; None: there is none."""
+        return self._desk.handover.auction.next_ns
 
     def tick(self, now_ns: int) -> Sequence[Record]:
         """Take note of the time and return what is due by it."""
@@ -91,8 +140,8 @@ class SchedulerCore:
         return topics
 
     def save(self) -> Mapping[str, bytes | None]:
-        """Parts that changed: `epoch`, `clock`, `detectors`, `order/`, `alert/` and `held/{id}`, `executor/{name}` and
-        `verdicts/{asset}`.
+        """Parts that changed: `epoch`, `clock`, `detectors`, `order/`, `alert/` and `held/{id}`, `executor/` and
+        `past/{name}`, `verdicts/{asset}` and `bid/{order}/{name}`.
         """
         desk = self._desk
         parts: dict[str, bytes | None] = {}
@@ -109,6 +158,12 @@ class SchedulerCore:
         _collect(parts, "alert", desk.memory.seen, desk.memory.dirty)
         _collect(parts, "held", desk.provisional.held, desk.provisional.dirty)
         _collect(parts, "executor", desk.roster.executors, desk.roster.dirty)
+        _collect(parts, "past", desk.handover.outcomes.past, desk.handover.outcomes.dirty)
+        auction = desk.handover.auction
+        for order, executor in sorted(auction.dirty):
+            offer = auction.offer(order, executor)
+            parts[f"bid/{order}/{executor}"] = None if offer is None else _encode(offer)
+        auction.dirty.clear()
         _collect(parts, "verdicts", desk.findings.lists, desk.findings.dirty)
         return parts
 
@@ -132,6 +187,10 @@ class SchedulerCore:
                     self._desk.provisional.alive = _alive.decode(part)
                 elif kind == "executor":
                     self._desk.roster.restore(_executor.decode(part))
+                elif kind == "past":
+                    self._desk.handover.outcomes.restore(_past.decode(part))
+                elif kind == "bid":
+                    self._desk.handover.auction.restore(_offer.decode(part))
                 elif kind == "verdicts":
                     self._desk.findings.restore(_verdicts.decode(part))
             except msgspec.MsgspecError as damage:

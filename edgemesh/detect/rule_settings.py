@@ -8,9 +8,9 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
-from edgemesh.detect.schedules import Schedule, parse_schedule
 from edgemesh.detect.votes import parse_votes
 from edgemesh.model.alerts import Severity
+from edgemesh.model.schedules import Schedule, parse_schedule
 from edgemesh.model.settings import Seconds, Settings
 
 Glob = Annotated[str, Meta(min_length=1, max_length=64)]

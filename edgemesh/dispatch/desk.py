@@ -39,7 +39,7 @@ class Desk:
     def __init__(
         self, site: str, settings: DispatchSettings, assets: Mapping[str, Asset], *, epoch: int, stats: Counter[str]
     ) -> None:
-        self.handover = Handover(settings, epoch, stats)
+        self.handover = Handover(settings, epoch, stats, assets)
         self.memory = Memory()
         self.provisional = Provisional(settings.confirm_within)
         self.findings = Findings()
@@ -68,6 +68,9 @@ class Desk:
     def answers(self, answers: Iterable[Answer]) -> list[WorkOrder]:
         """Take in what executors say; what doesn't count is counted in the stats by its reason."""
         for answer in answers:
+            if answer.answer is AnswerKind.BID:
+                self.handover.bid(answer)
+                continue
             problem = moves.objection(self.ledger.get(answer.order), answer)
             self._stats[f"answers_{problem or answer.answer}"] += 1
             if problem is None:
@@ -103,6 +106,7 @@ class Desk:
         now_ns = self.handover.now_ns = max(self.handover.now_ns, now_ns)
         if self.line.clock:
             self.line.from_ns, self.line.until_ns = self.line.from_ns or now_ns, now_ns
+        self.handover.time()
         for entry in self.ledger.due(now_ns):
             self._expire(entry)
             self.handover.offer_freed()
@@ -126,7 +130,7 @@ class Desk:
             self.memory.put_right(known)
             self.provisional.retime(by_ns)
             self.findings.put_right(known)
-            handover.now_ns = move(handover.now_ns, by_ns) if handover.now_ns else 0
+            handover.retime(by_ns)
             line.from_ns, line.until_ns = move(line.from_ns, by_ns), move(line.until_ns, by_ns)
         if not (doubt and line.clock):  # one doubt after the other is put right as one
             line.from_ns = line.until_ns = handover.now_ns

@@ -7,7 +7,9 @@ from typing import Annotated
 
 from msgspec import Meta
 
+from edgemesh.model.agents import Certificates
 from edgemesh.model.alerts import AlertKind
+from edgemesh.model.ids import Id
 from edgemesh.model.orders import Priority, Skills
 from edgemesh.model.settings import Seconds, Settings
 
@@ -19,6 +21,37 @@ class WhenCleared(enum.StrEnum):
 
     CANCEL = "cancel"
     KEEP = "keep"
+
+
+class StrategyName(enum.StrEnum):
+    """How one of the able is chosen; `strategies.STRATEGIES` has what each does."""
+
+    LEAST_LOADED = "least-loaded"
+    ROUND_ROBIN = "round-robin"
+    NEAREST = "nearest"
+    STICKY = "sticky"
+    AUCTION = "auction"
+
+
+Weight = Annotated[float, Meta(ge=0.0, le=1e6)]
+
+
+class AuctionSettings(Settings, frozen=True, kw_only=True):
+    """`[dispatch.auction]`: for how long bids are taken, and what weighs how much in the price of a bid.
+
+    The price is the sum of `cost` for each unit of money, `travel` for each minute on the way, `load` for each order in
+    hand, `unreliable` for somebody who has kept no order so far (nothing for who has kept them all), and `energy` for
+    each unit of energy times the card's weight. The least price wins. `speed` (m/s) is how fast those walk who do not
+    say when they would be there.
+    """
+
+    window: Seconds = Seconds(0.2)
+    cost: Weight = 1.0
+    travel: Weight = 1.0
+    load: Weight = 10.0
+    unreliable: Weight = 10.0
+    energy: Weight = 1.0
+    speed: Annotated[float, Meta(gt=0.0, le=1000.0)] = 1.4
 
 
 class TriageRule(Settings, frozen=True, kw_only=True):
@@ -52,6 +85,10 @@ class DispatchSettings(Settings, frozen=True, kw_only=True):
     alert of the same kind within `rework_within` of a verified order opens one that says it is rework. When nobody is
     left the order is escalated, and those who were asked are asked again after `retry_after`. Rules of `triage` come
     before the built-in ones; the first that matches wins.
+
+    `strategy` chooses among the able. `weights` say how much each skill counts in how well somebody suits (1 where none
+    is given), `least_match` is the least weighted mean of the grades, and `certificates` what whoever uses a skill must
+    have besides those of the asset.
     """
 
     confirm_within: Seconds = Seconds(30.0)
@@ -62,9 +99,16 @@ class DispatchSettings(Settings, frozen=True, kw_only=True):
     rework_within: Seconds = Seconds(7 * 86400.0)
     retry_after: Seconds = Seconds(60.0)
     when_cleared: WhenCleared = WhenCleared.CANCEL
+    strategy: StrategyName = StrategyName.LEAST_LOADED
+    auction: AuctionSettings = AuctionSettings()
+    weights: dict[Id, Weight] = {}
+    least_match: Annotated[float, Meta(ge=0.0, le=1.0)] = 0.0
+    certificates: dict[Id, Certificates] = {}
     triage: tuple[TriageRule, ...] = ()
 
     def __post_init__(self) -> None:
         for name in ("answer_within", "work_within", "reopen_after", "retry_after"):
             if getattr(self, name) <= 0.0:
                 raise ValueError(f"`{name}` must be longer than nothing")
+        if not 0.0 < self.auction.window <= 60.0:
+            raise ValueError("`window` of `auction` must be longer than nothing, and 60s at most")

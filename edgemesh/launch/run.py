@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Sequence
 
+from edgemesh.agents.obedience import Obedience
 from edgemesh.configuration.loading import Configuration
 from edgemesh.configuration.settings import MetricsSettings
 from edgemesh.errors import ConfigError
@@ -101,7 +102,7 @@ def _connect_log(plant: Plant, output: LogOutput) -> None:
     """Have the log know its agents, the agents obey what is said of it, and the site see what is bad in it."""
     output.speakers.know(plant.topics.site, {name: agent.role.value for name, agent in plant.agents.items()})
     for agent in plant.agents.values():
-        obey(agent, plant.topics, output)
+        obey(agent, plant.topics, output, Obedience(agent, plant.topics).take)
     if plant.teller:
         plant.teller.keeper = LineKeeper(output.speakers)
         logging.getLogger().addHandler(plant.teller.keeper)

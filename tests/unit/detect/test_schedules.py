@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 
 from edgemesh.detect.decision import Seen
 from edgemesh.detect.levels import Baseline, Smooth
-from edgemesh.detect.schedules import parse_schedule
 from edgemesh.detect.slopes import PARTS, Slope
 from edgemesh.detect.votes import parse_votes, vote
 from edgemesh.model.samples import Retimed
+from edgemesh.model.schedules import parse_schedule
 
 S = 10**9
 DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
