@@ -89,7 +89,8 @@ class Handover:
             until_ns = order.deadline_at_ns or self.later(self._settings.auction.window)
             self.put(entry, moves.called(order, until_ns), until_ns)
             return
-        order = msgspec.structs.replace(order, deadline_at_ns=None)
+        if order.deadline_at_ns is not None:
+            order = msgspec.structs.replace(order, deadline_at_ns=None)
         name = self.best(entry, order)
         if name is not None:
             self.put(entry, order, None)
