@@ -56,7 +56,7 @@ bench-quick: .venv/.installed  ## speed and latency of the whole chain, under a 
 	@$(BIN)/python benchmarks/chain.py $(ARGS)
 
 bench: bench-quick  ## all benchmarks
-	@for each in bus log wire store writer detect dispatch; do echo "== $$each"; $(BIN)/python benchmarks/$$each.py || exit 1; done
+	@for each in bus log wire store writer detect dispatch; do echo "== $$each"; $(BIN)/python -m benchmarks.$$each || exit 1; done
 
 DATA ?= data
 quality: .venv/.installed  ## how good detection is on recorded data; DATA=FOLDER has skab/ and nab/

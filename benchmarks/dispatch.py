@@ -1,19 +1,23 @@
-"""How long the scheduler's core takes per event with many open orders: `python -m benchmarks.dispatch [--json]`.
+"""What dispatch costs and whether it is right: `python -m benchmarks.dispatch [--json]`.
 
-Everybody is busy and most orders wait, then answers and new alerts come one at a time. Pure core: no bus, no disk.
+First what giving out one order costs with many open orders and executors, by strategy. Then each kind of event while
+everybody is busy and most orders wait; these two without bus and disk. Then matching against an oracle, a flood of
+alerts, and from an alert to its award over a broker, with executors that bid.
 """
 
 from __future__ import annotations
 
 import argparse
+import asyncio
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
+from benchmarks import assignment, award
 from edgemesh.agents.core import Input
 from edgemesh.agents.scheduler import SchedulerCore
-from edgemesh.dispatch.settings import DispatchSettings
+from edgemesh.dispatch.settings import DispatchSettings, StrategyName
 from edgemesh.model.agents import Card, Presence, Role
 from edgemesh.model.alerts import Alert, AlertKind, AlertState, Evidence, Severity
 from edgemesh.model.ids import derive_id
@@ -28,19 +32,31 @@ START = 1_700_000_000 * S
 
 
 def main() -> None:
-    """Print microseconds per event."""
+    """Print all figures; the unit stands in their names."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--orders", type=int, default=10_000)
     parser.add_argument("--executors", type=int, default=1_000)
     parser.add_argument("--events", type=int, default=1_000)
+    parser.add_argument("--cases", type=int, default=10_000, help="compared with the oracle")
+    parser.add_argument("--alerts", type=int, default=200, help="sent over the broker, by strategy")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
-    figures = measure(options.orders, options.executors, options.events)
+    figures = _named("assign", assignment.measure(options.orders, options.executors, min(options.events, 300)))
+    figures |= measure(options.orders, options.executors, options.events)
+    figures["matching_right_percent"] = assignment.right_percent(options.cases)
+    figures |= _named("flood", assignment.flood())
+    for strategy in (StrategyName.LEAST_LOADED, StrategyName.AUCTION):
+        told = asyncio.run(award.measure(strategy, executors=50, alerts=options.alerts))
+        figures |= _named(f"award_{strategy.value.replace('-', '_')}", told)
     if options.json:
         print(json.dumps(figures))
     else:
         for name, figure in figures.items():
             print(f"{name:32} {figure:12.1f}")
+
+
+def _named(what: str, figures: Mapping[str, float]) -> dict[str, float]:
+    return {f"{what}_{name}": figure for name, figure in figures.items()}
 
 
 def measure(orders: int, executors: int, events: int) -> dict[str, float]:

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 import click
 
 import edgemesh
+from edgemesh.commands.assignment import assign, dispatch
 from edgemesh.commands.audit import audit
 from edgemesh.commands.backup import backup
 from edgemesh.commands.common import EXTRAS, sample
@@ -291,6 +292,8 @@ main.add_command(standing_alerts)
 main.add_command(orders)
 main.add_command(review)
 main.add_command(silence)
+main.add_command(assign)
+main.add_command(dispatch)
 
 
 def _speed(text: str) -> float | str:

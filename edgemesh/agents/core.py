@@ -12,7 +12,7 @@ from typing import Protocol, runtime_checkable
 
 from edgemesh.log.outbox import Cursor
 from edgemesh.model.alerts import Alert
-from edgemesh.model.commands import Command
+from edgemesh.model.commands import Command, Reply
 from edgemesh.model.decisions import Decision
 from edgemesh.model.packs import Answers, Cards, Pack
 from edgemesh.model.rollouts import ModelOffer, ModelState
@@ -96,6 +96,25 @@ class TimedCore(Core, Protocol):
 
         `doubt` names the clock while its times can't be believed; 0: they can. The same again changes nothing.
         """
+        ...
+
+
+@runtime_checkable
+class PunctualCore(Core, Protocol):
+    """A core for which time must not pass in steps as long as those of `tick`."""
+
+    @property
+    def next_ns(self) -> int | None:
+        """When time itself brings something about next that somebody waits for (UTC); None: never."""
+        ...
+
+
+@runtime_checkable
+class CommandedCore(Core, Protocol):
+    """A core that takes commands."""
+
+    def reply(self, command: str) -> Reply | None:
+        """What it says to the command of this id, once that was handled; None: it was not."""
         ...
 
 

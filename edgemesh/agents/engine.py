@@ -20,6 +20,7 @@ from edgemesh.agents.core import (
     Input,
     LearningCore,
     OwnerCore,
+    PunctualCore,
     RehearsingCore,
     Samples,
     TellingCore,
@@ -176,6 +177,7 @@ class Engine:
         self._telling = self.core if isinstance(self.core, TellingCore) else None
         self._aside = self.core if isinstance(self.core, AsideCore) else None
         self._deciding = self.core if isinstance(self.core, DecidingCore) else None
+        self._punctual = self.core if isinstance(self.core, PunctualCore) else None
         self.core.load({name: part for name, part in self.journal.parts().items() if name != PART})
         self._followers = {
             agent: Follower(cursor, self.journal.past(agent)) for agent, cursor in self.journal.cursors().items()
@@ -185,6 +187,11 @@ class Engine:
     def may_take_long(self) -> bool:
         """Whether the core learns in its steps."""
         return self._learning is not None and self._learning.learns
+
+    @property
+    def due_ns(self) -> int | None:
+        """When the core has to be told the time next (UTC); None: whenever it suits."""
+        return self._punctual.next_ns if self._punctual is not None else None
 
     @property
     def held(self) -> int:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import math
 import secrets
 import time
 from collections import deque
@@ -40,6 +41,8 @@ logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
 TICK_S = 0.25
+SOON_S = 0.005
+"""So long at least passes between two ticks, where the core waits for an instant."""
 HOUSEKEEPING_S = 5.0
 HALTED_BEATS = 10
 """A log that is of a newer version is asked for at each heartbeat of so many: it may be ours again."""
@@ -244,11 +247,19 @@ class Runtime:
                 if self.bus.linked:
                     self._ears.notice_silence(now_s)
                 await self._step()
+                next_tick_s = min(next_tick_s, self._due_s())
             if self._republish and not self.reader.in_doubt(now_s):
                 self._republish = False
                 self._show(await self.steps.in_worker(self.engine.present))
             await self._publish()
             await self._rest()
+
+    def _due_s(self) -> float:
+        """When a core that is punctual has to be told the time next, on the monotonic clock."""
+        due_ns = self.engine.due_ns
+        if due_ns is None:
+            return math.inf
+        return time.monotonic() + max(SOON_S, (due_ns - self._clock.now_ns()) / 1e9)
 
     def _look_at_the_clock(self) -> None:
         """When the machine's clock turns, the core has to hear of it before anything that comes later."""

@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import msgspec
 
 from edgemesh.agents.core import Input
 from edgemesh.dispatch.admission import Kept
+from edgemesh.dispatch.auction import Offer
 from edgemesh.dispatch.causes import CauseTable
 from edgemesh.dispatch.desk import Desk, Line
 from edgemesh.dispatch.docket import Docket
+from edgemesh.dispatch.explanation import assign, explain
 from edgemesh.dispatch.ledger import Entry
 from edgemesh.dispatch.memory import Seen
+from edgemesh.dispatch.outcomes import Past
 from edgemesh.dispatch.provisional import Alive, Held
+from edgemesh.dispatch.refused import Refused
 from edgemesh.dispatch.roster import Executor
 from edgemesh.dispatch.settings import DispatchSettings
 from edgemesh.dispatch.topology import Mute
 from edgemesh.errors import LogDamaged
 from edgemesh.model.agents import Asset
-from edgemesh.model.commands import Command
+from edgemesh.model.commands import Command, Reply
 from edgemesh.model.decisions import Decision
 from edgemesh.model.orders import Dispatch, DispatchList, WorkOrder
 from edgemesh.model.packs import Alerts, Answers, Cards
@@ -35,6 +39,8 @@ _epoch = msgspec.json.Decoder(int)
 _line = msgspec.json.Decoder(Line)
 _held = msgspec.json.Decoder(Held)
 _alive = msgspec.json.Decoder(Alive)
+_offer = msgspec.json.Decoder(Offer)
+_past = msgspec.json.Decoder(Past)
 _executor = msgspec.json.Decoder(Executor)
 _kept = msgspec.json.Decoder(Kept)
 _silence = msgspec.json.Decoder(Silence)
@@ -42,10 +48,12 @@ _mute = msgspec.json.Decoder(Mute)
 _begun = msgspec.json.Decoder(tuple[int, ...])
 _down = msgspec.json.Decoder(set[str])
 _verdicts = msgspec.json.Decoder(Verdicts)
+REPLIES = 64
+"""What was said to so many commands is remembered, so that the same one twice is once."""
 
 
 class SchedulerCore:
-    """Follows alerts, answers, cards of executors and commands; its log holds versions of work orders.
+    """Follows alerts, answers, bids and cards of executors, and commands; its log holds versions of work orders.
 
     `epoch` fences: it stands in every dispatch list and must not be below that of any scheduler that led before. A
     saved one that is higher stays, so that a clock set back between two starts locks nobody out.
@@ -66,6 +74,8 @@ class SchedulerCore:
         self.agent, self.site, self.epoch = agent, site, epoch
         self._saved_epoch = 0
         self._saved_line = _encode(Line())
+        self._settings = settings
+        self._replies: dict[str, Reply] = {}
         self.stats: Counter[str] = Counter()
         self._desk = Desk(site, settings, assets, epoch=epoch, stats=self.stats, causes=causes)
         self._docket = Docket(agent, kept=audited)
@@ -85,9 +95,47 @@ class SchedulerCore:
             orders = self._desk.cards(pack.records)
             self._docket.note(orders, "cards", epoch=self.epoch, cards=pack.records)
         elif isinstance(pack, Command):
-            orders = self._desk.obey(pack)
-            self._docket.note(orders, "command", epoch=self.epoch, command=pack.id)
+            orders = self._obey(pack)
+            self._docket.note(orders, "command", epoch=self.epoch, person=pack.by)
         return orders
+
+    def reply(self, command: str) -> Reply | None:
+        """What came of a command; the newest of them are remembered until the next start."""
+        return self._replies.get(command)
+
+    def _obey(self, command: Command) -> list[WorkOrder]:
+        """Do what a person asks for; the same command twice is once."""
+        if command.id in self._replies:
+            return []
+        explanation, desk, settings, done = None, self._desk, self._settings, True
+        try:
+            if command.assign is not None:
+                text = assign(desk.handover, command.assign)
+            elif command.explain is not None:
+                explanation = explain(desk.handover, command.explain.order, settings.strategy, settings.auction)
+                text = f"order {explanation.order[:8]} is {explanation.state}"
+            else:
+                text = desk.obey(command)
+        except Refused as refused:
+            text, done = str(refused), False
+        self.stats[f"commands_{'done' if done else 'refused'}"] += 1
+        self._replies[command.id] = Reply(
+            id=command.id, agent=self.agent, done=done, text=text[:1024], explanation=explanation
+        )
+        while len(self._replies) > REPLIES:
+            del self._replies[next(iter(self._replies))]
+        desk.handover.offer_freed()
+        return desk.handover.take()
+
+    @property
+    def executors(self) -> Collection[str]:
+        """Who is known by now, up or down."""
+        return self._desk.roster.executors.keys()
+
+    @property
+    def next_ns(self) -> int | None:
+        """When the next call for bids is over; None: there is none."""
+        return self._desk.handover.auction.next_ns
 
     def tick(self, now_ns: int) -> Sequence[Record]:
         """Take note of the time and return what is due by it."""
@@ -140,8 +188,9 @@ class SchedulerCore:
         return topics
 
     def save(self) -> Mapping[str, bytes | None]:
-        """Parts that changed: `epoch`, `clock`, `detectors`, `order/`, `alert/` and `held/{id}`, `executor/{name}`,
-        `verdicts/{asset}`, `kept/` and `mute/{alert}`, `silence/{id}`, `begun/{asset}/{kind}`, `down`.
+        """Parts that changed: `epoch`, `clock`, `detectors`, `order/`, `alert/` and `held/{id}`, `executor/` and
+        `past/{name}`, `verdicts/{asset}`, `bid/{order}/{name}`, `kept/` and `mute/{alert}`, `silence/{id}`,
+        `begun/{asset}/{kind}`, `down`.
         """
         desk = self._desk
         parts: dict[str, bytes | None] = {}
@@ -165,6 +214,12 @@ class SchedulerCore:
         _collect(parts, "alert", desk.memory.seen, desk.memory.dirty)
         _collect(parts, "held", desk.provisional.held, desk.provisional.dirty)
         _collect(parts, "executor", desk.roster.executors, desk.roster.dirty)
+        _collect(parts, "past", desk.handover.outcomes.past, desk.handover.outcomes.dirty)
+        auction = desk.handover.auction
+        for order, executor in sorted(auction.dirty):
+            offer = auction.offer(order, executor)
+            parts[f"bid/{order}/{executor}"] = None if offer is None else _encode(offer)
+        auction.dirty.clear()
         _collect(parts, "verdicts", desk.findings.lists, desk.findings.dirty)
         return parts
 
@@ -200,6 +255,10 @@ class SchedulerCore:
                     self._desk.provisional.alive = _alive.decode(part)
                 elif kind == "executor":
                     self._desk.roster.restore(_executor.decode(part))
+                elif kind == "past":
+                    self._desk.handover.outcomes.restore(_past.decode(part))
+                elif kind == "bid":
+                    self._desk.handover.auction.restore(_offer.decode(part))
                 elif kind == "verdicts":
                     self._desk.findings.restore(_verdicts.decode(part))
             except msgspec.MsgspecError as damage:

@@ -10,7 +10,7 @@ from msgspec import Meta
 from edgemesh.detect.settings import DetectSettings
 from edgemesh.dispatch.settings import DispatchSettings
 from edgemesh.log.room import RESERVE_BYTES
-from edgemesh.model.agents import Asset, Role
+from edgemesh.model.agents import Asset, Certificates, Place, Role
 from edgemesh.model.alerts import Stage
 from edgemesh.model.ids import Id
 from edgemesh.model.settings import Bytes, BytesPerDay, Seconds, Settings
@@ -58,16 +58,28 @@ class SiteSettings(Settings, frozen=True, kw_only=True):
 
 
 class AssetSettings(Settings, frozen=True, kw_only=True):
-    """`[[asset]]`: the thing maintained. `criticality`: A the plant stops without it, B output is lost, C rest."""
+    """`[[asset]]`: the thing maintained. `criticality`: A the plant stops without it, B output is lost, C rest.
+
+    `place`: metres east and north on the site's plan. `certificates`: what whoever works on it must have.
+    """
 
     id: Id
     asset_class: Id = msgspec.field(default="machine", name="class")
     area: Id = "site"
     criticality: Literal["A", "B", "C"] = "B"
+    place: Place | None = None
+    certificates: Certificates = ()
 
     def asset(self) -> Asset:
         """The asset as agents know it."""
-        return Asset(id=self.id, asset_class=self.asset_class, area=self.area, criticality=self.criticality)
+        return Asset(
+            id=self.id,
+            asset_class=self.asset_class,
+            area=self.area,
+            criticality=self.criticality,
+            place=self.place,
+            certificates=self.certificates,
+        )
 
 
 class GatewaySettings(Settings, frozen=True, kw_only=True):

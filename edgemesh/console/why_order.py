@@ -148,6 +148,8 @@ def because_of(decision: Decision) -> str:
         return ", ".join(f"alert {each.id[:_SIGNS]} v{each.version} {each.state}" for each in decision.alerts)
     if decision.cards:
         return f"card of {', '.join(decision.cards)}"
+    if decision.because == "command":
+        return f"{decision.person or 'somebody'} said so"
     others = {"alerts": "another alert", "answers": "another's answer", "cards": "another's card"}
     return others.get(decision.because, decision.because)
 

@@ -16,6 +16,7 @@ from edgemesh.dispatch.handover import Handover
 from edgemesh.dispatch.ledger import Entry
 from edgemesh.dispatch.memory import Memory, Seen
 from edgemesh.dispatch.provisional import Provisional
+from edgemesh.dispatch.refused import Refused
 from edgemesh.dispatch.roster import Executor
 from edgemesh.dispatch.settings import DispatchSettings, WhenCleared
 from edgemesh.dispatch.topology import Topology
@@ -51,7 +52,7 @@ class Desk:
         stats: Counter[str],
         causes: CauseTable | None = None,
     ) -> None:
-        self.handover = Handover(settings, epoch, stats)
+        self.handover = Handover(settings, epoch, stats, assets)
         self.memory = Memory()
         self.provisional = Provisional(settings.confirm_within)
         self.admission = Admission(settings, assets)
@@ -84,6 +85,9 @@ class Desk:
     def answers(self, answers: Iterable[Answer]) -> list[WorkOrder]:
         """Take in what executors say; what doesn't count is counted in the stats by its reason."""
         for answer in answers:
+            if answer.answer is AnswerKind.BID:
+                self.handover.bid(answer)
+                continue
             problem = moves.objection(self.ledger.get(answer.order), answer)
             self._stats[f"answers_{problem or answer.answer}"] += 1
             if problem is None:
@@ -115,22 +119,34 @@ class Desk:
         self.handover.offer_freed()
         return self.handover.take()
 
-    def obey(self, command: Command) -> list[WorkOrder]:
-        """Set or end a silence, or take a person's word on an alert; what asks for nothing of ours changes nothing."""
+    def obey(self, command: Command) -> str:
+        """Set or end a silence, or take a person's word on an alert; return what came of it, in words.
+
+        Raises Refused, and nothing has happened, where there is no such silence, no such alert that waits, or no room for
+        another silence.
+        """
+        asked, review = command.end_silence, command.review
+        if asked is not None and asked not in self.admission.silences.set:
+            raise Refused(f"there is no silence {asked[:8]}")
+        if review is not None and review.alert not in self.admission.cases():
+            raise Refused(f"alert {review.alert[:8]} does not wait for anybody")
+        if command.silence is not None and self.admission.silences.full:
+            raise Refused("there are too many silences: end some first")
         alert = self.admission.obey(command, self.handover.now_ns)
-        self._stats["commands"] += 1
         if alert is not None:
             place = self.topology.place(alert)
             entry = self.ledger.entries.get(self.ledger.standing.get((place, alert.kind), ""))
             self._admit(alert, None, entry, place)
-            self.handover.offer_freed()
-        return self.handover.take()
+        if review is not None:
+            return f"alert {review.alert[:8]}: {review.ruling}"
+        return f"silence {command.id[:8]} is set" if asked is None else f"silence {asked[:8]} is over"
 
     def time(self, now_ns: int) -> list[WorkOrder]:
         """Let pass what is due: deadlines, verification, retries, forgetting."""
         now_ns = self.handover.now_ns = max(self.handover.now_ns, now_ns)
         if self.line.clock:
             self.line.from_ns, self.line.until_ns = self.line.from_ns or now_ns, now_ns
+        self.handover.time()
         for entry in self.ledger.due(now_ns):
             self._expire(entry)
             self.handover.offer_freed()
@@ -164,7 +180,7 @@ class Desk:
             self.flapping.retime(by_ns)
             self.topology.retime(by_ns)
             self.findings.put_right(known)
-            handover.now_ns = move(handover.now_ns, by_ns) if handover.now_ns else 0
+            handover.retime(by_ns)
             line.from_ns, line.until_ns = move(line.from_ns, by_ns), move(line.until_ns, by_ns)
         if not (doubt and line.clock):  # one doubt after the other is put right as one
             line.from_ns = line.until_ns = handover.now_ns

@@ -48,8 +48,12 @@ class Docket:
         alerts: Iterable[tuple[Alert, str | None]] = (),
         answers: Sequence[Answer] = (),
         cards: Sequence[Card] = (),
+        person: str = "",
     ) -> None:
-        """Note versions that came about together, with what came in; each alert with the order that it belongs to."""
+        """Note versions that came about together, with what came in; each alert with the order that it belongs to.
+
+        `person` gave the command that brought them about.
+        """
         if not (orders and self._kept):
             return
         belonging = [(alert, order) for alert, order in alerts]
@@ -80,6 +84,7 @@ class Docket:
                     ),
                     answers=tuple(answer for answer in answers if answer.order == order.id),
                     cards=tuple(card.agent for card in cards if card.agent in (held, held_by)),
+                    person=person,
                     note=order.note,
                     digest=digest_of(order),
                 )

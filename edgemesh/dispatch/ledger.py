@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import msgspec
 
 from edgemesh.dispatch import moves
 from edgemesh.dispatch.deadlines import Deadlines
+from edgemesh.dispatch.matching import Need
 from edgemesh.dispatch.moves import holder
 from edgemesh.dispatch.triage import Plan
 from edgemesh.dispatch.waiting import Waiting
@@ -48,9 +49,10 @@ class Entry(msgspec.Struct, kw_only=True):
 
 
 class Ledger:
-    """Orders by id. `dirty` names what changed since it was last saved."""
+    """Orders by id. `dirty` names what changed since it was last saved; `need` says what an order asks for."""
 
-    def __init__(self) -> None:
+    def __init__(self, need: Callable[[WorkOrder], Need]) -> None:
+        self._need = need
         self.entries: dict[str, Entry] = {}
         self.standing: dict[Key, str] = {}
         self.verified: dict[Key, str] = {}
@@ -103,7 +105,7 @@ class Ledger:
         if (name := holder(order)) is not None:
             self._held.setdefault(name, set()).add(order.id)
         if order.state is OrderState.OPEN and order.escalated:
-            self.waiting.put(order)
+            self.waiting.put(order, self._need(order))
         else:
             self.waiting.drop(order.id)
         self._due.put(order.id, entry.due_ns)

@@ -161,9 +161,14 @@ def _work(plan: Plan) -> dict[str, Any]:
     return {"parts": plan.parts, "duration_s": plan.duration_s, "confidence": plan.confidence}
 
 
+def called(order: WorkOrder, until_ns: int) -> WorkOrder:
+    """The same open version as a call for bids."""
+    return msgspec.structs.replace(order, deadline_at_ns=until_ns)
+
+
 def escalated(order: WorkOrder, note: str) -> WorkOrder:
     """The same open version with a call for people: nobody is left; everybody may be tried anew."""
-    return msgspec.structs.replace(order, escalated=True, tried=(), note=note)
+    return msgspec.structs.replace(order, escalated=True, tried=(), note=note, deadline_at_ns=None)
 
 
 def verified(order: WorkOrder, at_ns: int, back_at_ns: int) -> WorkOrder:

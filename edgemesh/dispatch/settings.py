@@ -7,7 +7,9 @@ from typing import Annotated
 
 from msgspec import Meta
 
+from edgemesh.model.agents import Certificates
 from edgemesh.model.alerts import AlertKind, Severity
+from edgemesh.model.ids import Id
 from edgemesh.model.orders import Priority, Skills
 from edgemesh.model.schedules import parse_schedule
 from edgemesh.model.settings import Seconds, Settings
@@ -20,6 +22,37 @@ class WhenCleared(enum.StrEnum):
 
     CANCEL = "cancel"
     KEEP = "keep"
+
+
+class StrategyName(enum.StrEnum):
+    """How one of the able is chosen; `strategies.STRATEGIES` has what each does."""
+
+    LEAST_LOADED = "least-loaded"
+    ROUND_ROBIN = "round-robin"
+    NEAREST = "nearest"
+    STICKY = "sticky"
+    AUCTION = "auction"
+
+
+Weight = Annotated[float, Meta(ge=0.0, le=1e6)]
+
+
+class AuctionSettings(Settings, frozen=True, kw_only=True):
+    """`[dispatch.auction]`: for how long bids are taken, and what weighs how much in the price of a bid.
+
+    The price is the sum of `cost` for each unit of money, `travel` for each minute on the way, `load` for each order in
+    hand, `unreliable` for somebody who has kept no order so far (nothing for who has kept them all), and `energy` for
+    each unit of energy times the card's weight. The least price wins. `speed` (m/s) is how fast those walk who do not
+    say when they would be there.
+    """
+
+    window: Seconds = Seconds(0.2)
+    cost: Weight = 1.0
+    travel: Weight = 1.0
+    load: Weight = 10.0
+    unreliable: Weight = 10.0
+    energy: Weight = 1.0
+    speed: Annotated[float, Meta(gt=0.0, le=1000.0)] = 1.4
 
 
 class TriageRule(Settings, frozen=True, kw_only=True):
@@ -107,11 +140,16 @@ class DispatchSettings(Settings, frozen=True, kw_only=True):
     After done the alert must stay cleared for `verify_for`; still there `reopen_after` done, the order is reopened. An
     alert of the same kind within `rework_within` of a verified order opens one that says it is rework. When nobody is
     left the order is escalated, and those who were asked are asked again after `retry_after`.
+
     Rules of `triage` come before the table of causes; the first that matches wins. `causes` is a file with a table in
     the place of the built-in one, found from the folder of the configuration. With `verify_by_cause` the alert must
     stay cleared for as long as the table says of the cause, where it says so. An alert that is not critical opens an
     order once it has stood for `open_after`; one that clears before work began cancels it when nothing has come back
     within `cancel_after`.
+
+    `strategy` chooses among the able. `weights` say how much each skill counts in how well somebody suits (1 where none
+    is given), `least_match` is the least weighted mean of the grades, and `certificates` what whoever uses a skill must
+    have besides those of the asset.
     """
 
     confirm_within: Seconds = Seconds(30.0)
@@ -130,9 +168,16 @@ class DispatchSettings(Settings, frozen=True, kw_only=True):
     silence: Annotated[tuple[SilenceWindow, ...], Meta(max_length=100)] = ()
     causes: Annotated[str, Meta(max_length=4096)] = ""
     verify_by_cause: bool = False
+    strategy: StrategyName = StrategyName.LEAST_LOADED
+    auction: AuctionSettings = AuctionSettings()
+    weights: dict[Id, Weight] = {}
+    least_match: Annotated[float, Meta(ge=0.0, le=1.0)] = 0.0
+    certificates: dict[Id, Certificates] = {}
     triage: tuple[TriageRule, ...] = ()
 
     def __post_init__(self) -> None:
         for name in ("answer_within", "work_within", "reopen_after", "retry_after"):
             if getattr(self, name) <= 0.0:
                 raise ValueError(f"`{name}` must be longer than nothing")
+        if not 0.0 < self.auction.window <= 60.0:
+            raise ValueError("`window` of `auction` must be longer than nothing, and 60s at most")

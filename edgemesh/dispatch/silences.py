@@ -25,6 +25,11 @@ class Silences:
         self.dirty: set[str] = set()
         self.told: set[str] = set()
 
+    @property
+    def full(self) -> bool:
+        """Whether there is no room for another one."""
+        return len(self.set) >= MOST
+
     def add(self, silence: Silence) -> bool:
         """Set a silence, or the same anew; False: there are too many."""
         if silence.id not in self.set and len(self.set) >= MOST:

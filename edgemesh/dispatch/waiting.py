@@ -5,7 +5,7 @@ from __future__ import annotations
 from bisect import bisect_left, insort
 from collections.abc import Callable, Iterable
 
-from edgemesh.dispatch.matching import Need, need_of
+from edgemesh.dispatch.matching import Need
 from edgemesh.model.orders import WorkOrder
 
 Rank = tuple[str, int, str]
@@ -20,10 +20,10 @@ class Waiting:
         self._spot: dict[str, tuple[Need, Rank]] = {}
         self._lists: dict[Need, list[Rank]] = {}
 
-    def put(self, order: WorkOrder) -> None:
+    def put(self, order: WorkOrder, need: Need) -> None:
         """Let an order wait."""
         self.drop(order.id)
-        need, rank = need_of(order.skills), (order.priority.value, order.opened_at_ns, order.id)
+        rank = (order.priority.value, order.opened_at_ns, order.id)
         self._spot[order.id] = need, rank
         insort(self._lists.setdefault(need, []), rank)
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
 from edgemesh.bus.contract import Bus, Message
 from edgemesh.errors import Rejected
 from edgemesh.health.levels import name_of
 from edgemesh.health.logs import LogOutput
-from edgemesh.model.commands import Reply
+from edgemesh.model.commands import Command, Reply
 from edgemesh.wire import codec
 from edgemesh.wire.topics import Topics
 
@@ -31,21 +32,32 @@ class Obedient(Protocol):
         ...
 
 
-def obey(agent: Obedient, topics: Topics, output: LogOutput) -> None:
-    """Take the commands about logs to this agent from now on, and say on its `reply` topic what came of them.
+Others = Callable[[Message, Command], None]
+"""Takes a command about something else than the log over, with its message to settle."""
 
-    A command that the broker has kept is none: it would come at every connect. The same command twice is once.
+
+def obey(agent: Obedient, topics: Topics, output: LogOutput | None, others: Others | None = None) -> None:
+    """Take the commands to this agent from now on, and say on its `reply` topic what came of them.
+
+    A command that the broker has kept is none: it would come at every connect. The same command twice is once. Those
+    about the log need an `output`, all others go to `others`.
     """
+
+    def obeyed(command: Command) -> Reply:
+        if command.log_level is None or output is None:
+            return Reply(id=command.id, agent=agent.name, done=False, text="takes no such command")
+        output.put_level(agent.name, command.log_level.value, command.for_s)
+        text = f"{agent.name} logs {_what(output, agent.name, command.for_s)}"
+        return Reply(id=command.id, agent=agent.name, done=True, text=text)
 
     def hear(message: Message) -> None:
         try:
             if not message.retained and message.payload:
                 command = codec.decode_command(message.payload)
-                if command.log_level is not None:
-                    output.put_level(agent.name, command.log_level.value, command.for_s)
-                    text = f"{agent.name} logs {_what(output, agent.name, command.for_s)}"
-                    reply = Reply(id=command.id, agent=agent.name, done=True, text=text)
-                    agent.bus.publish(topics.reply(agent.name), codec.encode(reply))
+                if command.log_level is None and others is not None:
+                    others(message, command)
+                    return
+                agent.bus.publish(topics.reply(agent.name), codec.encode(obeyed(command)))
         except Rejected as rejected:
             agent.refuse(rejected.reason, message.topic, message.payload, rejected.detail)
         message.settle()

@@ -35,7 +35,12 @@ async def change_level(
 
 
 async def command(bus: Bus, topics: Topics, agent: str, order: Command, *, within_s: float | None = None) -> str:
-    """Give a command on an open bus and return what the agent says; InputError as `change_level`."""
+    """Give a command on an open bus and return the line that the agent says; InputError as `change_level`."""
+    return (await ask(bus, topics, agent, order, within_s=within_s)).text
+
+
+async def ask(bus: Bus, topics: Topics, agent: str, order: Command, *, within_s: float | None = None) -> Reply:
+    """Give a command on an open bus and return what the agent says to it; InputError as `change_level`."""
     within_s = ANSWER_S if within_s is None else within_s
     cards: dict[str, Card] = {}
     said: asyncio.Queue[Reply] = asyncio.Queue()
@@ -68,7 +73,7 @@ async def command(bus: Bus, topics: Topics, agent: str, order: Command, *, withi
         raise _silence(topics.site, agent, cards, within_s) from None
     if not reply.done:
         raise InputError(reply.text or "the command was refused", source=agent)
-    return reply.text
+    return reply
 
 
 def _silence(site: str, agent: str, cards: Mapping[str, Card], within_s: float) -> InputError:

@@ -21,6 +21,7 @@ from edgemesh.agents.engine import Engine
 from edgemesh.agents.gateway import GatewayCore
 from edgemesh.agents.intake import Intake
 from edgemesh.agents.local import LocalLog
+from edgemesh.agents.obedience import Obedience
 from edgemesh.agents.recorder import RecorderCore
 from edgemesh.agents.registry import RegistryCore
 from edgemesh.agents.roles import ROLES
@@ -38,6 +39,8 @@ from edgemesh.bus.neighbours import Neighbourhood
 from edgemesh.configuration.loading import Configuration
 from edgemesh.configuration.settings import EMBEDDED, DetectorSettings, PlantSettings, SiteSettings
 from edgemesh.errors import ConfigError
+from edgemesh.health.commands import obey
+from edgemesh.health.logs import LogOutput
 from edgemesh.health.teller import Teller
 from edgemesh.launch.notices import Notices, make_notices
 from edgemesh.launch.outlet import InfluxOutlet, make_outlet
@@ -80,6 +83,7 @@ class Plant:
     exporter: OtlpExporter | None = None
     teller: Teller | None = None
     notices: Notices | None = None
+    output: LogOutput | None = None
 
     @property
     def broker_name(self) -> str:
@@ -101,6 +105,7 @@ class Plant:
     async def start(self) -> None:
         """Start all agents, consumers before producers, and let the drivers read."""
         for agent in reversed(self.agents.values()):
+            obey(agent, self.topics, self.output, Obedience(agent, self.topics).take)
             await agent.start()
         for log in self.local:
             log.start()

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 
 from edgemesh.configuration.loading import Configuration
 from edgemesh.errors import ConfigError
-from edgemesh.health.commands import obey
 from edgemesh.health.lines import LineKeeper
 from edgemesh.health.logs import LogOutput
 from edgemesh.launch.backup import make_backups
@@ -98,8 +97,7 @@ async def run(
 def _connect_log(plant: Plant, output: LogOutput) -> None:
     """Have the log know its agents, the agents obey what is said of it, and the site see what is bad in it."""
     output.speakers.know(plant.topics.site, {name: agent.role.value for name, agent in plant.agents.items()})
-    for agent in plant.agents.values():
-        obey(agent, plant.topics, output)
+    plant.output = output
     if plant.teller:
         plant.teller.keeper = LineKeeper(output.speakers)
         logging.getLogger().addHandler(plant.teller.keeper)

@@ -13,6 +13,8 @@ from edgemesh.model.samples import At, Record
 Traceparent = Annotated[str, Meta(max_length=64)]
 Parts = Annotated[tuple[Annotated[str, Meta(max_length=100)], ...], Meta(max_length=16)]
 Length = Annotated[float, Meta(ge=0.0, le=100 * 366 * 86_400.0)]
+MOST_BID = 1e9
+"""No number of a bid is larger."""
 Skills = dict[Id, Annotated[float, Meta(ge=0.0, le=1.0)]]
 
 
@@ -71,7 +73,8 @@ class WorkOrder(Record, frozen=True, kw_only=True):
 
     `id` is derived from the alert that opened it. `attempt` counts dispatches (0: none yet), `executor` is who holds
     it now, `tried` who refused, failed or kept silent. `skills` maps a skill to the least grade (0..1) that is needed.
-    `verdict` is what was found, once it is done and if anybody said so.
+    `verdict` is what was found, once it is done and if anybody said so. Open with a `deadline_at_ns`, the order is a
+    call: until then executors may bid for the next attempt.
     `confidence` (0..1) is that of the cause; `parts` are likely to be needed, and the work takes about `duration_s`
     (0: unknown). `trace` is a W3C traceparent: where in its alert's trace the order came about.
     Instants as in ISO 14224: occurred, detected, dispatched, begun, repaired, back in service; None: not yet.
@@ -147,12 +150,26 @@ class AnswerKind(enum.StrEnum):
     STARTED = "started"
     DONE = "done"
     FAILED = "failed"
+    BID = "bid"
+
+
+class Bid(Record, frozen=True, kw_only=True):
+    """What an executor offers to do an order for: money, seconds until it is there, orders in hand, units of energy.
+
+    What is left out the scheduler takes from its own books: the card, the way, what it has given out.
+    """
+
+    cost: Annotated[float, Meta(ge=0.0, le=MOST_BID)] | None = None
+    travel_s: Annotated[float, Meta(ge=0.0, le=MOST_BID)] | None = None
+    load: Annotated[int, Meta(ge=0, le=int(MOST_BID))] | None = None
+    energy: Annotated[float, Meta(ge=0.0, le=MOST_BID)] | None = None
 
 
 class Answer(Record, frozen=True, kw_only=True, tag_field="v", tag=1):
     """What an executor said of one attempt of one order; the same answer twice counts once.
 
-    `verdict`: what was found; it counts with `done`.
+    `verdict`: what was found; it counts with `done`. A `bid` answers a call: an order that is open with a deadline. Its
+    `attempt` is one more than that of the order, the one it is for; `bid` says the offer.
     """
 
     executor: Id
@@ -162,3 +179,4 @@ class Answer(Record, frozen=True, kw_only=True, tag_field="v", tag=1):
     at_ns: At = 0
     note: Annotated[str, Meta(max_length=2000)] = ""
     verdict: Verdict | None = None
+    bid: Bid | None = None

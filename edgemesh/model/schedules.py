@@ -1,4 +1,4 @@
-"""Schedules: the days and hours during which a rule counts, told from an instant alone."""
+"""Schedules: the days and hours during which a rule counts or somebody works, told from an instant alone."""
 
 from __future__ import annotations
 

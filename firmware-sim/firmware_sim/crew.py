@@ -11,9 +11,9 @@ from pathlib import Path
 import aiomqtt
 
 from firmware_sim.broker import Broker, Watch
-from firmware_sim.executor import Answer, Begin, Effect, Executor, Habits, Mend, Now, Save
+from firmware_sim.executor import Answer, Begin, Bid, Effect, Executor, Habits, Mend, Now, Save
 from firmware_sim.link import Lane, Link, Outgoing
-from firmware_sim.listing import Order, decode
+from firmware_sim.listing import Order, decode, decode_call
 from firmware_sim.memory import Memory, MemoryFile
 from firmware_sim.pacing import ticks
 from firmware_sim.people import HEARTBEAT_S, Person, card
@@ -52,6 +52,7 @@ class Member:
         self._card_topic = f"{base}/agent/{person.name}"
         self._dispatch_topic = f"{base}/dispatch/{person.name}"
         self._answer_topic = f"{base}/answer/{person.name}"
+        self._order_topics = f"{base}/state/order/"
         self._repair_topic = f"firmware-sim/{site}/repair"
         self._repaired_topic = f"firmware-sim/{site}/repaired"
         self._inbox: deque[tuple[str, bytes]] = deque()
@@ -64,7 +65,7 @@ class Member:
             f"{site}-{person.name}",
             watch,
             [self._cards, self._answers],
-            topics=(self._dispatch_topic, self._repaired_topic),
+            topics=(self._dispatch_topic, self._repaired_topic, self._order_topics + "+"),
             on_message=self._hear,
             on_up=self._up,
             will=aiomqtt.Will(self._card_topic, self._card("down"), qos=1, retain=True),
@@ -109,6 +110,9 @@ class Member:
         try:
             if topic == self._dispatch_topic:
                 return self._executor.follow(decode(payload, self._person.name), now)
+            if topic.startswith(self._order_topics):
+                called = decode_call(payload)
+                return [] if called is None else self._executor.call(called, now)
             reply = json.loads(payload)
         except (ValueError, RecursionError) as error:
             log.warning("%s ignored a message on %s: %s", self._person.name, topic, error)
@@ -127,6 +131,8 @@ class Member:
                     self._file.save(effect.memory)
             case Answer():
                 self._answer(effect)
+            case Bid():
+                self._answers.put(self._answer_topic, effect.payload(self._person.name))
             case Begin():
                 self._begin(effect)
             case Mend():

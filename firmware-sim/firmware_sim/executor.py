@@ -26,6 +26,8 @@ GRACE_S = 1.0
 
 ANSWER_RANK = {"accepted": 1, "started": 2, "done": 3, "refused": 3, "failed": 3}
 """The rank that the listed state of an order has once the scheduler has understood the answer."""
+BID = "bid"
+"""What is said of an order that is not listed: an offer, which may be lost like any other word."""
 GRANTED = "in_progress"
 """The listed state in which the work may begin: whoever has the order in this state keeps it, dead or alive."""
 
@@ -40,13 +42,18 @@ class Now:
 
 @dataclass(frozen=True, slots=True)
 class Habits:
-    """How somebody works: times are (shortest, longest) in seconds, probabilities are per order and attempt."""
+    """How somebody works: times are (shortest, longest) in seconds, probabilities are per order and attempt.
+
+    `cost` is what an order costs; `bids`: whether calls are answered.
+    """
 
     think_s: tuple[float, float] = (0.3, 1.0)
     travel_s: tuple[float, float] = (1.0, 2.0)
     work_s: tuple[float, float] = (2.0, 4.0)
     refusal: float = 0.0
     silence: float = 0.0
+    cost: float = 1.0
+    bids: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +102,32 @@ class Save:
     memory: str
 
 
-Effect = Answer | Begin | Mend | Save
+@dataclass(frozen=True, slots=True)
+class Bid:
+    """Effect: offer to do an order, under the attempt that would be given out; `travel_s` away, `load` in hand."""
+
+    order: str
+    attempt: int
+    at_ns: int
+    travel_s: float
+    cost: float
+    load: int = 0
+
+    def payload(self, executor: str) -> bytes:
+        """The JSON for `answer/{executor}`."""
+        body = {
+            "v": 1,
+            "executor": executor,
+            "order": self.order,
+            "attempt": self.attempt,
+            "answer": BID,
+            "at_ns": self.at_ns,
+            "bid": {"cost": self.cost, "travel_s": round(self.travel_s, 3), "load": self.load},
+        }
+        return json.dumps(body, separators=(",", ":")).encode()
+
+
+Effect = Answer | Begin | Bid | Mend | Save
 
 
 class Phase(Enum):
@@ -124,6 +156,17 @@ class Job:
     refuses: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Chance:
+    """What becomes of one order under one attempt."""
+
+    silent: bool
+    refuses: bool
+    think_s: float
+    travel_s: float
+    work_s: float
+
+
 @dataclass(slots=True)
 class Given:
     """The last answer to a listed order, and when it was sent last."""
@@ -135,8 +178,9 @@ class Given:
 class Executor:
     """One person who takes one order at a time.
 
-    Feed it every list (`follow`), every word of the hall (`repaired`), every reconnect, and call `tick` at `wake_s`
-    or later; carry out the effects in order. Two executors with equal arguments and inputs behave alike.
+    Feed it every list (`follow`), every call (`call`), every word of the hall (`repaired`), every reconnect, and call
+    `tick` at `wake_s` or later; carry out the effects in order. Two executors with equal arguments and inputs behave
+    alike.
     """
 
     def __init__(
@@ -239,14 +283,11 @@ class Executor:
             return []
         begun = self.memory.begun.get(order.key)
         under_way = begun is not None or order.state == GRANTED
-        rng = Random(f"{self.seed}:{self.name}:{order.order}:{order.attempt}")
-        silent, refuses = rng.random() < self.habits.silence, rng.random() < self.habits.refusal
-        if silent and not under_way:
+        chance = self._chance(order)
+        if chance.silent and not under_way:
             self._ignored.add((order.order, order.attempt))
             return []
-        think_s, travel_s, work_s = (
-            rng.uniform(*bounds) for bounds in (self.habits.think_s, self.habits.travel_s, self.habits.work_s)
-        )
+        think_s, travel_s, work_s, refuses = chance.think_s, chance.travel_s, chance.work_s, chance.refuses
         job = self._job = Job(order, Phase.THINKING, now.mono_s + think_s, travel_s, work_s, refuses and not under_way)
         if order.state == GRANTED:
             return self._begin(job, now)
@@ -256,6 +297,24 @@ class Executor:
         if order.rank >= ANSWER_RANK["accepted"]:
             job.phase, job.due_s = Phase.TRAVELLING, now.mono_s + travel_s
         return []
+
+    def call(self, order: Order, now: Now) -> list[Effect]:
+        """Bids are asked for: somebody who has the skill and nothing in hand says how soon they would be there."""
+        lacks = order.skills and not set(order.skills) & set(self.skills)
+        if not self.habits.bids or self._job is not None or lacks or order.key in self.memory.settled:
+            return []
+        chance = self._chance(order)
+        if chance.silent:
+            return []
+        return [Bid(order.order, order.attempt, now.at_ns, chance.travel_s, self.habits.cost, self.load)]
+
+    def _chance(self, order: Order) -> "Chance":
+        """What chance has in store for an order under this attempt: the same whenever it is asked."""
+        rng, habits = Random(f"{self.seed}:{self.name}:{order.order}:{order.attempt}"), self.habits
+        silent, refuses = rng.random() < habits.silence, rng.random() < habits.refusal
+        return Chance(
+            silent, refuses, rng.uniform(*habits.think_s), rng.uniform(*habits.travel_s), rng.uniform(*habits.work_s)
+        )
 
     def _begin(self, job: Job, now: Now) -> list[Effect]:
         """Begins the work, on record first; work begun before (a crash, a withdrawal) is only gone on with."""

@@ -74,6 +74,27 @@ def decode(payload: bytes, executor: str) -> Listing | None:
     return Listing(_whole(body, "epoch"), tuple(_order(entry) for entry in orders))
 
 
+def decode_call(payload: bytes) -> Order | None:
+    """The order that executors may bid for, from its state topic; None: it is no call, or none any more.
+
+    Its `attempt` is the one that would be given out. Raises `ListingError`.
+    """
+    if not payload:
+        return None
+    if len(payload) > MAX_BYTES:
+        raise ListingError(f"{len(payload)} bytes are too many")
+    try:
+        body = json.loads(payload)
+    except (ValueError, RecursionError) as error:
+        raise ListingError(f"no JSON: {error}") from error
+    if not isinstance(body, dict):
+        raise ListingError("an order is no object")
+    if body.get("state") != "open" or body.get("deadline_at_ns") is None:
+        return None
+    attempt = _whole({"attempt": 0, **body}, "attempt") + 1
+    return _order({**body, "order": body.get("id"), "attempt": attempt, "state": "dispatched"})
+
+
 def _order(entry: Any) -> Order:
     if not isinstance(entry, dict):
         raise ListingError("an order is no object")

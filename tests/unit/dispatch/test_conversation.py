@@ -49,11 +49,13 @@ class Person:
     incarnation: int = 0
     inbox: list[bytes] = field(default_factory=list)
     heard: list[bytes] = field(default_factory=list)
+    called: list[bytes] = field(default_factory=list)
     mind: firmware.Executor | None = None
 
     def start(self) -> None:
         self.incarnation += 1
         self.inbox.clear()
+        self.called.clear()
         self.mind = firmware.Executor(self.name, ("operator",), HABITS, 1, Memory.from_json(self.saved))
 
     def card(self, *, up: bool = True) -> Card:
@@ -65,6 +67,7 @@ class Conversation(RuleBasedStateMachine):
     """`starts` counts by executor and piece of work; `log` is what the scheduler has committed, by order."""
 
     fence = True
+    dispatch = SETTINGS
 
     def __init__(self) -> None:
         super().__init__()
@@ -129,11 +132,14 @@ class Conversation(RuleBasedStateMachine):
                 self.published[name].append(payload)
                 if self.people[name].mind:
                     self.people[name].inbox.append(payload)
+            elif kind == "state" and isinstance(record, WorkOrder):
+                for person in self.people.values():
+                    person.called.append(codec.encode(record))
 
     @rule()
     def restart_scheduler(self) -> None:
         self.epoch += 1
-        self.core = SchedulerCore("scheduler", "test", SETTINGS, {}, epoch=self.epoch)
+        self.core = SchedulerCore("scheduler", "test", self.dispatch, {}, epoch=self.epoch)
         self.core.load(self.parts)
         self.tell(self.now_ns)
         assert self.core is not None
@@ -255,6 +261,9 @@ class Conversation(RuleBasedStateMachine):
                 self.answers.append(said)
                 self.said.append(said)
                 self.truth.add((person.name, effect.order, effect.mark.attempt, effect.mark.answer))
+            elif isinstance(effect, firmware.Bid):
+                self.answers.append((person.name, effect.payload(person.name)))
+                self.said.append(self.answers[-1])
             elif isinstance(effect, firmware.Begin):
                 self.note_start(person.name, effect)
             else:
@@ -456,4 +465,4 @@ def test_without_a_look_at_the_attempt_an_order_is_done_that_nobody_does(monkeyp
 
 def test_every_kind_of_answer_is_said() -> None:
     """The executors of the machine say all that the wire has, so nothing of it goes untried."""
-    assert set(firmware.ANSWER_RANK) == {kind.value for kind in AnswerKind}
+    assert {*firmware.ANSWER_RANK, firmware.BID} == {kind.value for kind in AnswerKind}

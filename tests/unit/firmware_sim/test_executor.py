@@ -395,7 +395,7 @@ class CrashingCrew(RuleBasedStateMachine):
                 assert effect.order.order not in self.ends
             elif isinstance(effect, Begin):
                 self.begin(effect)
-            else:
+            elif isinstance(effect, Answer):
                 self.hear(effect)
         if survive is not None:
             self.restart()

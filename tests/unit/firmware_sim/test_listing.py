@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from firmware_sim.listing import Listing, ListingError, Order, decode
+from firmware_sim.listing import Listing, ListingError, Order, decode, decode_call
 
 ENTRY = {
     "order": "6f1c",
@@ -44,6 +44,29 @@ def test_a_list() -> None:
             ),
         ),
     )
+
+
+CALL = {"id": "6f1c", "attempt": 2, "asset": "pump-101", "state": "open", "deadline_at_ns": 5, "skills": {"fitter": 1}}
+
+
+def test_a_call() -> None:
+    """An order that is open with a deadline, under the attempt that would be given out; anything else is none."""
+    found = decode_call(json.dumps(CALL).encode())
+    assert found is not None
+    assert (found.order, found.attempt, found.skills, found.rank) == ("6f1c", 3, ("fitter",), 0)
+    for changes in ({"state": "accepted"}, {"deadline_at_ns": None}):
+        assert decode_call(json.dumps(CALL | changes).encode()) is None
+    assert decode_call(b"") is None
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [b"no", b"[]", json.dumps(CALL | {"id": 5}).encode(), json.dumps(CALL | {"attempt": -1}).encode(), b"[" * 9999],
+)
+def test_a_call_that_makes_no_sense(payload: bytes) -> None:
+    """It is refused, whatever the bytes."""
+    with pytest.raises(ListingError):
+        decode_call(payload)
 
 
 def test_empty_payload_means_no_orders() -> None:

@@ -9,7 +9,18 @@ from hypothesis import strategies as st
 from edgemesh.model.agents import Card, Owners, Presence, Role, Watermark
 from edgemesh.model.alerts import Alert, AlertKind, AlertState, Evidence, Review, Severity, Stage
 from edgemesh.model.commands import MOST_S, Command, Judgement, LogLevel, Reply, Silencing
-from edgemesh.model.orders import Answer, AnswerKind, Dispatch, DispatchList, OrderState, Priority, Verdict, WorkOrder
+from edgemesh.model.orders import (
+    MOST_BID,
+    Answer,
+    AnswerKind,
+    Bid,
+    Dispatch,
+    DispatchList,
+    OrderState,
+    Priority,
+    Verdict,
+    WorkOrder,
+)
 from edgemesh.model.packs import Alerts, Orders, Pack, Readings
 from edgemesh.model.rollouts import ModelFigures, ModelOffer, ModelState, RolloutStage
 from edgemesh.model.samples import Batch, Quality, Retimed
@@ -145,6 +156,7 @@ answers = st.builds(
     at_ns=at_ns,
     note=texts,
     verdict=st.none() | st.sampled_from(Verdict),
+    bid=st.none() | st.builds(Bid, cost=st.none() | st.floats(0.0, MOST_BID), load=st.none() | st.integers(0, 10**9)),
 )
 order_verdicts = st.builds(
     OrderVerdict,
