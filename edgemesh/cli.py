@@ -22,6 +22,8 @@ from edgemesh.commands.levels import log_level
 from edgemesh.commands.models import model
 from edgemesh.commands.notices import notices
 from edgemesh.commands.questions import backtest, spool, trace, why
+from edgemesh.commands.standing import alerts as standing_alerts
+from edgemesh.commands.standing import orders, review, silence
 from edgemesh.errors import InputError
 from edgemesh.health.logs import Form
 
@@ -285,6 +287,10 @@ main.add_command(backup)
 main.add_command(spool)
 main.add_command(model)
 main.add_command(log_level)
+main.add_command(standing_alerts)
+main.add_command(orders)
+main.add_command(review)
+main.add_command(silence)
 
 
 def _speed(text: str) -> float | str:

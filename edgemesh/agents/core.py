@@ -12,6 +12,7 @@ from typing import Protocol, runtime_checkable
 
 from edgemesh.log.outbox import Cursor
 from edgemesh.model.alerts import Alert
+from edgemesh.model.commands import Command
 from edgemesh.model.decisions import Decision
 from edgemesh.model.packs import Answers, Cards, Pack
 from edgemesh.model.rollouts import ModelOffer, ModelState
@@ -45,7 +46,7 @@ class Taught:
     content: bytes
 
 
-Input = Pack | Answers | Cards | Samples | Taught | ModelOffer | ModelState | Verdicts
+Input = Pack | Answers | Cards | Samples | Taught | ModelOffer | ModelState | Verdicts | Command
 
 
 class Core(Protocol):

@@ -61,6 +61,7 @@ _PLAIN: dict[str, Callable[[Heard], Input]] = {
     "answers": lambda item: Answers((codec.decode_answer(item.payload, executor=item.agent),)),
     "model": lambda item: codec.decode_offer(item.payload, asset=item.agent),
     "model_state": lambda item: codec.decode_model_state(item.payload, asset=item.agent),
+    "command": lambda item: codec.decode_command(item.payload),
     "verdicts": lambda item: codec.decode_verdicts(item.payload, asset=item.agent),
 }
 """What is of no log, by the kind under which it is heard."""
