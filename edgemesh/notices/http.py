@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import http.client
+import socket
 import ssl
-from collections.abc import Mapping
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from email.utils import parsedate_to_datetime
 from typing import NamedTuple
 from urllib.parse import urlsplit
@@ -30,7 +33,10 @@ class Answer(NamedTuple):
 def request(
     method: str, url: str, headers: Mapping[str, str], body: bytes | None = None, *, timeout_s: float
 ) -> Answer:
-    """Send one request on a connection of its own; redirects are not followed. Never raises for the network's sake."""
+    """Send one request on a connection of its own; redirects are not followed. Never raises for the network's sake.
+
+    Each part of it has `timeout_s`, and so has the whole answer, however slowly it drips.
+    """
     parts = urlsplit(url)
     target = f"{parts.path or '/'}{'?' + parts.query if parts.query else ''}"
     host = parts.hostname or ""
@@ -39,17 +45,41 @@ def request(
         if parts.scheme == "https"
         else http.client.HTTPConnection(host, parts.port, timeout=timeout_s)
     )
+    ended, late = threading.Event(), f"no whole answer within {timeout_s:g} s"
     try:
         connection.request(method, target, body=body, headers={"User-Agent": "edgemesh", **headers})
-        response = connection.getresponse()
-        content = response.read(MOST_ANSWER)
+        with _ending(connection.sock, timeout_s, ended), connection.getresponse() as response:
+            content = response.read(MOST_ANSWER)
+        if ended.is_set():
+            return Answer(0, late)
         told = {name.lower(): value for name, value in response.getheaders()}
         text = f"{response.status} {response.reason or ''} {content[:400].decode(errors='replace')}"
         return Answer(response.status, text.strip(), told, content)
     except (OSError, http.client.HTTPException, ValueError) as error:
+        if isinstance(error, TimeoutError) or ended.is_set():
+            return Answer(0, late)
         return Answer(0, f"{type(error).__name__}: {error}" if str(error) else type(error).__name__)
     finally:
         connection.close()
+
+
+@contextmanager
+def _ending(sock: socket.socket, after_s: float, ended: threading.Event) -> Iterator[None]:
+    """Whoever reads from the socket after so long finds its end, and `ended` set."""
+
+    def end() -> None:
+        ended.set()
+        with suppress(OSError):
+            socket.socket.shutdown(sock, socket.SHUT_RDWR)
+
+    timer = threading.Timer(after_s, end)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+        timer.join()
 
 
 def judge(answer: Answer, now_s: float) -> Reply:

@@ -12,12 +12,15 @@ from edgemesh.drivers.alertmanager.settings import Settings
 from edgemesh.drivers.contract import Driver, Inlet
 from edgemesh.errors import DriverError, Rejected
 from edgemesh.model.samples import Sample, Source
+from edgemesh.wire.reasons import Reason
 
 if TYPE_CHECKING:
     from aiohttp import web
 
 MOST_BYTES = 256 * 1024
 MOST_METRICS = 5_000
+MOST_FIRING = 20_000
+"""Fingerprints that fire at once."""
 COMMIT_S = 10.0
 """A request whose alerts are not committed within this is answered with 503: Alertmanager sends it again."""
 
@@ -28,10 +31,16 @@ class Levels:
     def __init__(self) -> None:
         self._firing: dict[tuple[str, str], dict[str, float]] = {}
 
+    def has_room(self, told: Sequence[Told]) -> bool:
+        """Whether all of these can be known beside what is."""
+        firing = [each for each in told if each.level]
+        new = {(each.asset, each.metric) for each in firing} - self._firing.keys()
+        return len(self._firing) + len(new) <= MOST_METRICS and self.firing + len(firing) <= MOST_FIRING
+
     def take(self, told: Told) -> bool:
-        """Take note of an alert; whether that is news. False, too, where there are too many metrics to know another."""
+        """Take note of an alert; whether that is news."""
         key = told.asset, told.metric
-        if key not in self._firing and (len(self._firing) >= MOST_METRICS or not told.level):
+        if key not in self._firing and not told.level:
             return False
         firing = self._firing.setdefault(key, {})
         if firing.get(told.fingerprint, 0.0) == told.level:
@@ -103,6 +112,8 @@ class Alertmanager:
         settings = self._settings
         try:
             told = read(payload, asset_label=settings.asset_label, asset=settings.asset)
+            if not self._levels.has_room(told):
+                raise Rejected(Reason.TOO_MANY, f"{MOST_METRICS} metrics or {MOST_FIRING} firing alerts are known")
         except Rejected as error:
             inlet.reject(error.reason, settings.path, payload, error.detail)
             return web.Response(status=400, text=str(error))

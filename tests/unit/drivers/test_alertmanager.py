@@ -14,7 +14,7 @@ from edgemesh.agents import runtime
 from edgemesh.bus.memory import MemoryBroker
 from edgemesh.configuration.loading import Configuration, load
 from edgemesh.drivers.alertmanager import driver as module
-from edgemesh.drivers.alertmanager.driver import Alertmanager, Levels
+from edgemesh.drivers.alertmanager.driver import Alertmanager
 from edgemesh.drivers.alertmanager.payload import Told, read
 from edgemesh.drivers.alertmanager.settings import Settings
 from edgemesh.drivers.contract import Settle
@@ -162,13 +162,21 @@ def test_grafanas_form_is_read_and_a_default_asset_taken() -> None:
     assert told == [Told("hall", "alert_rohre_hei", "c0ffee0123456789", 2.0)]
 
 
-def test_metrics_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Beyond the limit another is not known; those that are go on."""
-    monkeypatch.setattr(module, "MOST_METRICS", 2)
-    levels = Levels()
-    assert [levels.take(Told("a", f"m{number}", "f", 3.0)) for number in range(3)] == [True, True, False]
-    assert levels.take(Told("a", "m0", "f", 0.0))
-    assert levels.all() == [("a", "m0"), ("a", "m1")]
+@pytest.mark.parametrize(("metrics", "firing"), [(2, 100), (100, 2)])
+def test_what_is_known_is_bounded(monkeypatch: pytest.MonkeyPatch, metrics: int, firing: int) -> None:
+    """Beyond either limit a request is refused as a whole, with a reason; what is known goes on, and may end."""
+    monkeypatch.setattr(module, "MOST_METRICS", metrics)
+    monkeypatch.setattr(module, "MOST_FIRING", firing)
+
+    async def scenario(post: Post, inlet: FakeInlet) -> None:
+        both = [one(alertname=name, fingerprint=name * 8) for name in ("a", "b")]
+        assert await post(group(*both)) == (200, "2 taken")
+        assert (await post(group(one("resolved"), one(alertname="c"))))[0] == 400
+        assert [rejection[0] for rejection in inlet.rejections] == ["too_many"]
+        assert await post(group(one("resolved", alertname="a", fingerprint="a" * 8))) == (200, "1 taken")
+        assert values(inlet)[-1] == ("pump-1", "alert_a", 0.0)
+
+    speak(scenario, FakeInlet())
 
 
 class Slow(FakeInlet):

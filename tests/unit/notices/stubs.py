@@ -31,13 +31,16 @@ class Request:
 
 @dataclass(frozen=True)
 class Answer:
-    """What goes back; `hang`: nothing does until the server ends, `cut`: the connection is closed instead."""
+    """What goes back; `hang`: nothing does until the server ends, `cut`: the connection is closed instead, `drip`: a
+    byte each 10 ms.
+    """
 
     status: int = 200
     body: bytes = b""
     headers: Mapping[str, str] = field(default_factory=dict)
     hang: bool = False
     cut: bool = False
+    drip: bool = False
 
 
 Answering = Callable[[Request], Answer]
@@ -88,7 +91,10 @@ class HttpStub:
                 handler.send_header(name, value)
             handler.send_header("Content-Length", str(len(answer.body)))
             handler.end_headers()
-            handler.wfile.write(answer.body)
+            for start in range(0, len(answer.body), 1 if answer.drip else max(len(answer.body), 1)):
+                handler.wfile.write(answer.body[start : start + 1] if answer.drip else answer.body)
+                if answer.drip:
+                    self._over.wait(0.01)
 
     def close(self) -> None:
         """Let all go and end."""

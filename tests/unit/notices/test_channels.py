@@ -183,6 +183,21 @@ def test_an_mqtt_notice_is_done_once_the_connection_has_it() -> None:
     assert MqttChannel(settings, lambda *given: False).send(opened()).verdict is Verdict.AGAIN
 
 
+def test_an_answer_without_end_is_not_read_to_its_end(server: HttpStub) -> None:
+    """256 KiB are enough to know what came of it, and the connection is let go."""
+    server.script = [Answer(422, b"x" * 2_000_000)]
+    reply = Webhook(WebhookNotice(name="a", url=server.url)).send(opened())
+    assert reply.verdict is Verdict.REFUSED
+    assert len(reply.said) < 1_000
+
+
+def test_an_answer_that_drips_is_ended(server: HttpStub) -> None:
+    """A byte now and then keeps no courier for ever: the whole answer has the time-out."""
+    server.script = [Answer(200, b"x" * 300, drip=True)]
+    hook = Webhook(WebhookNotice(name="a", url=server.url, timeout=Seconds(0.2)))
+    assert hook.send(opened()).verdict is Verdict.AGAIN
+
+
 def test_an_answer_that_is_cut_off_is_tried_again(server: HttpStub) -> None:
     """Nobody knows what came of it."""
     server.script = [Answer(cut=True)]
