@@ -179,6 +179,7 @@ MEASUREMENTS: dict[str, Measurement] = {
                     "clock_turns": "how often its clock was put right",
                     "damaged": "damaged rows",
                     "spans_dropped": "stages of traces that gave way, since its start",
+                    "traces_ignored": "traceparents of devices that could not be read, since its start (gateway)",
                     "readings_dropped": "readings that gave way",
                     "written_mb_per_day": "written to its disk",
                     "commit_rest_ms": "pause between commits for a write budget",
