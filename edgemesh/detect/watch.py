@@ -27,6 +27,7 @@ from edgemesh.detect.rules.gates import Gate, GateTrack, track_gate
 from edgemesh.detect.rules.silence import METRIC, NEVER, due_ns, find_returned, find_silent, note_heard
 from edgemesh.detect.rules.stuck import StuckState
 from edgemesh.detect.rules.trace import Trace
+from edgemesh.detect.rules.worst import Worst
 from edgemesh.detect.scan import Memories, scan_rules
 from edgemesh.detect.settings import DetectSettings
 from edgemesh.model.agents import Asset
@@ -102,6 +103,7 @@ class Watch:
         self.trial = self._make_trial()
         self.retraining = self._make_retraining()
         self.due_ns = NEVER
+        self.worst_observer: Callable[[int, Worst], None] | None = None
         self._layouts: set[tuple[str, tuple[str, ...]]] = set()
         self._ignored: set[tuple[str, str]] = set()
 
@@ -133,7 +135,10 @@ class Watch:
         if columns:
             gates = self.state.gates
             tracks = {name: track_gate(gates.setdefault(name, Gate()), name, columns) for name in self.rulebook.gates}
-            signals, columns = self._scan_rules(columns, tracks)
+            worst = Worst() if self.worst_observer is not None else None
+            signals, columns = self._scan_rules(columns, tracks, worst)
+            if self.worst_observer is not None and worst is not None:
+                self.worst_observer(max(part.at_ns[-1] for part in columns), worst)
             alerts += self._apply(signals, moment)
             if self.learner is not None:
                 alerts += yield from self._judge(self.learner, columns, tracks, moment)
@@ -330,7 +335,7 @@ class Watch:
         twin.state = state
         same = state.learner.about == self.state.learner.about  # else another model has moved what moves
         twin.learner = self.learner.twin(state.learner) if self.learner is not None and same else None
-        twin.trial = twin.retraining = None
+        twin.trial = twin.retraining = twin.worst_observer = None
         return twin
 
     def learnt_parts(self) -> dict[str, bytes | None]:
@@ -435,12 +440,12 @@ class Watch:
         return columns
 
     def _scan_rules(
-        self, columns: list[Columns], tracks: Mapping[str, GateTrack]
+        self, columns: list[Columns], tracks: Mapping[str, GateTrack], worst: Worst | None
     ) -> tuple[list[Signal], list[Columns]]:
         """The signals of all rules, and the columns with what they believe."""
         state = self.state
         memories = Memories(state.switches, state.traces, state.stuck, state.derived)
-        return scan_rules(self.rulebook, memories, columns, tracks, self.asset.id)
+        return scan_rules(self.rulebook, memories, columns, tracks, self.asset.id, worst)
 
     def _judge(
         self, learner: Learner, columns: Sequence[Columns], tracks: Mapping[str, GateTrack], moment: Moment

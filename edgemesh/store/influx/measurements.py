@@ -140,10 +140,11 @@ MEASUREMENTS: dict[str, Measurement] = {
         },
     ),
     "score": Measurement(
-        "The greatest score of an asset in each interval (`[detector] scores`), at its start; of what has a model.",
+        "The greatest score of an asset in each interval (`[detector] scores`), at its start; of what is judged.",
         _SITE | {"gateway": "the gateway that read it", "asset": "what was judged"},
         {
-            "score": ("float", "1.0: at the limit of its model"),
+            "score": ("float", "high is strange; 1.0: at the limit of its model, or at the level of its worst rule"),
+            "method": ("string", "model; or rules: the asset has no model, and 0 is within clear levels"),
             "device": ("string", "what deviated most then; absent: nothing was strange"),
             "metric": ("string", "what deviated most then; absent: nothing was strange"),
         },
