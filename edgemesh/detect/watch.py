@@ -104,6 +104,7 @@ class Watch:
         self.retraining = self._make_retraining()
         self.due_ns = NEVER
         self.worst_observer: Callable[[int, Worst], None] | None = None
+        self._worst = Worst()
         self._layouts: set[tuple[str, tuple[str, ...]]] = set()
         self._ignored: set[tuple[str, str]] = set()
 
@@ -135,10 +136,10 @@ class Watch:
         if columns:
             gates = self.state.gates
             tracks = {name: track_gate(gates.setdefault(name, Gate()), name, columns) for name in self.rulebook.gates}
-            worst = Worst() if self.worst_observer is not None else None
-            signals, columns = self._scan_rules(columns, tracks, worst)
-            if self.worst_observer is not None and worst is not None:
-                self.worst_observer(max(part.at_ns[-1] for part in columns), worst)
+            self._worst.begin()
+            signals, columns = self._scan_rules(columns, tracks, self._worst if self.worst_observer else None)
+            if self.worst_observer is not None:
+                self.worst_observer(max(part.at_ns[-1] for part in columns), self._worst)
             alerts += self._apply(signals, moment)
             if self.learner is not None:
                 alerts += yield from self._judge(self.learner, columns, tracks, moment)

@@ -79,12 +79,16 @@ def _note_calm(
     worst: Worst, rule: LimitRule, columns: Columns, k: int, values: Values, track: GateTrack | None
 ) -> None:
     """What a plain rule makes of values that are all there and not beyond its level."""
-    top = max(values) if rule.sign > 0 else min(values)  # type: ignore[type-var]  # none is None
-    if top is None or rule.sign * top <= rule.sign * rule.clear_level:
+    marks = worst.marks.get(id(rule))
+    if marks is None:
+        marks = worst.marks[id(rule)] = rule.sign, rule.clear_level
+    sign, clear = marks
+    top = max(values) if sign > 0 else min(values)  # type: ignore[type-var]  # none is None
+    if top is None or sign * top <= sign * clear:
         return
     at = columns.at_ns[-1]
     if (track is None or track.is_open(at, int(rule.gate_for * _NS))) and rule.schedule.is_open(at):
-        worst.note(score_of(top, rule.level, rule.clear_level, rule.sign), columns.device, columns.metrics[k])
+        worst.note(score_of(top, rule.level, clear, sign), columns.device, columns.metrics[k])
 
 
 def mute_impossible(rule: RangeRule, values: Values) -> Values:
