@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 import click
 
 import edgemesh
+from edgemesh.commands.audit import audit
 from edgemesh.commands.backup import backup
 from edgemesh.commands.common import EXTRAS, sample
 from edgemesh.commands.common import errors as _errors
@@ -19,7 +20,10 @@ from edgemesh.commands.common import log as _log
 from edgemesh.commands.history import history
 from edgemesh.commands.levels import log_level
 from edgemesh.commands.models import model
+from edgemesh.commands.notices import notices
 from edgemesh.commands.questions import backtest, spool, trace, why
+from edgemesh.commands.standing import alerts as standing_alerts
+from edgemesh.commands.standing import orders, review, silence
 from edgemesh.errors import InputError
 from edgemesh.health.logs import Form
 
@@ -276,11 +280,17 @@ def replay(data: Path, config: Path | None, speed: str, train_rows: int, keep: P
 main.add_command(backtest)
 main.add_command(why)
 main.add_command(trace)
+main.add_command(audit)
+main.add_command(notices)
 main.add_command(history)
 main.add_command(backup)
 main.add_command(spool)
 main.add_command(model)
 main.add_command(log_level)
+main.add_command(standing_alerts)
+main.add_command(orders)
+main.add_command(review)
+main.add_command(silence)
 
 
 def _speed(text: str) -> float | str:
@@ -440,7 +450,7 @@ def plugins() -> None:
 
     for what, found in (("driver", registry.installed()), ("detector", detectors.installed())):
         for plugin in found:
-            click.echo(f"{what:<9} {plugin.name:<17} {plugin.module:<37} {plugin.distribution} {plugin.version}")
+            click.echo(f"{what:<9} {plugin.name:<17} {plugin.module:<41} {plugin.distribution} {plugin.version}")
 
 
 @main.command()

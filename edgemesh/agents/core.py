@@ -12,6 +12,8 @@ from typing import Protocol, runtime_checkable
 
 from edgemesh.log.outbox import Cursor
 from edgemesh.model.alerts import Alert
+from edgemesh.model.commands import Command
+from edgemesh.model.decisions import Decision
 from edgemesh.model.packs import Answers, Cards, Pack
 from edgemesh.model.rollouts import ModelOffer, ModelState
 from edgemesh.model.samples import Record, Sample
@@ -44,7 +46,7 @@ class Taught:
     content: bytes
 
 
-Input = Pack | Answers | Cards | Samples | Taught | ModelOffer | ModelState | Verdicts
+Input = Pack | Answers | Cards | Samples | Taught | ModelOffer | ModelState | Verdicts | Command
 
 
 class Core(Protocol):
@@ -163,4 +165,13 @@ class AsideCore(Core, Protocol):
 
     def asides(self) -> Sequence[Score]:
         """What there is to tell since the last call. What the step before a failed commit had to tell comes again."""
+        ...
+
+
+@runtime_checkable
+class DecidingCore(Core, Protocol):
+    """A core whose decisions are kept beside its records, with what they went by."""
+
+    def decisions(self) -> Sequence[Decision]:
+        """What was decided since the last call, in order. What a step before a failed commit decided comes again."""
         ...

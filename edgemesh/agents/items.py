@@ -26,8 +26,8 @@ class Arrival:
 @dataclass(slots=True, eq=False)
 class Heard(Arrival):
     """A message of another agent's log (`kind` readings, alerts, orders), an executor's answer (`answers`), an offer of
-    a model for the asset `agent` (`model`), what a detector says of one (`model_state`), or what was found about its
-    alerts (`verdicts`).
+    a model for the asset `agent` (`model`), what a detector says of one (`model_state`), what was found about its
+    alerts (`verdicts`), or a command to us (`command`).
     """
 
     kind: str

@@ -12,6 +12,7 @@ from edgemesh.bus.address import parse_addresses
 from edgemesh.configuration.detectors import check_method, check_sentry
 from edgemesh.configuration.reader import convert, read_toml
 from edgemesh.configuration.settings import EMBEDDED, PlantSettings
+from edgemesh.dispatch.causes import CauseTable, read_causes
 from edgemesh.drivers.contract import Driver
 from edgemesh.drivers.registry import find_driver
 from edgemesh.errors import ConfigError
@@ -20,11 +21,15 @@ from edgemesh.model.alerts import Stage
 
 @dataclass(frozen=True, slots=True)
 class Configuration:
-    """A checked configuration: the settings, where they came from, and the drivers of each gateway, built but idle."""
+    """A checked configuration: the settings, where they came from, and the drivers of each gateway, built but idle.
+
+    `causes` is the table of causes in the place of the built-in one; None: none was named.
+    """
 
     file: Path
     settings: PlantSettings
     drivers: Mapping[str, tuple[tuple[str, Driver], ...]]
+    causes: CauseTable | None = None
 
     @property
     def data(self) -> Path:
@@ -57,6 +62,7 @@ def load(
     _check_names(settings, file)
     _check_broker(settings.site.broker, file)
     _check_influxdb(settings, file)
+    _check_notices(settings, file)
     for number, model in enumerate(settings.detection.model):
         check_method(model, file=str(file), path=f"detection.model[{number}]")
     built = {
@@ -69,7 +75,20 @@ def load(
         )
         for g, gateway in enumerate(settings.gateway)
     }
-    return Configuration(file, settings, built)
+    return Configuration(file, settings, built, _causes(settings.dispatch.causes, file))
+
+
+def _causes(name: str, file: Path) -> CauseTable | None:
+    if not name:
+        return None
+    place = file.parent / name
+    try:
+        return read_causes(place.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        problem = f"{place} is no table of causes: {error}"
+        raise ConfigError(
+            problem, file=str(file), path="dispatch.causes", wish="docs/causes.md says its form"
+        ) from None
 
 
 def _check_names(settings: PlantSettings, file: Path) -> None:
@@ -112,6 +131,17 @@ def _check_influxdb(settings: PlantSettings, file: Path) -> None:
     if problem:
         key, what, wish = problem
         raise ConfigError(what, file=str(file), path=f"influxdb.{key}", wish=wish)
+
+
+def _check_notices(settings: PlantSettings, file: Path) -> None:
+    names = Counter(each.name for each in (*settings.notice, *settings.ticket))
+    twice = [name for name, count in names.items() if count > 1]
+    if twice:
+        wish = "give each its own name"
+        raise ConfigError(f"two notices or tickets are called `{twice[0]}`", file=str(file), wish=wish)
+    if names and settings.recorder is None:
+        wish = "the recorder's file is where notices wait; or leave [[notice]] and [[ticket]] out here"
+        raise ConfigError("is missing", file=str(file), path="recorder", wish=wish)
 
 
 def _driver(table: Mapping[str, object], file: Path, path: str, name: str) -> tuple[str, Driver]:

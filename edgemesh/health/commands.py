@@ -32,7 +32,7 @@ class Obedient(Protocol):
 
 
 def obey(agent: Obedient, topics: Topics, output: LogOutput) -> None:
-    """Take the commands to this agent from now on, and say on its `reply` topic what came of them.
+    """Take the commands about logs to this agent from now on, and say on its `reply` topic what came of them.
 
     A command that the broker has kept is none: it would come at every connect. The same command twice is once.
     """
@@ -41,10 +41,11 @@ def obey(agent: Obedient, topics: Topics, output: LogOutput) -> None:
         try:
             if not message.retained and message.payload:
                 command = codec.decode_command(message.payload)
-                output.put_level(agent.name, command.log_level.value, command.for_s)
-                text = f"{agent.name} logs {_what(output, agent.name, command.for_s)}"
-                reply = Reply(id=command.id, agent=agent.name, done=True, text=text)
-                agent.bus.publish(topics.reply(agent.name), codec.encode(reply))
+                if command.log_level is not None:
+                    output.put_level(agent.name, command.log_level.value, command.for_s)
+                    text = f"{agent.name} logs {_what(output, agent.name, command.for_s)}"
+                    reply = Reply(id=command.id, agent=agent.name, done=True, text=text)
+                    agent.bus.publish(topics.reply(agent.name), codec.encode(reply))
         except Rejected as rejected:
             agent.refuse(rejected.reason, message.topic, message.payload, rejected.detail)
         message.settle()

@@ -7,10 +7,13 @@ from typing import Annotated
 
 from msgspec import Meta
 
+from edgemesh.model.alerts import AlertKind, Severity
 from edgemesh.model.ids import Id, Uuid
 from edgemesh.model.samples import Record
+from edgemesh.model.silences import Name, Pattern, Reason, Ruling
 
 MOST_S = 7 * 86_400.0
+MOST_SILENT_S = 366 * 86_400.0
 
 
 class LogLevel(enum.StrEnum):
@@ -23,15 +26,45 @@ class LogLevel(enum.StrEnum):
     USUAL = "usual"
 
 
-class Command(Record, frozen=True, kw_only=True, tag_field="v", tag=1):
-    """Log what is at least of `log_level`, for `for_s` seconds (0: until the next start).
+class Silencing(Record, frozen=True, kw_only=True):
+    """Open no order for alerts that fit, for `for_s` from when it is taken; fields as in `Silence`."""
 
-    Never retained: a broker would give it again at each connect. The reply has the same `id`.
+    by: Name
+    reason: Reason
+    for_s: Annotated[float, Meta(gt=0.0, le=MOST_SILENT_S)]
+    asset: Pattern = "*"
+    area: Pattern = "*"
+    kind: AlertKind | None = None
+    severity: Severity | None = None
+
+
+class Judgement(Record, frozen=True, kw_only=True):
+    """What somebody says of an alert that waits for a person."""
+
+    alert: Uuid
+    ruling: Ruling
+    by: Name
+
+
+class Command(Record, frozen=True, kw_only=True, tag_field="v", tag=1):
+    """One thing to do: log what is at least of `log_level`, for `for_s` seconds (0: until the next start); or, to a
+    scheduler, set a `silence`, end the one of the id `end_silence`, or take a judgement as `review`.
+
+    Never retained: a broker would give it again at each connect. The reply to a `log_level` has the same `id`; what a
+    scheduler was told shows in its retained topics.
     """
 
     id: Uuid
-    log_level: LogLevel
+    log_level: LogLevel | None = None
     for_s: Annotated[float, Meta(ge=0.0, le=MOST_S)] = 0.0
+    silence: Silencing | None = None
+    end_silence: Uuid | None = None
+    review: Judgement | None = None
+
+    def __post_init__(self) -> None:
+        asked = (self.log_level, self.silence, self.end_silence, self.review)
+        if sum(one is not None for one in asked) != 1:
+            raise ValueError("a command says one thing: `log_level`, `silence`, `end_silence` or `review`")
 
 
 class Reply(Record, frozen=True, kw_only=True, tag_field="v", tag=1):

@@ -9,9 +9,9 @@ from typing import Annotated, Literal
 from msgspec import Meta
 
 from edgemesh.detect.base.patterns import Glob, Name
-from edgemesh.detect.rules.schedules import Schedule, parse_schedule
 from edgemesh.detect.rules.votes import parse_votes
 from edgemesh.model.alerts import Severity
+from edgemesh.model.schedules import Schedule, parse_schedule
 from edgemesh.model.settings import Seconds, Settings
 
 Advice = Annotated[str, Meta(max_length=300)]

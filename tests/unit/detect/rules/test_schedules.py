@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 
 from edgemesh.detect.base.decision import Seen
 from edgemesh.detect.rules.levels import Baseline, Smooth
-from edgemesh.detect.rules.schedules import parse_schedule
 from edgemesh.detect.rules.slopes import PARTS, Slope
 from edgemesh.detect.rules.votes import parse_votes, vote
 from edgemesh.model.samples import Retimed
+from edgemesh.model.schedules import parse_schedule
 
 S = 10**9
 DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")

@@ -15,7 +15,7 @@ from edgemesh.detect.templates import TEMPLATES, TemplateUse, expand, text
 from edgemesh.model.alerts import Severity
 from edgemesh.model.settings import decode_amount
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[4]
 CLASSES = ("pump", "motor", "fan", "gearbox", "compressor", "valve", "exchanger", "tank", "cold-room", "cabinet", "pi")
 
 
