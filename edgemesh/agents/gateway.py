@@ -138,4 +138,5 @@ def _batch(source: Source, samples: Sequence[Sample], clock: int) -> Batch:
         values=tuple(zip(*(sample.values for sample in samples), strict=True)),
         quality=quality,
         clock=clock,
+        trace=next((sample.trace for sample in samples if sample.trace), ""),
     )

@@ -8,6 +8,8 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import msgspec
+
 from edgemesh.agents.items import Offered
 from edgemesh.agents.runtime import MAX_ITEMS, Runtime
 from edgemesh.bus.contract import Message
@@ -44,6 +46,7 @@ class Intake:
         self._backlog_rows = backlog_rows
         self._tasks: list[asyncio.Task[None]] = []
         self._listening: list[tuple[str, Take]] = []
+        self._traceparent = ""
 
     # -- the inlet ----------------------------------------------------------------------------------------------------
 
@@ -52,7 +55,15 @@ class Intake:
         if self._is_too_much(len(samples)):
             return
         self.stats.samples += len(samples)
+        if self._traceparent or any(sample.trace for sample in samples):
+            samples = [self._traced(sample) for sample in samples]
         self._runtime.offer(Offered(samples, settle))
+
+    def _traced(self, sample: Sample) -> Sample:
+        """The sample in the trace of its device, if that is one and is recorded: strictly written, or none."""
+        tracer = self._runtime.engine.tracer
+        trace = tracer.continued(sample.trace or self._traceparent) if tracer else ""
+        return msgspec.structs.replace(sample, trace=trace)
 
     async def room(self, *, follow: bool = False) -> None:
         """See `edgemesh.drivers.contract.Inlet.room`: few steps are waiting."""
@@ -94,7 +105,11 @@ class Intake:
         self._listening.append((pattern, take))
 
         def handle(message: Message) -> None:
-            take(message.topic, message.payload, message.settle)
+            self._traceparent = message.traceparent
+            try:
+                take(message.topic, message.payload, message.settle)
+            finally:
+                self._traceparent = ""
 
         self._runtime.bus.subscribe(pattern, handle)
 

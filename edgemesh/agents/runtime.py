@@ -440,6 +440,7 @@ class Runtime:
             "namesakes": float(self._ears.namesakes),
             "clock_doubted": float(self._clock.doubt != 0),
             "clock_turns": float(self._clock.turns),
+            "traces_ignored": float(self.engine.tracer.ignored if self.engine.tracer else 0),
             "spans_dropped": float(self.engine.tracer.dropped if self.engine.tracer else 0),
             "link_published": float(self.bus.stats.published),
             "link_received": float(self.bus.stats.received),

@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 
 from edgemesh.detect.base.windows import Channel
+from edgemesh.detect.rules.worst import Worst
 from edgemesh.detect.watch import Watch
-from edgemesh.model.told import Score
+from edgemesh.model.told import Method, Score
 
 FIRST_NS = 946_684_800 * 10**9
 """2000: a Raspberry Pi without a network starts in 1970."""
@@ -28,6 +29,13 @@ class ScoreBook:
 
     def see(self, watch: Watch, at_ns: int, score: float, strangest: Channel | None) -> None:
         """A row was scored; `strangest` is the channel that deviates most, None while nothing is strange."""
+        self._see(watch, at_ns, score, *(strangest[:2] if strangest is not None else ("", "")), method="model")
+
+    def see_rules(self, watch: Watch, at_ns: int, worst: Worst) -> None:
+        """Rules have looked at rows up to this time, and no model does."""
+        self._see(watch, at_ns, worst.score, worst.device, worst.metric, method="rules")
+
+    def _see(self, watch: Watch, at_ns: int, score: float, device: str, metric: str, *, method: Method) -> None:
         if not math.isfinite(score) or at_ns < FIRST_NS:
             return
         peak, interval = watch.state.peak, at_ns // self._every_ns
@@ -44,10 +52,11 @@ class ScoreBook:
                     score=round(max(0.0, peak.score), 4),
                     device=peak.device,
                     metric=peak.metric,
+                    method=method,
                 )
             )
         peak.interval, peak.score = interval, score
-        peak.device, peak.metric = strangest[:2] if strangest is not None else ("", "")
+        peak.device, peak.metric = device, metric
 
     def take(self) -> list[Score]:
         """Points that are complete since the last call, in the order in which they were."""

@@ -19,7 +19,7 @@ from edgemesh.model.packs import Alerts, Pack, Readings
 from edgemesh.model.samples import Record
 from edgemesh.model.spans import Span, SpanKind, Spans
 from edgemesh.tracing import names
-from edgemesh.tracing.chain import Attributes, messaging, of_readings, ref, triage_span
+from edgemesh.tracing.chain import Attributes, begun_by, messaging, of_readings, ref, triage_span
 from edgemesh.tracing.context import TraceContext, format_traceparent, parse_traceparent
 from edgemesh.tracing.ids import (
     is_row_sampled,
@@ -36,6 +36,8 @@ MOST_WAITING = 2_000
 MESSAGE_SPANS = 16
 """Of one message at most, some 5 KB: on a link of 64 kbit/s an alert waits behind it for no longer than 0.7 s."""
 DETAIL = 128
+HEADER_SIGNS = 512
+"""What a device sends as traceparent and is longer is none, whatever it begins with."""
 
 
 class Stage(NamedTuple):
@@ -66,13 +68,27 @@ class Tracer:
     def __init__(self, agent: str, role: Role, clock: Clock, *, share: float) -> None:
         self._agent, self._role, self._clock, self._least = agent, role, clock, threshold(share)
         self._waiting: deque[Told] = deque()
-        self.dropped = 0
+        self.dropped = self.ignored = 0
+
+    def continued(self, said: str) -> str:
+        """The traceparent that a device has sent, written strictly; empty for one that says it is not recorded, and for
+        what is none: that is counted as `ignored`.
+        """
+        context = parse_traceparent(said) if len(said) <= HEADER_SIGNS else None
+        if context is None:
+            self.ignored += 1
+            return ""
+        return format_traceparent(context) if context.sampled else ""
 
     # -- rows of our own log ------------------------------------------------------------------------------------------
 
     def traceparent(self, records: Sequence[Record], epoch: str, seq: int) -> str:
-        """What a row says of its trace: where it goes out; empty for readings that are not recorded."""
+        """What a row says of its trace: where it goes out; empty for readings that are not recorded.
+
+        A row of readings continues the first trace that a device has begun in it, else it may begin one of its own.
+        """
         first = records[0] if records else None
+        random = True
         if isinstance(first, Alert):
             trace_id = trace_of_alert(first)
         elif isinstance(first, WorkOrder):
@@ -80,11 +96,14 @@ class Tracer:
             if context is None:
                 return ""
             trace_id = context.trace_id
+        elif begun := next(filter(None, map(begun_by, records)), None):
+            trace_id, random = begun.trace_id, begun.random
         else:
             if not is_row_sampled(self._agent, epoch, seq, self._least):
                 return ""
             trace_id = trace_of_row(self._agent, epoch, seq)
-        return format_traceparent(TraceContext(trace_id, publish_id(trace_id, self._agent, epoch, seq)))
+        itself = publish_id(trace_id, self._agent, epoch, seq)
+        return format_traceparent(TraceContext(trace_id, itself, random=random))
 
     # -- what we have taken in ----------------------------------------------------------------------------------------
 

@@ -73,6 +73,8 @@ class Watches:
     def _have_told(self, watch: Watch) -> None:
         """Have what its learner thinks of rows told to whoever wants to know."""
         observer, book = self.observer, self.book
+        if watch.models.learner is None and book is not None and watch.rulebook.has_levels:
+            watch.worst_observer = lambda at_ns, worst: book.see_rules(watch, at_ns, worst)
         if watch.models.learner is None or (observer is None and book is None):
             return
 

@@ -63,6 +63,11 @@ class Rulebook:
         gates += [self.model.gate] if self.model else []
         self.gates: list[str] = list(dict.fromkeys(gate for gate in gates if gate))
 
+    @property
+    def has_levels(self) -> bool:
+        """Whether a rule compares values with a level."""
+        return bool(self._levels)
+
     def plans(self, device: str, metrics: tuple[str, ...]) -> list[Plan]:
         """Which rules watch which of these columns; columns without rules are left out."""
         key = (device, metrics)

@@ -14,6 +14,7 @@ from edgemesh.detect.rules.evaluation import is_plain, mute_impossible, scan_rul
 from edgemesh.detect.rules.gates import GateTrack
 from edgemesh.detect.rules.stuck import StuckState, scan_stuck
 from edgemesh.detect.rules.trace import Trace
+from edgemesh.detect.rules.worst import Worst
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,11 +28,17 @@ class Memories:
 
 
 def scan_rules(
-    rulebook: Rulebook, memories: Memories, columns: Sequence[Columns], tracks: Mapping[str, GateTrack], asset: str
+    rulebook: Rulebook,
+    memories: Memories,
+    columns: Sequence[Columns],
+    tracks: Mapping[str, GateTrack],
+    asset: str,
+    worst: Worst | None = None,
 ) -> tuple[list[Signal], list[Columns]]:
     """Run every rule over its channels; return the signals, and the columns with NaN for what was not believed.
 
-    Signals are in the order of time, at one instant those that fire first.
+    Signals are in the order of time, at one instant those that fire first. `worst` is told of what rules about levels
+    make of the values.
     """
     signals: list[Signal] = []
     muted = [_mute(rulebook, memories, part, tracks, asset, signals) for part in columns]
@@ -41,7 +48,7 @@ def scan_rules(
                 switch = memories.switches.setdefault(source, Switch())
                 trace = None if is_plain(rule) else memories.traces.setdefault(source, Trace())
                 track = tracks.get(rule.gate)
-                signals += scan_rule(rule, switch, trace, part, plan.k, part.values[plan.k], track, asset)
+                signals += scan_rule(rule, switch, trace, part, plan.k, part.values[plan.k], track, asset, worst)
     return sorted(signals, key=lambda signal: (signal.at_ns, not signal.firing)), muted
 
 

@@ -17,6 +17,7 @@ from edgemesh.detect.rulebook import Rulebook
 from edgemesh.detect.rules.gates import Gate, GateTrack, track_gate
 from edgemesh.detect.rules.silence import METRIC, NEVER, due_ns, find_returned, find_silent, note_heard
 from edgemesh.detect.rules.stuck import StuckState
+from edgemesh.detect.rules.worst import Worst
 from edgemesh.detect.scan import Memories, scan_rules
 from edgemesh.detect.settings import DetectSettings
 from edgemesh.detect.watch_state import WatchState
@@ -50,6 +51,8 @@ class Watch:
             asset, self.rulebook, settings, self.state, stats, puts_off=puts_off, stopwatch=stopwatch
         )
         self.due_ns = NEVER
+        self.worst_observer: Callable[[int, Worst], None] | None = None
+        self._worst = Worst()
 
     def take(self, batches: Sequence[Batch], moment: Moment, *, late: bool = False) -> list[Alert]:
         """Take the asset's batches of one pack and return the new versions of its alerts.
@@ -74,7 +77,10 @@ class Watch:
         if columns:
             gates = self.state.gates
             tracks = {name: track_gate(gates.setdefault(name, Gate()), name, columns) for name in self.rulebook.gates}
-            signals, columns = self._scan_rules(columns, tracks)
+            self._worst.begin()
+            signals, columns = self._scan_rules(columns, tracks, self._worst if self.worst_observer else None)
+            if self.worst_observer is not None:
+                self.worst_observer(max(part.at_ns[-1] for part in columns), self._worst)
             alerts += self._apply(signals, moment)
             judged = yield from self.models.judge(columns, tracks, moment)
             if judged is not None:
@@ -156,7 +162,7 @@ class Watch:
     def twin(self, state: WatchState) -> Watch:
         """A watch over the same asset with a state of its own. It judges by what this one has learnt; learns none."""
         twin = copy.copy(self)
-        twin.state, twin.models = state, self.models.twin(state)
+        twin.state, twin.models, twin.worst_observer = state, self.models.twin(state), None
         return twin
 
     def capture(self) -> WatchState:
@@ -193,12 +199,12 @@ class Watch:
         return columns
 
     def _scan_rules(
-        self, columns: list[Columns], tracks: Mapping[str, GateTrack]
+        self, columns: list[Columns], tracks: Mapping[str, GateTrack], worst: Worst | None
     ) -> tuple[list[Signal], list[Columns]]:
         """The signals of all rules, and the columns with what they believe."""
         state = self.state
         memories = Memories(state.switches, state.traces, state.stuck, state.derived)
-        return scan_rules(self.rulebook, memories, columns, tracks, self.asset.id)
+        return scan_rules(self.rulebook, memories, columns, tracks, self.asset.id, worst)
 
     def _adopt_source(self, alert: Alert, evidence: Evidence, moment: Moment) -> str | None:
         """Have the rule that the evidence names fire; None when no rule here has that name."""

@@ -27,7 +27,8 @@ class Inlet(Protocol):
 
         All samples of one call are committed together. Call it on the event loop only, and at once after `now_ns`
         gave a sample its time: should the gateway's clock be wrong, that is what is put right later. A sample with a
-        time of the device's own (`Sample.own_time`) is left alone.
+        time of the device's own (`Sample.own_time`) is left alone. `Sample.trace` may be whatever the device has sent:
+        what is no traceparent is counted and left out.
         """
         ...
 
@@ -50,7 +51,8 @@ class Inlet(Protocol):
     def listen(self, pattern: str, take: Take) -> None:
         """Have each message that fits the MQTT pattern on the site's broker handed to `take(topic, payload, settle)`.
 
-        `settle` must be called, or passed to `put`, for every message.
+        `settle` must be called, or passed to `put`, for every message. Samples that are put before `take` returns
+        continue the trace that the message names in its MQTT 5 user property `traceparent`, unless they name one.
         """
         ...
 

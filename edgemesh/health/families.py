@@ -45,6 +45,9 @@ AGENTS: dict[str, Told] = {
     "edgemesh_readings_dropped_total": Told(
         "counter", "readings that gave way to newer ones, ever", "readings_dropped"
     ),
+    "edgemesh_traces_ignored_total": Told(
+        "counter", "traceparents of devices that could not be read (gateway)", "traces_ignored"
+    ),
     "edgemesh_outbox_rows": Told("gauge", "rows held in its log", "outbox_rows"),
     "edgemesh_log_full_in_seconds": Told("gauge", "until its log is full; absent: it does not fill", "full_in_s"),
     "edgemesh_waiting_items": Told("gauge", "items that no step has finished", "waiting"),

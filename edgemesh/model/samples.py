@@ -39,7 +39,8 @@ class Sample(msgspec.Struct, frozen=True):
     """What one read of a device yields. `values[k]` belongs to `source.metrics[k]`; None: no value this time.
 
     `at_ns` is UTC in integer nanoseconds: the gateway's clock at the moment it is put, or with `own_time` what the
-    device itself says. `quality` holds one entry per metric, or None when all are good.
+    device itself says. `quality` holds one entry per metric, or None when all are good. `trace` is a W3C traceparent
+    where the device has begun a trace of its own, as it came; empty: none.
     """
 
     source: Source
@@ -47,6 +48,7 @@ class Sample(msgspec.Struct, frozen=True):
     values: tuple[float | None, ...]
     quality: tuple[Quality, ...] | None = None
     own_time: bool = False
+    trace: str = ""
 
 
 At = Annotated[int, Meta(ge=0, le=2**63 - 1, description="UTC, integer nanoseconds since 1970")]
@@ -59,7 +61,8 @@ class Batch(Record, frozen=True, kw_only=True):
 
     `at_ns` has n entries; `values` has one column of n entries per metric, null where a sample had no value.
     `quality`, if given, has the same shape as `values`; absent means that every reading is good. `clock` names the
-    gateway's clock that gave `at_ns` while it can't be believed: a `Retimed` will say by how much it was off.
+    gateway's clock that gave `at_ns` while it can't be believed: a `Retimed` will say by how much it was off. `trace`
+    is the W3C traceparent that the device gave with one of the samples, if any is recorded.
     """
 
     device: Id
@@ -70,6 +73,7 @@ class Batch(Record, frozen=True, kw_only=True):
     values: Annotated[tuple[tuple[float | None, ...], ...], Meta(min_length=1, max_length=MAX_METRICS)]
     quality: tuple[tuple[Quality, ...], ...] | None = None
     clock: Doubt = 0
+    trace: Annotated[str, Meta(max_length=64)] = ""
 
     def __post_init__(self) -> None:
         m, n = len(self.metrics), len(self.at_ns)

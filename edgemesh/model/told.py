@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from typing import Annotated
+from typing import Annotated, Literal
 
 from msgspec import Meta
 
@@ -14,11 +14,15 @@ MOST_SCORES = 500
 MOST_LINES = 100
 MOST_BODY = 2_048
 
+Method = Literal["model", "rules"]
+
 
 class Score(Record, frozen=True, kw_only=True):
     """The greatest score of an asset within an interval that begins at `at_ns` (by the time of its rows).
 
-    1.0 is at the limit of its model. `device` and `metric` deviated most then; empty: nothing was strange.
+    1.0 is at the limit. `method` says whose: `model`, or `rules` of an asset without one, where 0 is at or within the
+    clear level of the rule that is nearest to its own, and 1 at its level. `device` and `metric` deviated most then;
+    empty: nothing was strange.
     """
 
     asset: Id
@@ -27,6 +31,7 @@ class Score(Record, frozen=True, kw_only=True):
     score: Annotated[float, Meta(ge=0.0)]
     device: Annotated[str, Meta(max_length=64)] = ""
     metric: Annotated[str, Meta(max_length=64)] = ""
+    method: Method = "model"
 
 
 class Scores(Record, frozen=True, kw_only=True, tag_field="v", tag=1):

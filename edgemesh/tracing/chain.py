@@ -12,6 +12,7 @@ from edgemesh.model.agents import Role
 from edgemesh.model.alerts import Alert, Stage
 from edgemesh.model.orders import OrderState, WorkOrder
 from edgemesh.model.packs import Alerts, Header, Orders, Readings
+from edgemesh.model.samples import Batch, Record
 from edgemesh.model.spans import Link, Span, SpanKind
 from edgemesh.tracing import names
 from edgemesh.tracing.context import TraceContext, parse_traceparent
@@ -21,6 +22,7 @@ APART_NS = 3_600 * 10**9
 """What an order comes to so long after it was opened is told in a trace of its own, linked to the alert's."""
 LATEST_NS = 2**63 - 1
 _LONGEST = 256
+_MOST_LINKS = 8
 Attributes = dict[str, str | int | float]
 
 
@@ -29,9 +31,21 @@ def ref(pack: Header) -> str:
     return f"{pack.agent}/{pack.epoch}/{pack.seq}"
 
 
+def begun_by(record: Record) -> TraceContext | None:
+    """Where in a trace of its own a device has read the samples of a batch; None: it has begun none."""
+    return parse_traceparent(record.trace) if isinstance(record, Batch) and record.trace else None
+
+
 def of_readings(pack: Readings, trace_id: str) -> list[Span]:
-    """Sample, commit and publish of a pack of readings, as parts of a trace."""
+    """Sample, commit and publish of a pack of readings, as parts of a trace.
+
+    Where that is a device's own, they go on from what the device says; traces of devices beside it are linked.
+    """
     what = ref(pack)
+    begun = [context for context in map(begun_by, pack.records) if context is not None]
+    parent = next((context.span_id for context in begun if context.trace_id == trace_id), "")
+    others = dict.fromkeys((each.trace_id, each.span_id) for each in begun if each.trace_id != trace_id)
+    links = tuple(Link(trace_id=trace, span_id=span) for trace, span in list(others)[:_MOST_LINKS])
     believed = [batch for batch in pack.records if not batch.clock]
     attributes: Attributes = {
         names.DEVICES: len({batch.device for batch in pack.records}),
@@ -43,12 +57,14 @@ def of_readings(pack: Readings, trace_id: str) -> list[Span]:
     sample = Span(
         trace_id=trace_id,
         span_id=root,
+        parent=parent,
         name=names.SAMPLE,
         role=Role.GATEWAY,
         agent=pack.agent,
         start_ns=start_ns,
         duration_ns=pack.at_ns - start_ns,
         attributes=attributes,
+        links=links,
     )
     committed = span_id(trace_id, "commit", what)
     commit = _committing(pack, trace_id, committed, names.COMMIT.format(kind="readings"), root, Role.GATEWAY)
@@ -232,4 +248,6 @@ def messaging(operation: str, kind: str, agent: str, epoch: str, seq: int) -> At
 
 def matters(span: Span) -> bool:
     """Whether its trace ends in an alert, an order or an error, so that it is kept for long."""
+    if span.name == names.SAMPLE:  # its links lead to devices, not to work
+        return False
     return bool(span.error) or span.name in (names.ALERT, names.DISPATCH, names.REFUSE) or bool(span.links)

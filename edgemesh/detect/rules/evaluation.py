@@ -7,9 +7,10 @@ from edgemesh.detect.base.decision import Seen, Switch
 from edgemesh.detect.base.signals import Signal, amount, number, source_name
 from edgemesh.detect.rules.gates import GateTrack
 from edgemesh.detect.rules.settings import ChannelRule, LevelRule, LimitRule, RangeRule, RateRule
-from edgemesh.detect.rules.sights import Sight, look, look_at_range, settle
+from edgemesh.detect.rules.sights import Sight, look, look_at_range, score_of, settle
 from edgemesh.detect.rules.trace import Trace
 from edgemesh.detect.rules.votes import parse_votes, vote
+from edgemesh.detect.rules.worst import Worst
 from edgemesh.model.alerts import AlertKind, Evidence
 
 _NS = 10**9
@@ -24,15 +25,18 @@ def scan_rule(
     values: Values,
     track: GateTrack | None,
     asset: str,
+    worst: Worst | None = None,
 ) -> list[Signal]:
     """Follow metric `k` through its new samples (`values`: its column, perhaps muted) and say when the rule changes.
 
-    Rules that are plain need no `trace`.
+    Rules that are plain need no `trace`. `worst` is told of the scores.
 
     Source: ISA-18.2 on- and off-delay and deadband.
     """
     if switch.idle and is_plain(rule) and _all_calm(rule, values):
         switch.seen, switch.last_ns = Seen.WITHIN, columns.at_ns[-1]
+        if worst is not None and isinstance(rule, LimitRule):
+            _note_calm(worst, rule, columns, k, values, track)
         return []
     trace = trace or Trace()
     hold = int(rule.hold * _NS)
@@ -59,6 +63,9 @@ def scan_rule(
         if sight is None or not (switch.firing or schedule.is_open(at)):
             switch.lose_sight()
             continue
+        if worst is not None:
+            score = sight.score if sight.seen is Seen.BEYOND else min(1.0, sight.score)
+            worst.note(score, columns.device, columns.metrics[k])
         elapsed = max(0, at - switch.last_ns)
         if columns.cap_ns:
             elapsed = min(elapsed, max(columns.cap_ns, (clear_hold if switch.firing else hold) // 2))
@@ -66,6 +73,22 @@ def scan_rule(
         if change is not None:
             signals.append(_signal(rule, switch, columns, k, at, sight, asset, firing=change))
     return signals
+
+
+def _note_calm(
+    worst: Worst, rule: LimitRule, columns: Columns, k: int, values: Values, track: GateTrack | None
+) -> None:
+    """What a plain rule makes of values that are all there and not beyond its level."""
+    marks = worst.marks.get(id(rule))
+    if marks is None:
+        marks = worst.marks[id(rule)] = rule.sign, rule.clear_level
+    sign, clear = marks
+    top = max(values) if sign > 0 else min(values)  # type: ignore[type-var]  # none is None
+    if top is None or sign * top <= sign * clear:
+        return
+    at = columns.at_ns[-1]
+    if (track is None or track.is_open(at, int(rule.gate_for * _NS))) and rule.schedule.is_open(at):
+        worst.note(score_of(top, rule.level, clear, sign), columns.device, columns.metrics[k])
 
 
 def mute_impossible(rule: RangeRule, values: Values) -> Values:

@@ -98,7 +98,14 @@ def settle(rule: ChannelRule, trace: Trace, sight: Sight | None, value: float, e
 
 
 def _sight(value: float, level: float, clear: float, sign: int, normal: str) -> Sight:
-    """The score grows by 1 for each distance between level and clear level beyond the level."""
+    return Sight(beyond(value, level, clear, sign), value, normal, score_of(value, level, clear, sign), level)
+
+
+def score_of(value: float, level: float, clear: float, sign: int) -> float:
+    """How strange a value is: 0 at the clear level or within, 1 at the level, one more for each such distance beyond.
+
+    >>> [score_of(value, 10.0, 6.0, 1) for value in (5.0, 8.0, 10.0, 14.0)]
+    [0.0, 0.5, 1.0, 2.0]
+    """
     width = abs(level - clear) or max(abs(level), 1.0)
-    score = min(1e6, max(0.0, 1.0 + sign * (value - level) / width))
-    return Sight(beyond(value, level, clear, sign), value, normal, score, level)
+    return min(1e6, max(0.0, 1.0 + sign * (value - level) / width))

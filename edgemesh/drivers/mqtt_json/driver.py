@@ -33,6 +33,7 @@ class MqttJson:
         self._topic = parse_topic(settings.topic)
         self._device_path = parse_path(settings.device_field) if settings.device_field else None
         self._time_path = parse_path(settings.time) if settings.time else None
+        self._trace_path = parse_path(settings.trace) if settings.trace else None
         self._metrics = {name: _as_metric(value) for name, value in settings.metrics.items()}
         self._paths = [parse_path(metric.path) for metric in self._metrics.values()]
         self._sources: dict[tuple[str, str, tuple[str, ...]], Source] = {}
@@ -63,7 +64,8 @@ class MqttJson:
         for problem in problems:
             inlet.reject(problem.reason, topic, payload, problem.detail)
         at_ns, quality, own_time = self._instant(document, inlet.now_ns(), len(values))
-        return Sample(self._source(device, asset, metrics), at_ns, values, quality, own_time)
+        source = self._source(device, asset, metrics)
+        return Sample(source, at_ns, values, quality, own_time, self._trace(document))
 
     # -- who -----------------------------------------------------------------------------------------------------------
 
@@ -111,6 +113,13 @@ class MqttJson:
             return at_ns, None, True
         return now_ns, (Quality.UNCERTAIN,) * width, False
 
+    def _trace(self, document: object) -> str:
+        """The traceparent of the message, as it stands there; what is no text is passed on as one that is none."""
+        found = MISSING if self._trace_path is None else follow(document, self._trace_path)
+        if found is MISSING or found is None:
+            return ""
+        return found if isinstance(found, str) else type(found).__name__
+
     # -- what ----------------------------------------------------------------------------------------------------------
 
     def _table(self, document: object, problems: list[Rejected]) -> tuple[tuple[str, ...], Values]:
@@ -133,7 +142,9 @@ class MqttJson:
         bad: list[str] = []
         bad_names: list[str] = []
         for path, found in leaves(document):
-            if path in (self._time_path, self._device_path) or not isinstance(found, bool | int | float):
+            if path in (self._time_path, self._device_path, self._trace_path) or not isinstance(
+                found, bool | int | float
+            ):
                 continue
             name = "_".join(map(str, path)) or "value"
             if not is_id(name) or name in values:

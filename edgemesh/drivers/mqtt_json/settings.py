@@ -44,6 +44,7 @@ class Settings(base.Settings, frozen=True, kw_only=True):
     assets: dict[str, str] = {}
     time: str = ""
     time_format: TimeFormat = "auto"
+    trace: str = ""
     metrics: Annotated[dict[Id, str | Metric], Meta(max_length=MAX_METRICS)] = {}
 
     def __post_init__(self) -> None:
@@ -53,7 +54,7 @@ class Settings(base.Settings, frozen=True, kw_only=True):
             raise ValueError("nothing says which device it is: name a level of `topic` {device}, or set `device_field`")
         check_template("device", self.device, known)
         check_template("asset", self.asset, known | {"device"})
-        for path in filter(None, (self.device_field, self.time)):
+        for path in filter(None, (self.device_field, self.time, self.trace)):
             parse_path(path)
         for value in self.metrics.values():
             if isinstance(value, str):

@@ -140,10 +140,11 @@ MEASUREMENTS: dict[str, Measurement] = {
         },
     ),
     "score": Measurement(
-        "The greatest score of an asset in each interval (`[detector] scores`), at its start; of what has a model.",
+        "The greatest score of an asset in each interval (`[detector] scores`), at its start; of what is judged.",
         _SITE | {"gateway": "the gateway that read it", "asset": "what was judged"},
         {
-            "score": ("float", "1.0: at the limit of its model"),
+            "score": ("float", "high is strange; 1.0: at the limit of its model, or at the level of its worst rule"),
+            "method": ("string", "model; or rules: the asset has no model, and 0 is within clear levels"),
             "device": ("string", "what deviated most then; absent: nothing was strange"),
             "metric": ("string", "what deviated most then; absent: nothing was strange"),
         },
@@ -179,6 +180,7 @@ MEASUREMENTS: dict[str, Measurement] = {
                     "clock_turns": "how often its clock was put right",
                     "damaged": "damaged rows",
                     "spans_dropped": "stages of traces that gave way, since its start",
+                    "traces_ignored": "traceparents of devices that could not be read, since its start (gateway)",
                     "readings_dropped": "readings that gave way",
                     "written_mb_per_day": "written to its disk",
                     "commit_rest_ms": "pause between commits for a write budget",

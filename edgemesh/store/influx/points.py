@@ -146,7 +146,7 @@ def score_points(site: str, told: Scores) -> Iterator[tuple[str, Fields, int]]:
     """Series, fields and time of each score that a detector tells; a channel that is empty is left out."""
     for each in told.scores:
         tags = {"site": site, "gateway": each.gateway, "asset": each.asset}
-        fields: Fields = {"score": float(each.score)}
+        fields: Fields = {"score": float(each.score), "method": each.method}
         yield head("score", tags), fields | _given({"device": each.device, "metric": each.metric}), each.at_ns
 
 

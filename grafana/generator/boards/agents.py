@@ -192,6 +192,7 @@ def _health() -> Json:
         "clock_turns": "Clock set",
         "damaged": "Damaged rows",
         "spans_dropped": "Spans dropped",
+        "traces_ignored": "Traces ignored",
         "readings_dropped": "Readings dropped",
         "load": "Orders",
         "max_load": "Orders at most",

@@ -91,7 +91,8 @@ def _lasted() -> Json:
 def _score() -> Json:
     return panels.lines(
         "Score",
-        "How strange each asset is, in multiples of its threshold: at 1 an alert fires, below 0.75 it is over.",
+        "How strange each asset is: from 1 on an alert is due. By its model, where it is over below 0.75; by its rules "
+        "where it has no model: 0 is within the clear level of the worst of them, 1 at its level.",
         "none",
         [query(series('max("score")', "score", *_WHERE, by="asset"), alias="$tag_asset")],
         thresholds=LIMITS,
@@ -112,10 +113,12 @@ def _signal() -> Json:
 
 
 def _strangest() -> Json:
-    text = select('"score", "device", "metric", "asset"', "score", *_WHERE, tail="ORDER BY time DESC LIMIT 100")
+    text = select(
+        '"score", "method", "device", "metric", "asset"', "score", *_WHERE, tail="ORDER BY time DESC LIMIT 100"
+    )
     return panels.table(
         "Strangest now",
-        "The newest scores, with the device and metric that are strangest.",
+        "The newest scores, whose they are, and the device and metric that are strangest.",
         query(text, table=True),
         sort="Time",
         overrides=[panels.override("Time", unit="dateTimeFromNow")],

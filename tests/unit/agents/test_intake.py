@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
 import pytest
 
 from edgemesh.agents import intake as module
+from edgemesh.agents.clock import SystemClock
+from edgemesh.agents.core import Input
 from edgemesh.agents.gateway import GatewayCore
 from edgemesh.agents.intake import Intake
+from edgemesh.agents.tracer import Tracer
 from edgemesh.drivers.contract import Inlet, Settle
 from edgemesh.errors import DriverError, InputError
 from edgemesh.model.agents import Role
-from edgemesh.testing import make_sample
+from edgemesh.model.samples import Batch, Record, Sample
+from edgemesh.testing import at, make_sample
 from tests.unit.agents.site import SOURCE, Keeper, Site, client, running
 
 Until = Callable[..., Awaitable[None]]
@@ -211,3 +215,65 @@ def test_what_waits_to_be_kept_is_bounded(
 
     asyncio.run(body())
     assert caplog.text.count("turned away") == 1
+
+
+TRACEPARENT = "00-" + "d" * 32 + "-" + "e" * 16 + "-01"
+
+
+class Listener:
+    """Puts a sample for each message; the payload is the sample's own trace."""
+
+    def __init__(self) -> None:
+        self.heard: list[Inlet] = []
+
+    async def run(self, inlet: Inlet) -> None:
+        def take(topic: str, payload: bytes, settle: Settle) -> None:
+            inlet.put([Sample(SOURCE, at(1.0), (1.0,), trace=payload.decode())], settle)
+            self.heard.append(inlet)
+
+        inlet.listen("plain/+", take)
+        await asyncio.Event().wait()
+
+
+class Noting(GatewayCore):
+    """Notes the traces of batches."""
+
+    def __init__(self, traces: list[str]) -> None:
+        super().__init__()
+        self._traces = traces
+
+    def handle(self, pack: Input) -> Sequence[Record]:
+        made = super().handle(pack)
+        self._traces += [record.trace for record in made if isinstance(record, Batch)]
+        return made
+
+
+@pytest.mark.parametrize("traced", [True, False])
+def test_what_a_device_says_of_its_trace_is_kept_where_it_is_one(tmp_path: Path, until: Until, traced: bool) -> None:
+    """By the message's user property or by the sample itself, which goes first; nonsense is counted, nothing is lost.
+
+    What is put later belongs to no message. Where no traces are recorded all of it is left out.
+    """
+    traces: list[str] = []
+    other = TRACEPARENT.replace("d", "c")
+
+    async def body() -> float:
+        async with running(tmp_path) as site, client(site, "device") as device:
+            runtime = site.add("gw", Role.GATEWAY, lambda: Noting(traces), readers=["recorder"])
+            runtime.engine.tracer = Tracer("gw", Role.GATEWAY, SystemClock(), share=0.0) if traced else None
+            intake, driver = Intake(runtime), Listener()
+            await site.start()
+            intake.start([("listener", driver)])
+            await until(lambda: intake._listening)
+            sent = [("", TRACEPARENT), (other, TRACEPARENT), ("junk" * 9_000, ""), ("", "")]
+            for number, (own, header) in enumerate(sent, start=1):
+                await until(lambda own=own, header=header: device.publish("plain/a", own.encode(), traceparent=header))
+                await until(lambda number=number: len(traces) == number)
+            driver.heard[0].put([make_sample(5.0, source=SOURCE)])
+            await until(lambda: len(traces) == len(sent) + 1)
+            await intake.stop()
+            return runtime.card().stats["traces_ignored"]
+
+    ignored = asyncio.run(body())
+    assert traces == ([TRACEPARENT, other, "", "", ""] if traced else [""] * 5)
+    assert ignored == int(traced)

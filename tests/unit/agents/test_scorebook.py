@@ -13,11 +13,14 @@ from edgemesh.agents import scorebook as module
 from edgemesh.agents.detector import DetectorCore
 from edgemesh.agents.scorebook import FIRST_NS, ScoreBook
 from edgemesh.detect.base.columns import DeviceState, StreamState
+from edgemesh.detect.rules.settings import LimitRule, SilentRule
 from edgemesh.detect.settings import DetectSettings
 from edgemesh.detect.watch import Watch
 from edgemesh.detect.watch_state import WatchState
 from edgemesh.model.agents import Asset
-from edgemesh.model.samples import Retimed
+from edgemesh.model.packs import Readings
+from edgemesh.model.samples import Batch, Retimed
+from edgemesh.model.settings import Seconds
 from edgemesh.model.told import Score
 from tests.unit.agents.test_rollout import ASSET, CALM, FAULTY, LEARNT, Bench
 
@@ -143,3 +146,50 @@ def test_nobody_asks_nothing_is_told() -> None:
     scored.feed(FAULTY, 0, 400, size=9)
     assert list(silent.core.asides()) == []
     assert silent.alerts == scored.alerts
+
+
+RULES = DetectSettings(
+    rule=(
+        LimitRule(metric="flow", above=10.0, clear=6.0, hold=Seconds(60.0)),
+        LimitRule(metric="level", below=2.0, clear=4.0, hold=Seconds(60.0)),
+    )
+)
+
+
+def scores_of_rules(rows: list[tuple[float, float]], settings: DetectSettings = RULES) -> list[Score]:
+    """One pack for each row of flow and level, 10 s apart; intervals of 10 s."""
+    core = DetectorCore("det", "site", settings, {}, scores_every_s=10.0)
+    core.adopt("gw", ())
+    for number, values in enumerate(rows):
+        batch = Batch(
+            device="d1", asset="pump", metrics=("flow", "level"), units=("1", "1"), at_ns=(at(10.0 * number),),
+            values=tuple((value,) for value in values),
+        )  # fmt: skip
+        core.handle(Readings(agent="gw", epoch="e", seq=number + 1, lowest=1, at_ns=batch.at_ns[0], records=(batch,)))
+    return list(core.asides())
+
+
+def test_an_asset_that_rules_alone_watch_has_the_score_of_the_worst_of_them() -> None:
+    """0 within clear levels, 1 at the level, more beyond, before `hold` is over; who it is, and by which method."""
+    told = scores_of_rules([(5.0, 5.0), (8.0, 3.5), (7.0, 2.0), (18.0, 5.0), (5.0, 5.0), (5.0, 5.0)])
+    assert [(each.score, each.metric) for each in told] == [
+        (0.0, ""),
+        (0.5, "flow"),
+        (1.0, "level"),
+        (3.0, "flow"),
+        (0.0, ""),
+    ]
+    assert {each.method for each in told} == {"rules"}
+
+
+@given(st.lists(st.tuples(st.floats(0.0, 20.0), st.floats(0.0, 20.0)), min_size=1, max_size=8))
+def test_the_score_of_rules_is_their_values_share_of_the_way(rows: list[tuple[float, float]]) -> None:
+    """Whatever was before, the score is that of the value alone."""
+    told = scores_of_rules([*rows, (0.0, 9.0)])
+    want = [round(max(0.0, (flow - 6.0) / 4.0, (4.0 - level) / 2.0), 4) for flow, level in rows]
+    assert [each.score for each in told] == pytest.approx(want, abs=1e-4)
+
+
+def test_where_no_rule_is_about_levels_there_is_no_score() -> None:
+    """A silence rule says nothing of values."""
+    assert scores_of_rules([(1.0, 1.0)] * 3, DetectSettings(rule=(SilentRule(after=Seconds(30.0)),))) == []

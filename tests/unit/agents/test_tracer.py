@@ -13,9 +13,9 @@ from edgemesh.agents.tracer import MESSAGE_SPANS, MOST_WAITING, Tracer
 from edgemesh.model.agents import Role
 from edgemesh.model.alerts import Alert
 from edgemesh.model.packs import Pack, Readings
-from edgemesh.model.spans import Span
+from edgemesh.model.spans import Link, Span
 from edgemesh.testing import EPOCH, FixedClock, at, make_alert, make_batch, make_pack, make_readings
-from edgemesh.tracing.chain import ref
+from edgemesh.tracing.chain import matters, of_readings, ref
 from edgemesh.tracing.context import TraceContext, format_traceparent, parse_traceparent
 from edgemesh.tracing.ids import trace_of_alert, trace_of_row
 from edgemesh.wire import codec
@@ -130,3 +130,35 @@ def test_what_waits_is_bounded_counted_and_fits_into_messages(many: list[int]) -
         assert len(codec.encode(message)) < MAX_BYTES
     assert taken <= MOST_WAITING
     assert taken + tracer.dropped == sum(many)
+
+
+DEVICE = "00-" + "d" * 32 + "-" + "e" * 16 + "-01"
+
+
+def test_a_device_that_has_begun_a_trace_is_gone_on_with() -> None:
+    """The row goes out in it, the sample below the device's span, whatever the share; an alert's trace is linked."""
+    batches = [make_batch([1.0]), msgspec.structs.replace(make_batch([2.0], device="other"), trace=DEVICE)]
+    header = make_tracer(Role.GATEWAY, share=0.0).traceparent(batches, EPOCH, 7)
+    context = parse_traceparent(header)
+    assert context is not None
+    assert (context.trace_id, context.sampled) == ("d" * 32, True)
+    pack = msgspec.structs.replace(make_readings([1.0]), records=tuple(batches), trace=header)
+    sample, commit, publish = of_readings(pack, "d" * 32)
+    assert (sample.parent, commit.parent, publish.parent) == ("e" * 16, sample.span_id, commit.span_id)
+    assert sample.links == ()
+    own = {span.name: span for span in told(make_tracer(), pack, raised_by(pack)) if span.trace_id != "d" * 32}
+    assert own["sample"].links == (Link(trace_id="d" * 32, span_id="e" * 16),)
+    assert not matters(own["sample"])
+    assert make_tracer(Role.GATEWAY, share=0.0).traceparent(batches[:1], EPOCH, 7) == ""
+
+
+@given(st.text(max_size=80) | st.builds(lambda more: "01" + DEVICE[2:] + "-" + more, st.text(max_size=600)))
+def test_whatever_a_device_sends_as_traceparent_is_one_or_counted(said: str) -> None:
+    """What comes of it fits into a batch and can be read; a long one is none; `not recorded` is no error."""
+    tracer = make_tracer(Role.GATEWAY)
+    made = tracer.continued(said)
+    known = parse_traceparent(said) if len(said) <= 512 else None
+    assert tracer.ignored == (known is None)
+    assert made == (format_traceparent(known) if known and known.sampled else "")
+    assert len(made) <= 64
+    assert (tracer.continued(DEVICE[:-1] + "0"), tracer.ignored) == ("", int(known is None))

@@ -161,3 +161,17 @@ def test_whose_time_it_is(now_s: int, said: int, own: bool) -> None:
     (sample,) = inlet.samples
     assert (sample.own_time, sample.at_ns) == (own, (said if own else now_s) * 10**9)
     assert (sample.quality is None) == own
+
+
+def test_the_trace_of_a_message_is_passed_on_as_it_stands_there() -> None:
+    """From the field that the settings name; a number there is no metric, and neither is it a trace."""
+    table = {"topic": "{device}", "trace": "meta.traceparent"}
+    said = [b'{"v": 1, "meta": {"traceparent": "00-ab"}}', b'{"v": 1, "meta": {"traceparent": 7}}', b'{"v": 1}']
+    samples = play(table, [("d", payload) for payload in said]).samples
+    assert [(sample.trace, sample.source.metrics) for sample in samples] == [
+        ("00-ab", ("v",)),
+        ("int", ("v",)),
+        ("", ("v",)),
+    ]
+    with pytest.raises(msgspec.ValidationError, match="is no path"):
+        msgspec.convert({"topic": "{device}", "trace": "a..b"}, mqtt_json.Settings)

@@ -152,7 +152,7 @@ def test_what_is_told_comes_to_the_recorder(until: Until) -> None:
         heard = told.give()
         assert not told.waiting
         assert {each.measurement for each in heard} == {"score", "logs"}
-        assert heard[0].text == f"score,asset=pump,gateway=gw,site=hall-1 score=0.5 {START_NS}"
+        assert heard[0].text == f'score,asset=pump,gateway=gw,site=hall-1 score=0.5,method="model" {START_NS}'
         detector.bus.publish(TOPICS.scores("det"), b"{}")
         detector.bus.publish(TOPICS.lines("other"), b'{"v":1,"agent":"det"}')
         await until(lambda: recorder.refused == ["wrong_shape", "id_mismatch"])

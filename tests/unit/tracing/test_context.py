@@ -55,9 +55,9 @@ def test_what_the_recommendation_forbids_is_a_new_trace(text: str) -> None:
 
 
 def test_a_later_version_is_read_as_far_as_it_is_known() -> None:
-    """What it adds behind a dash is passed over; of the flags only the one that we know counts."""
-    assert parse_traceparent(f"cc-{T}-{S}-01") == (T, S, True)
-    assert parse_traceparent(f"cc-{T}-{S}-02-what-the-future-holds") == (T, S, False)
+    """What it adds behind a dash is passed over; of the flags only those that we know count."""
+    assert parse_traceparent(f"cc-{T}-{S}-01") == (T, S, True, False)
+    assert parse_traceparent(f"cc-{T}-{S}-02-what-the-future-holds") == (T, S, False, True)
 
 
 @pytest.mark.parametrize("context", [TraceContext("0" * 32, S), TraceContext(T, "0" * 16), TraceContext("x", S)])

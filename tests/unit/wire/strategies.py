@@ -62,6 +62,7 @@ def batches(draw: st.DrawFn) -> Batch:
         values=draw(columns(st.none() | numbers)),
         quality=draw(st.none() | columns(st.sampled_from(Quality))),
         clock=draw(st.just(0) | st.integers(1, INT64)),
+        trace=draw(st.text(max_size=64)),
     )
 
 

@@ -560,7 +560,7 @@ def test_what_is_told_is_written_once_and_guarded(recorder: Callable[..., Record
     points = one.sent()
     assert [(point.measurement, point.at_ns) for point in points] == [("score", START_NS), ("logs", START_NS)]
     assert points[0].tags == {"site": "hall", "gateway": "g1", "asset": "pump-1"}
-    assert points[0].fields == {"score": 1.5, "device": "p1", "metric": "flow"}
+    assert points[0].fields == {"score": 1.5, "method": "model", "device": "p1", "metric": "flow"}
     assert points[1].tags == {"site": "hall", "agent": "g1", "severity_text": "ERROR"}
     assert points[1].fields == {
         "body": "g1: hot", "severity_number": 17, "left_out": 7, "trace_id": "4b", "span_id": "0f",
