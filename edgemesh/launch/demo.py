@@ -12,10 +12,12 @@ from typing import TextIO
 
 import msgspec
 
+from edgemesh.agents.obedience import Obedience
 from edgemesh.bus.contract import Message
 from edgemesh.configuration.loading import Configuration, load
 from edgemesh.configuration.settings import ConsoleSettings
 from edgemesh.errors import ConfigError
+from edgemesh.health.commands import obey
 from edgemesh.health.responder import Responder
 from edgemesh.launch.drain import drained
 from edgemesh.launch.metrics import open_metrics
@@ -110,6 +112,8 @@ async def prepare(options: DemoOptions, *, stream: TextIO) -> Demo:
     configuration = load(options.config, changes={"site.data": str(options.data), "site.broker": options.broker})
     _fresh_folder(options.data)
     plant = await build(configuration)
+    for agent in plant.agents.values():
+        obey(agent, plant.topics, None, Obedience(agent, plant.topics).take)
     metrics = await open_metrics(plant, options.metrics_port)
     page = _page(configuration, options)
     broker = plant.broker_name + (f" on {plant.broker.address}" if plant.broker else "")
