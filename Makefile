@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 ARGS ?=
 
-.PHONY: help install install-dev demo test fuzz check format coverage schema bench bench-quick quality rule-table rule-pages prove faults grafana observability arm-wheels clean
+.PHONY: alarm-load cause-table help install install-dev demo test fuzz check format coverage schema bench bench-quick quality rule-table rule-pages prove faults grafana observability arm-wheels clean
 
 help:  ## show what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -64,6 +64,12 @@ quality: .venv/.installed  ## how good detection is on recorded data; DATA=FOLDE
 
 rule-table: .venv/.installed  ## seven normal days that raise nothing, and which rule sees which fault after how long
 	@$(BIN)/python benchmarks/rules.py $(ARGS)
+
+cause-table: .venv/.installed  ## which cause triage names for each fault of the simulator
+	@$(BIN)/python -m benchmarks.causes $(ARGS)
+
+alarm-load: .venv/.installed  ## a simulated week of a site with all faults beside the targets of ISA-18.2
+	@$(BIN)/python -m benchmarks.alarm_load $(ARGS)
 
 rule-pages: .venv/.installed  ## write the page of rule templates anew
 	@$(BIN)/edgemesh templates --markdown > edgemesh/detect/templates/README.md

@@ -27,7 +27,7 @@ class Arrival:
 class Heard(Arrival):
     """A message of another agent's log (`kind` readings, alerts, orders), an executor's answer (`answers`), an offer of
     a model for the asset `agent` (`model`), what a detector says of one (`model_state`), what was found about its
-    alerts (`verdicts`), or a command to the agent itself (`command`).
+    alerts (`verdicts`), or a command to us (`command`).
     """
 
     kind: str

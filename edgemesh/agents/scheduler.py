@@ -8,7 +8,9 @@ from collections.abc import Collection, Mapping, Sequence
 import msgspec
 
 from edgemesh.agents.core import Input
+from edgemesh.dispatch.admission import Kept
 from edgemesh.dispatch.auction import Offer
+from edgemesh.dispatch.causes import CauseTable
 from edgemesh.dispatch.desk import Desk, Line
 from edgemesh.dispatch.docket import Docket
 from edgemesh.dispatch.explanation import Refused, assign, explain
@@ -18,6 +20,7 @@ from edgemesh.dispatch.outcomes import Past
 from edgemesh.dispatch.provisional import Alive, Held
 from edgemesh.dispatch.roster import Executor
 from edgemesh.dispatch.settings import DispatchSettings
+from edgemesh.dispatch.topology import Mute
 from edgemesh.errors import LogDamaged
 from edgemesh.model.agents import Asset
 from edgemesh.model.commands import Command, Reply
@@ -25,6 +28,7 @@ from edgemesh.model.decisions import Decision
 from edgemesh.model.orders import Dispatch, DispatchList, WorkOrder
 from edgemesh.model.packs import Alerts, Answers, Cards
 from edgemesh.model.samples import Record
+from edgemesh.model.silences import Silence
 from edgemesh.model.verdicts import Verdicts
 
 _encode = msgspec.json.Encoder(order="deterministic").encode
@@ -37,6 +41,11 @@ _alive = msgspec.json.Decoder(Alive)
 _offer = msgspec.json.Decoder(Offer)
 _past = msgspec.json.Decoder(Past)
 _executor = msgspec.json.Decoder(Executor)
+_kept = msgspec.json.Decoder(Kept)
+_silence = msgspec.json.Decoder(Silence)
+_mute = msgspec.json.Decoder(Mute)
+_begun = msgspec.json.Decoder(tuple[int, ...])
+_down = msgspec.json.Decoder(set[str])
 _verdicts = msgspec.json.Decoder(Verdicts)
 REPLIES = 64
 """What was said to so many commands is remembered, so that the same one twice is once."""
@@ -47,8 +56,8 @@ class SchedulerCore:
 
     `epoch` fences: it stands in every dispatch list and must not be below that of any scheduler that led before. A
     saved one that is higher stays, so that a clock set back between two starts locks nobody out.
-    `stats` counts what came, what was decided and what was ignored, by reason. Where it is `audited` somebody takes its
-    `decisions`.
+    `stats` counts what came, what was decided and what was ignored, by reason. `causes` is the table of causes; None:
+    the built-in one. Where it is `audited` somebody takes its `decisions`.
     """
 
     def __init__(
@@ -59,6 +68,7 @@ class SchedulerCore:
         assets: Mapping[str, Asset],
         epoch: int = 1,
         audited: bool = False,
+        causes: CauseTable | None = None,
     ) -> None:
         self.agent, self.site, self.epoch = agent, site, epoch
         self._saved_epoch = 0
@@ -66,7 +76,7 @@ class SchedulerCore:
         self._settings = settings
         self._replies: dict[str, Reply] = {}
         self.stats: Counter[str] = Counter()
-        self._desk = Desk(site, settings, assets, epoch=epoch, stats=self.stats)
+        self._desk = Desk(site, settings, assets, epoch=epoch, stats=self.stats, causes=causes)
         self._docket = Docket(agent, kept=audited)
 
     def handle(self, pack: Input) -> Sequence[Record]:
@@ -98,16 +108,19 @@ class SchedulerCore:
         """Do what a person asks for; the same command twice is once."""
         if command.id in self._replies:
             return []
-        explanation, text, done, handover = None, "takes no such command", False, self._desk.handover
+        explanation, text, done, handover = None, "taken", True, self._desk.handover
+        orders: list[WorkOrder] = []
         try:
             if command.assign is not None:
-                text, done = assign(handover, command.assign), True
+                text = assign(handover, command.assign)
             elif command.explain is not None:
                 settings = self._settings
                 explanation = explain(handover, command.explain.order, settings.strategy, settings.auction)
-                text, done = f"order {explanation.order[:8]} is {explanation.state}", True
+                text = f"order {explanation.order[:8]} is {explanation.state}"
+            else:
+                orders = self._desk.obey(command)
         except Refused as refused:
-            text = str(refused)
+            text, done = str(refused), False
         self.stats[f"commands_{'done' if done else 'refused'}"] += 1
         self._replies[command.id] = Reply(
             id=command.id, agent=self.agent, done=done, text=text[:1024], explanation=explanation
@@ -115,7 +128,7 @@ class SchedulerCore:
         while len(self._replies) > REPLIES:
             del self._replies[next(iter(self._replies))]
         handover.offer_freed()
-        return handover.take()
+        return orders + handover.take()
 
     @property
     def executors(self) -> Collection[str]:
@@ -145,7 +158,7 @@ class SchedulerCore:
     def present(self, records: Sequence[Record] | None) -> Mapping[str, Record | None]:
         """`state/order/{id}` and `dispatch/{executor}` of these orders, `state/verdicts/{asset}` where they have one.
 
-        None: of all, those to be emptied included.
+        None: of all, those to be emptied included, and of all silences and alerts that wait for a person.
         """
         ledger, findings = self._desk.ledger, self._desk.findings.lists
         orders = [order for order in records if isinstance(order, WorkOrder)] if records is not None else []
@@ -162,11 +175,26 @@ class SchedulerCore:
             topics[f"state/verdicts/{asset}"] = findings[asset]
         for name in sorted(name for name in names if name is not None):
             topics[f"dispatch/{name}"] = self._dispatches(name)
+        if records is None:
+            admission = self._desk.admission
+            topics |= {f"state/silence/{name}": silence for name, silence in admission.silences.set.items()}
+            topics |= {f"state/review/{name}": case for name, case in admission.cases().items()}
+        return topics
+
+    def news(self) -> Mapping[str, Record | None]:
+        """`state/silence/{id}` and `state/review/{alert}` that changed since the last call; see `TellingCore`."""
+        admission = self._desk.admission
+        silences, cases = admission.silences, admission.cases() if admission.told else {}
+        topics: dict[str, Record | None] = {f"state/silence/{name}": silences.set.get(name) for name in silences.told}
+        topics |= {f"state/review/{name}": cases.get(name) for name in admission.told}
+        silences.told, admission.told = set(), set()
         return topics
 
     def save(self) -> Mapping[str, bytes | None]:
         """Parts that changed: `epoch`, `clock`, `detectors`, `order/`, `alert/` and `held/{id}`, `executor/` and
-        `past/{name}`, `verdicts/{asset}` and `bid/{order}/{name}`.
+        `past/{name}`,
+        `verdicts/{asset}`, `kept/` and `mute/{alert}`, `silence/{id}`, `begun/{asset}/{kind}`, `down`,
+        `bid/{order}/{name}`.
         """
         desk = self._desk
         parts: dict[str, bytes | None] = {}
@@ -177,6 +205,13 @@ class SchedulerCore:
         if line != self._saved_line:
             parts["clock"] = self._saved_line = line
         _collect(parts, "order", desk.ledger.entries, desk.ledger.dirty)
+        _collect(parts, "kept", desk.admission.kept, desk.admission.dirty)
+        _collect(parts, "silence", desk.admission.silences.set, desk.admission.silences.dirty)
+        _collect(parts, "mute", desk.topology.mute, desk.topology.dirty)
+        _collect(parts, "begun", desk.flapping.begun, desk.flapping.dirty)
+        if desk.topology.down_dirty:
+            parts["down"] = _encode(sorted(desk.topology.down))
+            desk.topology.down_dirty = False
         if desk.provisional.alive_dirty:
             parts["detectors"] = _encode(desk.provisional.alive)
             desk.provisional.alive_dirty = False
@@ -210,6 +245,16 @@ class SchedulerCore:
                     self._desk.memory.restore(_seen.decode(part))
                 elif kind == "held":
                     self._desk.provisional.held[key.partition("/")[2]] = _held.decode(part)
+                elif kind == "kept":
+                    self._desk.admission.restore(_kept.decode(part))
+                elif kind == "silence":
+                    self._desk.admission.silences.set[key.partition("/")[2]] = _silence.decode(part)
+                elif kind == "mute":
+                    self._desk.topology.restore(key.partition("/")[2], _mute.decode(part))
+                elif kind == "begun":
+                    self._desk.flapping.begun[key.partition("/")[2]] = _begun.decode(part)
+                elif kind == "down":
+                    self._desk.topology.down = _down.decode(part)
                 elif kind == "detectors":
                     self._desk.provisional.alive = _alive.decode(part)
                 elif kind == "executor":
@@ -231,6 +276,8 @@ class SchedulerCore:
                 asset=order.asset,
                 title=order.title,
                 cause=order.cause,
+                parts=order.parts,
+                duration_s=order.duration_s,
                 skills=order.skills,
                 priority=order.priority,
                 alert=order.alert,
@@ -244,7 +291,7 @@ class SchedulerCore:
         return DispatchList(executor=name, epoch=self.epoch, orders=orders) if orders else None
 
 
-def _collect(parts: dict[str, bytes | None], kind: str, there: Mapping[str, msgspec.Struct], dirty: set[str]) -> None:
+def _collect(parts: dict[str, bytes | None], kind: str, there: Mapping[str, object], dirty: set[str]) -> None:
     for name in sorted(dirty):
         parts[f"{kind}/{name}"] = _encode(there[name]) if name in there else None
     dirty.clear()

@@ -12,6 +12,7 @@ from edgemesh.bus.address import parse_addresses
 from edgemesh.configuration.detectors import check_method, check_sentry
 from edgemesh.configuration.reader import convert, read_toml
 from edgemesh.configuration.settings import EMBEDDED, PlantSettings
+from edgemesh.dispatch.causes import CauseTable, read_causes
 from edgemesh.drivers.contract import Driver
 from edgemesh.drivers.registry import find_driver
 from edgemesh.errors import ConfigError
@@ -20,11 +21,15 @@ from edgemesh.model.alerts import Stage
 
 @dataclass(frozen=True, slots=True)
 class Configuration:
-    """A checked configuration: the settings, where they came from, and the drivers of each gateway, built but idle."""
+    """A checked configuration: the settings, where they came from, and the drivers of each gateway, built but idle.
+
+    `causes` is the table of causes in the place of the built-in one; None: none was named.
+    """
 
     file: Path
     settings: PlantSettings
     drivers: Mapping[str, tuple[tuple[str, Driver], ...]]
+    causes: CauseTable | None = None
 
     @property
     def data(self) -> Path:
@@ -70,7 +75,20 @@ def load(
         )
         for g, gateway in enumerate(settings.gateway)
     }
-    return Configuration(file, settings, built)
+    return Configuration(file, settings, built, _causes(settings.dispatch.causes, file))
+
+
+def _causes(name: str, file: Path) -> CauseTable | None:
+    if not name:
+        return None
+    place = file.parent / name
+    try:
+        return read_causes(place.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        problem = f"{place} is no table of causes: {error}"
+        raise ConfigError(
+            problem, file=str(file), path="dispatch.causes", wish="docs/causes.md says its form"
+        ) from None
 
 
 def _check_names(settings: PlantSettings, file: Path) -> None:

@@ -8,16 +8,21 @@ from collections.abc import Iterable, Mapping
 import msgspec
 
 from edgemesh.dispatch import moves
+from edgemesh.dispatch.admission import Admission
+from edgemesh.dispatch.causes import CauseTable
 from edgemesh.dispatch.findings import Findings, is_learnt
+from edgemesh.dispatch.flapping import Flapping
 from edgemesh.dispatch.handover import Handover
 from edgemesh.dispatch.ledger import Entry
-from edgemesh.dispatch.memory import Memory
+from edgemesh.dispatch.memory import Memory, Seen
 from edgemesh.dispatch.provisional import Provisional
 from edgemesh.dispatch.roster import Executor
 from edgemesh.dispatch.settings import DispatchSettings, WhenCleared
+from edgemesh.dispatch.topology import Topology
 from edgemesh.dispatch.triage import Plan, triage
 from edgemesh.model.agents import Asset, Card, Presence, Role
 from edgemesh.model.alerts import Alert, AlertState, Review, Severity, Stage
+from edgemesh.model.commands import Command
 from edgemesh.model.ids import derive_id
 from edgemesh.model.orders import Answer, AnswerKind, OrderState, WorkOrder
 from edgemesh.model.samples import Retimed, move
@@ -37,15 +42,26 @@ class Desk:
     """Decides what becomes of orders. Time is what `time` was told last; the same input twice gives orders once."""
 
     def __init__(
-        self, site: str, settings: DispatchSettings, assets: Mapping[str, Asset], *, epoch: int, stats: Counter[str]
+        self,
+        site: str,
+        settings: DispatchSettings,
+        assets: Mapping[str, Asset],
+        *,
+        epoch: int,
+        stats: Counter[str],
+        causes: CauseTable | None = None,
     ) -> None:
         self.handover = Handover(settings, epoch, stats, assets)
         self.memory = Memory()
         self.provisional = Provisional(settings.confirm_within)
+        self.admission = Admission(settings, assets)
+        self.topology = Topology(settings.group, assets)
+        self.flapping = Flapping(settings.flapping)
         self.findings = Findings()
         self.ledger, self.roster = self.handover.ledger, self.handover.roster
         self.line = Line()
         self._site, self._settings, self._assets, self._stats = site, settings, assets, stats
+        self._causes = causes
 
     def alerts(self, alerts: Iterable[Alert]) -> list[WorkOrder]:
         """Take in a detector's alerts. Of each only the newest version counts: what is over already wakes nobody."""
@@ -85,6 +101,7 @@ class Desk:
         """
         cards = list(cards)
         self.provisional.see(cards, self.handover.now_ns)
+        self.topology.see(cards)
         before: dict[str, Executor | None] = {}
         newest = {card.agent: card for card in cards if card.role is Role.EXECUTOR}
         for name, card in newest.items():
@@ -101,6 +118,17 @@ class Desk:
         self.handover.offer_freed()
         return self.handover.take()
 
+    def obey(self, command: Command) -> list[WorkOrder]:
+        """Set or end a silence, or take a person's word on an alert; what asks for nothing of ours changes nothing."""
+        alert = self.admission.obey(command, self.handover.now_ns)
+        self._stats["commands"] += 1
+        if alert is not None:
+            place = self.topology.place(alert)
+            entry = self.ledger.entries.get(self.ledger.standing.get((place, alert.kind), ""))
+            self._admit(alert, None, entry, place)
+            self.handover.offer_freed()
+        return self.handover.take()
+
     def time(self, now_ns: int) -> list[WorkOrder]:
         """Let pass what is due: deadlines, verification, retries, forgetting."""
         now_ns = self.handover.now_ns = max(self.handover.now_ns, now_ns)
@@ -114,9 +142,16 @@ class Desk:
             self._stats["alerts_unconfirmed"] += 1
             self._fire(alert)
             self.handover.offer_freed()
+        for alert in self.admission.due(now_ns):
+            self._fire(alert)
+            self.handover.offer_freed()
+        for entry in self.ledger.to_cancel(now_ns):
+            self._cancel(entry, "the alert cleared before work began, and has not come back")
+            self.handover.offer_freed()
         horizon_ns = now_ns - int(self._settings.rework_within * 1e9)
         self.ledger.forget(horizon_ns)
         self.memory.forget(horizon_ns)
+        self.flapping.forget(horizon_ns)
         return self.handover.take()
 
     def retime(self, by_ns: int, doubt: int) -> None:
@@ -129,6 +164,9 @@ class Desk:
             self.ledger.put_right(known)
             self.memory.put_right(known)
             self.provisional.retime(by_ns)
+            self.admission.retime(by_ns)
+            self.flapping.retime(by_ns)
+            self.topology.retime(by_ns)
             self.findings.put_right(known)
             handover.retime(by_ns)
             line.from_ns, line.until_ns = move(line.from_ns, by_ns), move(line.until_ns, by_ns)
@@ -141,12 +179,25 @@ class Desk:
         seen = self.memory.seen.get(alert.id)
         if seen is None and alert.severity is Severity.INFO:
             return
-        plan = triage(alert, self._assets.get(alert.asset) or Asset(id=alert.asset), self._settings.triage)
-        order = seen.order if seen else self.ledger.standing.get((alert.asset, alert.kind))
+        self.topology.hear(alert, self.handover.now_ns)
+        if seen is None and alert.id not in self.admission.kept:
+            self.flapping.note(_key(alert), self.handover.now_ns)
+        place = self.topology.place(alert)
+        order = seen.order if seen else self.ledger.standing.get((place, alert.kind))
         entry = self.ledger.entries.get(order or "")
-        if entry is None:
-            self._open(alert, plan)
+        if entry is None and self.admission.keeps(alert, self.handover.now_ns):
             return
+        self._admit(alert, seen, entry, place)
+
+    def _admit(self, alert: Alert, seen: Seen | None, entry: Entry | None, place: str) -> None:
+        """An alert that waits for nothing opens the order of a place, or joins it."""
+        plan = triage(alert, self._asset(alert), self._settings.triage, self._causes)
+        plan = self.topology.plan(place, alert, plan)
+        self.admission.drop(alert.id)
+        if entry is None:
+            self._open(alert, plan, place)
+            return
+        self.ledger.cancel_at(entry, None)
         entry.learnt = entry.learnt or is_learnt(alert)
         self.memory.put(alert, entry.order.id, self.handover.now_ns)
         if seen is None:
@@ -158,13 +209,21 @@ class Desk:
         if entry.calm_at_ns is not None:
             self.handover.reopen(entry, "the alert came back after the work was done")
 
+    def _asset(self, alert: Alert) -> Asset:
+        return self._assets.get(alert.asset) or Asset(id=alert.asset)
+
+    def _verify_at(self, entry: Entry) -> int:
+        """Until when the sensor must agree, if it does from now on."""
+        asked_s = entry.plan.verify_s if self._settings.verify_by_cause else 0.0
+        return self.handover.later(asked_s or self._settings.verify_for)
+
     def _note_times(self, entry: Entry, alert: Alert) -> None:
         """The times of the alert that opened the order, where they were put right since."""
         times = {"occurred_at_ns": alert.onset_at_ns, "detected_at_ns": alert.raised_at_ns}
         if any(getattr(entry.order, name) != at_ns for name, at_ns in times.items()):
             self.handover.put(entry, moves.amend(entry.order, self.handover.now_ns, **times), entry.due_ns)
 
-    def _open(self, alert: Alert, plan: Plan) -> None:
+    def _open(self, alert: Alert, plan: Plan, place: str) -> None:
         order_id = derive_id(self._site, alert.id)
         if order_id in self.ledger.entries:
             self._stats["alerts_again"] += 1
@@ -172,9 +231,12 @@ class Desk:
         now_ns = self.handover.now_ns
         self.memory.put(alert, order_id, now_ns)
         unsure = "decided on the gateway, not confirmed by the site" if alert.stage is Stage.GATEWAY else ""
-        before = self.ledger.get(self.ledger.verified.get((alert.asset, alert.kind), ""))
+        if self.flapping.flaps(_key(alert)):
+            unsure = "it comes and goes: the order stays until it is calm"
+            self._stats["alerts_flapping"] += 1
+        before = self.ledger.get(self.ledger.verified.get((place, alert.kind), ""))
         note = f"rework: order {before.id} was verified, and the alert is back" if before else unsure
-        order = moves.opened(order_id, alert, plan, now_ns, self.handover.epoch, note)
+        order = moves.opened(order_id, alert, plan, now_ns, self.handover.epoch, note, place)
         entry = Entry(order=order, kind=alert.kind, plan=plan, alerts=[alert.id], learnt=is_learnt(alert))
         self.handover.seek(entry, order)
 
@@ -182,7 +244,7 @@ class Desk:
         """Keep the newest plan for the next dispatch. A more urgent priority counts at once; nobody is called off."""
         order, now_ns = entry.order, self.handover.now_ns
         if plan.priority.value > order.priority.value:
-            plan = Plan(cause=plan.cause, title=plan.title, skills=plan.skills, priority=order.priority)
+            plan = msgspec.structs.replace(plan, priority=order.priority)
         entry.plan = plan
         self.ledger.dirty.add(order.id)
         if order.state is OrderState.OPEN and (order.skills, order.priority) != (plan.skills, plan.priority):
@@ -196,6 +258,8 @@ class Desk:
         order_id = seen.order if seen else None
         self.memory.put(alert, order_id, self.handover.now_ns)
         self.provisional.drop(alert.id)
+        self.admission.drop(alert.id)
+        self.topology.drop(alert.id)
         entry = self.ledger.entries.get(order_id or "")
         if entry is None or alert.id not in entry.alerts:
             return
@@ -206,11 +270,19 @@ class Desk:
         order = entry.order
         if order.state is OrderState.DONE:
             entry.calm_at_ns = self.handover.now_ns
-            self.ledger.due_at(entry, self.handover.later(self._settings.verify_for))
+            self.ledger.due_at(entry, self._verify_at(entry))
         elif order.state in moves.NOT_BEGUN and self._settings.when_cleared is WhenCleared.CANCEL:
-            withdrawn = alert.review is Review.WITHDRAWN
-            note = "withdrawn: the site finds nothing" if withdrawn else "the alert cleared before work began"
-            self.handover.put(entry, moves.cancelled(order, self.handover.now_ns, note), None)
+            if alert.review is Review.WITHDRAWN:
+                self._cancel(entry, "withdrawn: the site finds nothing")
+            elif patience_s := self.flapping.patience_s(_key(alert), self._settings.cancel_after):
+                self.ledger.cancel_at(entry, self.handover.later(patience_s))
+            else:
+                self._cancel(entry, "the alert cleared before work began")
+
+    def _cancel(self, entry: Entry, note: str) -> None:
+        """Nothing speaks for an order any more: it goes, unless somebody has begun."""
+        if not entry.alerts and entry.order.state in moves.NOT_BEGUN:
+            self.handover.put(entry, moves.cancelled(entry.order, self.handover.now_ns, note), None)
 
     def _answer(self, entry: Entry, answer: Answer) -> None:
         if answer.answer in (AnswerKind.REFUSED, AnswerKind.FAILED):
@@ -226,7 +298,7 @@ class Desk:
             self.handover.put(entry, order, self.handover.later(self._settings.reopen_after))
         else:
             entry.calm_at_ns = self.handover.now_ns
-            self.handover.put(entry, order, self.handover.later(self._settings.verify_for))
+            self.handover.put(entry, order, self._verify_at(entry))
         self.findings.note(entry)
 
     def _take_back(self, card: Card, before: Executor | None) -> None:
@@ -249,3 +321,7 @@ class Desk:
             self.handover.put(entry, moves.verified(order, self.handover.now_ns, entry.calm_at_ns), None)
         else:
             self.handover.reopen(entry, "the alert is still there after the work was done")
+
+
+def _key(alert: Alert) -> str:
+    return f"{alert.asset}/{alert.kind}"

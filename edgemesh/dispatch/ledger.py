@@ -28,6 +28,7 @@ class Entry(msgspec.Struct, kw_only=True):
     `alerts`: those of the order that are not cleared. `plan`: triage of the newest alert. `asked`: who was tried before
     the order was escalated, not to be asked again before the retry. `avoid`: whose work did not hold. `calm_at_ns`:
     since when done and cleared. `due_ns`: when to look at it again. `learnt`: a model had a part in one of its alerts.
+    `cancel_ns`: when to cancel it, if none of its alerts has come back and nobody has begun.
     """
 
     order: WorkOrder
@@ -39,6 +40,7 @@ class Entry(msgspec.Struct, kw_only=True):
     calm_at_ns: int | None = None
     due_ns: int | None = None
     learnt: bool = False
+    cancel_ns: int | None = None
 
     @property
     def key(self) -> Key:
@@ -58,6 +60,7 @@ class Ledger:
         self.dirty: set[str] = set()
         self._held: dict[str, set[str]] = {}
         self._due = Deadlines()
+        self._cancels = Deadlines()
         self._final = Deadlines()
         self._left: dict[str, dict[int, str]] = {}
 
@@ -81,6 +84,20 @@ class Ledger:
         self._due.put(entry.order.id, due_ns)
         self.dirty.add(entry.order.id)
 
+    def cancel_at(self, entry: Entry, at_ns: int | None) -> None:
+        """Set when to cancel an order that nothing speaks for any more; None: something does again."""
+        if entry.cancel_ns != at_ns:
+            entry.cancel_ns = at_ns
+            self._cancels.put(entry.order.id, at_ns)
+            self.dirty.add(entry.order.id)
+
+    def to_cancel(self, now_ns: int) -> Iterator[Entry]:
+        """Orders whose time to be cancelled has come."""
+        for order in self._cancels.due(now_ns):
+            self.entries[order].cancel_ns = None
+            self.dirty.add(order)
+            yield self.entries[order]
+
     def restore(self, entry: Entry) -> None:
         """Put an entry as it was saved."""
         order = entry.order
@@ -92,6 +109,7 @@ class Ledger:
         else:
             self.waiting.drop(order.id)
         self._due.put(order.id, entry.due_ns)
+        self._cancels.put(order.id, entry.cancel_ns)
         if not order.state.final:
             self.standing[entry.key] = order.id
             return
@@ -109,6 +127,7 @@ class Ledger:
             entry.order = moves.retimed(entry.order, known)
             entry.calm_at_ns = None if entry.calm_at_ns is None else known.at(entry.calm_at_ns)
             entry.due_ns = None if entry.due_ns is None else move(entry.due_ns, known.by_ns)
+            entry.cancel_ns = None if entry.cancel_ns is None else move(entry.cancel_ns, known.by_ns)
             self.restore(entry)
             self.dirty.add(entry.order.id)
 
@@ -136,6 +155,7 @@ class Ledger:
         if self.verified.get(entry.key) == order:
             del self.verified[entry.key]
         self._left.pop(order, None)
+        self._cancels.put(order, None)
         self.dirty.add(order)
 
     def _leave(self, order: WorkOrder, name: str) -> None:

@@ -81,12 +81,12 @@ def amend(order: WorkOrder, at_ns: int, **changes: Any) -> WorkOrder:
     return msgspec.structs.replace(order, version=order.version + 1, at_ns=at_ns, **changes)
 
 
-def opened(order: str, alert: Alert, plan: Plan, at_ns: int, epoch: int, note: str = "") -> WorkOrder:
-    """The first version."""
+def opened(order: str, alert: Alert, plan: Plan, at_ns: int, epoch: int, note: str = "", place: str = "") -> WorkOrder:
+    """The first version; `place`: what is to be mended, where that is not the alert's asset."""
     return WorkOrder(
         id=order,
         version=1,
-        asset=alert.asset,
+        asset=place or alert.asset,
         alert=alert.id,
         state=OrderState.OPEN,
         title=plan.title,
@@ -100,6 +100,7 @@ def opened(order: str, alert: Alert, plan: Plan, at_ns: int, epoch: int, note: s
         occurred_at_ns=alert.onset_at_ns,
         detected_at_ns=alert.raised_at_ns,
         trace=format_traceparent(context_of_order(alert)),
+        **_work(plan),
     )
 
 
@@ -151,13 +152,18 @@ def given_back(order: WorkOrder, at_ns: int, tried: tuple[str, ...], note: str) 
 def replanned(order: WorkOrder, plan: Plan) -> WorkOrder:
     """The same version in the words, skills and priority of a newer plan."""
     return msgspec.structs.replace(
-        order, title=plan.title, cause=plan.cause, skills=plan.skills, priority=plan.priority
+        order, title=plan.title, cause=plan.cause, skills=plan.skills, priority=plan.priority, **_work(plan)
     )
 
 
 def called(order: WorkOrder, until_ns: int) -> WorkOrder:
     """The same open version as a call for bids."""
     return msgspec.structs.replace(order, deadline_at_ns=until_ns)
+
+
+def _work(plan: Plan) -> dict[str, Any]:
+    """What the work needs, and how sure its cause is."""
+    return {"parts": plan.parts, "duration_s": plan.duration_s, "confidence": plan.confidence}
 
 
 def escalated(order: WorkOrder, note: str) -> WorkOrder:

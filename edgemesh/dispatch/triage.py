@@ -7,8 +7,8 @@ from fnmatch import fnmatchcase
 
 import msgspec
 
-from edgemesh.dispatch.evidence import direction, strongest_first
-from edgemesh.dispatch.playbook import BUILT_IN, CHANNELS, REMEDIES, SIGN_TABLE, Remedy
+from edgemesh.dispatch.causes import Cause, CauseTable, name_cause
+from edgemesh.dispatch.evidence import strongest_first
 from edgemesh.dispatch.settings import TriageRule
 from edgemesh.model.agents import Asset
 from edgemesh.model.alerts import Alert, AlertKind, Evidence, Severity
@@ -16,17 +16,22 @@ from edgemesh.model.orders import Priority, Skills
 
 _PRIORITIES = tuple(Priority)
 _NOTHING = Evidence(rule="", metric="-", device="-")
-MAX_SIGNS = 16
-"""An alert of very many evidences is judged by its strongest ones."""
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
-    """What triage makes of an alert: the words, skills and priority of its work order."""
+    """What triage makes of an alert: the words, skills and priority of its work order, and what the work needs.
+
+    `confidence` (0..1) is that of the cause. `duration_s` and `verify_s` are 0 where nobody knows.
+    """
 
     cause: str
     title: str
     skills: Skills
     priority: Priority
+    parts: tuple[str, ...] = ()
+    confidence: float = 1.0
+    duration_s: float = 0.0
+    verify_s: float = 0.0
 
 
 def priority_of(severity: Severity, criticality: str, base: Priority = Priority.P1) -> Priority:
@@ -35,41 +40,26 @@ def priority_of(severity: Severity, criticality: str, base: Priority = Priority.
     return _PRIORITIES[min(_PRIORITIES.index(base) + steps, len(_PRIORITIES) - 1)]
 
 
-def triage(alert: Alert, asset: Asset, rules: Iterable[TriageRule] = ()) -> Plan:
-    """The plan for an alert: by the user's `rules`, else by the sign table, else by the strongest evidence."""
+def raised(priority: Priority) -> Priority:
+    """One step more urgent, at most P1."""
+    return _PRIORITIES[max(_PRIORITIES.index(priority) - 1, 0)]
+
+
+def triage(alert: Alert, asset: Asset, rules: Iterable[TriageRule] = (), table: CauseTable | None = None) -> Plan:
+    """The plan for an alert: by the user's `rules`, else by the likely cause (`table`: None is the built-in one)."""
     evidence = strongest_first(alert.evidence) or [_NOTHING]
     for rule in rules:
         if found := _match(rule, alert.kind, asset, evidence):
             return _plan(alert, asset, found, rule)
-    if alert.kind is AlertKind.MACHINE and (remedy := cause_by_signs(evidence)):
-        return _plan(alert, asset, evidence[0], remedy)
-    for one in evidence:
-        for rule in BUILT_IN[:-1]:
-            if _match(rule, alert.kind, asset, (one,)):
-                return _plan(alert, asset, one, rule)
-    return _plan(alert, asset, evidence[0], BUILT_IN[-1])
-
-
-def cause_by_signs(evidence: Iterable[Evidence]) -> Remedy | None:
-    """The remedy of the sign table's first row that explains the signs, weakest left out until one does; None: no row.
-
-    `evidence` comes strongest first. Evidence of no channel of the table, or of no known direction, gives no sign.
-    """
-    signs = [sign for one in evidence if (sign := _sign(one))][:MAX_SIGNS]
-    while signs:
-        seen = frozenset(signs)
-        for row in SIGN_TABLE:
-            if row.needs <= seen <= row.needs | row.fits:
-                return REMEDIES[row.remedy]
-        signs.pop()
-    return None
-
-
-def _sign(one: Evidence) -> str:
-    metric = one.metric.lower()
-    channel = next((name for glob, name in CHANNELS if fnmatchcase(metric, glob)), "")
-    way = direction(one)
-    return f"{channel}{'+' if way > 0 else '-'}" if channel and way else ""
+    finding = name_cause(alert.kind, evidence, asset.asset_class, table)
+    cause = finding.cause
+    return msgspec.structs.replace(
+        _plan(alert, asset, finding.evidence, cause),
+        parts=cause.parts,
+        confidence=finding.confidence,
+        duration_s=float(cause.duration),
+        verify_s=float(cause.verify),
+    )
 
 
 def _advice(alert: Alert) -> str:
@@ -86,7 +76,7 @@ def _match(rule: TriageRule, kind: AlertKind, asset: Asset, evidence: Iterable[E
     return next(fits, None)
 
 
-def _plan(alert: Alert, asset: Asset, one: Evidence, remedy: TriageRule | Remedy) -> Plan:
+def _plan(alert: Alert, asset: Asset, one: Evidence, remedy: TriageRule | Cause) -> Plan:
     title = remedy.title
     for name, value in (("{asset}", alert.asset), ("{device}", one.device), ("{metric}", one.metric)):
         title = title.replace(name, value)

@@ -309,7 +309,15 @@ def _agents(
             (
                 Role.SCHEDULER,
                 scheduler,
-                lambda: SchedulerCore(scheduler, site, settings.dispatch, assets, epoch=started, audited=True),
+                lambda: SchedulerCore(
+                    scheduler,
+                    site,
+                    settings.dispatch,
+                    assets,
+                    epoch=started,
+                    audited=True,
+                    causes=configuration.causes,
+                ),
                 (AuditBook(most=settings.scheduler.keep_audit),),
             )
         )

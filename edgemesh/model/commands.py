@@ -7,13 +7,16 @@ from typing import Annotated
 
 from msgspec import Meta
 
+from edgemesh.model.alerts import AlertKind, Severity
 from edgemesh.model.ids import Id, Uuid
 from edgemesh.model.orders import Bid, OrderState, Skills
 from edgemesh.model.samples import Record
+from edgemesh.model.silences import Name, Pattern, Reason, Ruling
 
 MOST_S = 7 * 86_400.0
 MOST_CONSIDERED = 100
 OrderPrefix = Annotated[str, Meta(pattern=r"^[0-9a-f]{4,32}(?!\n)$")]
+MOST_SILENT_S = 366 * 86_400.0
 
 
 class LogLevel(enum.StrEnum):
@@ -40,22 +43,50 @@ class Explain(Record, frozen=True, kw_only=True):
     order: OrderPrefix
 
 
-class Command(Record, frozen=True, kw_only=True, tag_field="v", tag=1):
-    """One thing that an agent is to do: `assign` and `explain` (schedulers), or log what is at least of `log_level`,
-    for `for_s` seconds (0: until the next start).
+class Silencing(Record, frozen=True, kw_only=True):
+    """Open no order for alerts that fit, for `for_s` from when it is taken; fields as in `Silence`."""
 
-    Never retained: a broker would give it again at each connect. The reply has the same `id`.
+    by: Name
+    reason: Reason
+    for_s: Annotated[float, Meta(gt=0.0, le=MOST_SILENT_S)]
+    asset: Pattern = "*"
+    area: Pattern = "*"
+    kind: AlertKind | None = None
+    severity: Severity | None = None
+
+
+class Judgement(Record, frozen=True, kw_only=True):
+    """What somebody says of an alert that waits for a person."""
+
+    alert: Uuid
+    ruling: Ruling
+    by: Name
+
+
+class Command(Record, frozen=True, kw_only=True, tag_field="v", tag=1):
+    """One thing to do: log what is at least of `log_level`, for `for_s` seconds (0: until the next start); or, to a
+    scheduler, set a `silence`, end the one of the id `end_silence`, take a judgement as `review`, `assign` an order, or
+    `explain` who would get it.
+
+    Never retained: a broker would give it again at each connect. The reply has the same `id`; what a scheduler was told
+    of silences and reviews shows in its retained topics.
     """
 
     id: Uuid
     log_level: LogLevel | None = None
     for_s: Annotated[float, Meta(ge=0.0, le=MOST_S)] = 0.0
+    silence: Silencing | None = None
+    end_silence: Uuid | None = None
+    review: Judgement | None = None
     assign: Assign | None = None
     explain: Explain | None = None
 
     def __post_init__(self) -> None:
-        if sum(part is not None for part in (self.log_level, self.assign, self.explain)) != 1:
-            raise ValueError("a command says one thing: `log_level`, `assign` or `explain`")
+        asked = (self.log_level, self.silence, self.end_silence, self.review, self.assign, self.explain)
+        if sum(one is not None for one in asked) != 1:
+            raise ValueError(
+                "a command says one thing: `log_level`, `silence`, `end_silence`, `review`, `assign` or `explain`"
+            )
 
 
 class Considered(Record, frozen=True, kw_only=True):

@@ -13,6 +13,8 @@ from edgemesh.model.samples import At, Record
 Traceparent = Annotated[str, Meta(max_length=64)]
 MOST_BID = 1e9
 """No number of a bid is larger."""
+Parts = Annotated[tuple[Annotated[str, Meta(max_length=100)], ...], Meta(max_length=16)]
+Length = Annotated[float, Meta(ge=0.0, le=100 * 366 * 86_400.0)]
 Skills = dict[Id, Annotated[float, Meta(ge=0.0, le=1.0)]]
 
 
@@ -73,7 +75,8 @@ class WorkOrder(Record, frozen=True, kw_only=True):
     it now, `tried` who refused, failed or kept silent. `skills` maps a skill to the least grade (0..1) that is needed.
     `verdict` is what was found, once it is done and if anybody said so. Open with a `deadline_at_ns`, the order is a
     call: until then executors may bid for the next attempt.
-    `trace` is a W3C traceparent: where in its alert's trace the order came about.
+    `confidence` (0..1) is that of the cause; `parts` are likely to be needed, and the work takes about `duration_s`
+    (0: unknown). `trace` is a W3C traceparent: where in its alert's trace the order came about.
     Instants as in ISO 14224: occurred, detected, dispatched, begun, repaired, back in service; None: not yet.
     """
 
@@ -104,6 +107,9 @@ class WorkOrder(Record, frozen=True, kw_only=True):
     repaired_at_ns: At | None = None
     back_at_ns: At | None = None
     trace: Traceparent = ""
+    confidence: Annotated[float, Meta(ge=0.0, le=1.0)] = 1.0
+    parts: Parts = ()
+    duration_s: Length = 0.0
 
 
 class Dispatch(Record, frozen=True, kw_only=True):
@@ -121,6 +127,8 @@ class Dispatch(Record, frozen=True, kw_only=True):
     reopened: int = 0
     deadline_at_ns: At | None = None
     trace: Traceparent = ""
+    parts: Parts = ()
+    duration_s: Length = 0.0
 
 
 class DispatchList(Record, frozen=True, kw_only=True, tag_field="v", tag=1):

@@ -21,6 +21,7 @@ from edgemesh.model.orders import Answer, DispatchList, WorkOrder
 from edgemesh.model.packs import Alerts, Header, Orders, Pack, Readings
 from edgemesh.model.rollouts import MAX_PACKED_BYTES, ModelOffer, ModelState
 from edgemesh.model.samples import Batch, Record, Retimed
+from edgemesh.model.silences import Case, Silence
 from edgemesh.model.spans import Spans
 from edgemesh.model.told import Lines, Scores
 from edgemesh.model.verdicts import Verdicts
@@ -86,6 +87,8 @@ _ORDER = Decoder(WorkOrder)
 _OFFER = Decoder(ModelOffer)
 _MODEL_STATE = Decoder(ModelState)
 _VERDICTS = Decoder(Verdicts)
+_SILENCE = Decoder(Silence)
+_CASE = Decoder(Case)
 _SPANS = Decoder(Spans)
 _COMMAND = Decoder(Command)
 _REPLY = Decoder(Reply)
@@ -253,6 +256,20 @@ def decode_verdicts(payload: bytes, *, asset: str) -> Verdicts:
     verdicts = _decode_small(_VERDICTS, payload)
     _match(verdicts.asset, asset)
     return verdicts
+
+
+def decode_silence(payload: bytes, *, id: str) -> Silence:  # noqa: A002  the wire's own word
+    """A silence from its state topic."""
+    silence = _decode_small(_SILENCE, payload)
+    _match(silence.id, id)
+    return silence
+
+
+def decode_case(payload: bytes, *, alert: str) -> Case:
+    """An alert that waits for a person, from its topic."""
+    case = _decode_small(_CASE, payload)
+    _match(case.alert.id, alert)
+    return case
 
 
 def decode_command(payload: bytes) -> Command:

@@ -18,6 +18,7 @@ from edgemesh.model.commands import Command, Reply
 from edgemesh.model.orders import Answer, DispatchList, WorkOrder
 from edgemesh.model.packs import Alerts, Orders, Readings
 from edgemesh.model.rollouts import ModelOffer, ModelState
+from edgemesh.model.silences import Case, Silence
 from edgemesh.model.spans import Spans
 from edgemesh.model.told import Lines, Scores
 from edgemesh.model.verdicts import Verdicts
@@ -38,6 +39,8 @@ TABLE: dict[str, tuple[type[msgspec.Struct], str]] = {
     "model": (ModelOffer, "model/{asset}"),
     "model_state": (ModelState, "state/model/{asset}"),
     "verdicts": (Verdicts, "state/verdicts/{asset}"),
+    "silence": (Silence, "state/silence/{id}"),
+    "review": (Case, "state/review/{id}"),
     "spans": (Spans, "told/spans/{agent}"),
     "scores": (Scores, "told/scores/{agent}"),
     "lines": (Lines, "told/lines/{agent}"),

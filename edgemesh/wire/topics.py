@@ -34,6 +34,8 @@ class Kind(enum.StrEnum):
     MODEL = "model"
     MODEL_STATE = "model_state"
     VERDICTS = "verdicts"
+    SILENCE = "silence"
+    REVIEW = "review"
     SPANS = "spans"
     SCORES = "scores"
     LINES = "lines"
@@ -57,6 +59,8 @@ _LEVELS: dict[Kind, tuple[str, int]] = {
     Kind.MODEL: ("model", 1),
     Kind.MODEL_STATE: ("state/model", 1),
     Kind.VERDICTS: ("state/verdicts", 1),
+    Kind.SILENCE: ("state/silence", 1),
+    Kind.REVIEW: ("state/review", 1),
     Kind.SPANS: ("told/spans", 1),
     Kind.SCORES: ("told/scores", 1),
     Kind.LINES: ("told/lines", 1),
@@ -156,6 +160,14 @@ class Topics:
     def verdicts(self, asset: str) -> str:
         """What was found about an asset's alerts (retained)."""
         return self._make(Kind.VERDICTS, asset)
+
+    def silence(self, id: str) -> str:  # noqa: A002  the wire's own word
+        """A silence that is set now (retained, emptied when over)."""
+        return self._make(Kind.SILENCE, id)
+
+    def review(self, alert: str) -> str:
+        """An alert that waits for a person (retained, emptied when it no longer does)."""
+        return self._make(Kind.REVIEW, alert)
 
     def spans(self, agent: str) -> str:
         """What an agent has recorded for traces; it may get lost."""

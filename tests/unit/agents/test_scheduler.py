@@ -409,7 +409,7 @@ def test_finals_are_forgotten() -> None:
     plant.alerts(CLEARED)
     plant.wait(60)
     parts = dict(plant.core.save())
-    assert {key.partition("/")[0] for key in parts} == {"epoch", "order", "alert", "executor", "past"}
+    assert {key.partition("/")[0] for key in parts} == {"epoch", "order", "alert", "executor", "begun", "past"}
     plant.wait(7 * 86400)
     assert set(plant.core.save().values()) == {None}
     assert plant.core.save() == {}

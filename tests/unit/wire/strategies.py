@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from edgemesh.model.agents import Card, Owners, Presence, Role, Watermark
 from edgemesh.model.alerts import Alert, AlertKind, AlertState, Evidence, Review, Severity, Stage
-from edgemesh.model.commands import MOST_S, Command, LogLevel, Reply
+from edgemesh.model.commands import MOST_S, Command, Judgement, LogLevel, Reply, Silencing
 from edgemesh.model.orders import (
     MOST_BID,
     Answer,
@@ -24,6 +24,7 @@ from edgemesh.model.orders import (
 from edgemesh.model.packs import Alerts, Orders, Pack, Readings
 from edgemesh.model.rollouts import ModelFigures, ModelOffer, ModelState, RolloutStage
 from edgemesh.model.samples import Batch, Quality, Retimed
+from edgemesh.model.silences import Case, Ruling, Silence
 from edgemesh.model.spans import Link, Span, SpanKind, Spans
 from edgemesh.model.told import Line, LineLevel, Lines, Score, Scores
 from edgemesh.model.verdicts import MOST_VERDICTS, OrderVerdict, Verdicts
@@ -185,7 +186,22 @@ spans = st.builds(
     links=st.lists(st.builds(Link, trace_id=trace_ids, span_id=span_ids), max_size=2).map(tuple),
 )
 span_lists = st.builds(Spans, agent=ids, spans=st.lists(spans, max_size=3).map(tuple), dropped=counts)
-commands = st.builds(Command, id=uuids, log_level=st.sampled_from(LogLevel), for_s=st.floats(0.0, MOST_S))
+silences = st.builds(
+    Silence, id=uuids, by=st.just("ana"), reason=st.just("oil change"), begin_ns=st.integers(0, 2**60),
+    end_ns=st.integers(0, 2**60), asset=st.just("pump-*"), kind=st.none() | st.sampled_from(AlertKind),
+    severity=st.none() | st.sampled_from(Severity),
+)  # fmt: skip
+cases = st.builds(Case, alert=alerts, since_ns=at_ns, until_ns=at_ns)
+silencings = st.builds(
+    Silencing, by=st.just("ana"), reason=st.just("oil change"), for_s=st.floats(1.0, 1e6), area=st.just("hall-?")
+)
+judgements = st.builds(Judgement, alert=uuids, ruling=st.sampled_from(Ruling), by=st.just("ana"))
+commands = (
+    st.builds(Command, id=uuids, log_level=st.sampled_from(LogLevel), for_s=st.floats(0.0, MOST_S))
+    | st.builds(Command, id=uuids, silence=silencings)
+    | st.builds(Command, id=uuids, end_silence=uuids)
+    | st.builds(Command, id=uuids, review=judgements)
+)
 replies = st.builds(Reply, id=uuids, agent=ids, done=st.booleans(), text=texts)
 score = st.builds(
     Score, asset=ids, gateway=ids, at_ns=at_ns, score=st.floats(0.0, 1e6), device=st.just("") | ids,

@@ -19,6 +19,7 @@ from edgemesh.model.orders import Answer, DispatchList, WorkOrder
 from edgemesh.model.packs import Alerts, Pack, Readings
 from edgemesh.model.rollouts import ModelOffer, ModelState
 from edgemesh.model.samples import Record
+from edgemesh.model.silences import Case, Silence
 from edgemesh.model.spans import Spans
 from edgemesh.model.told import Lines, Scores
 from edgemesh.model.verdicts import Verdicts
@@ -148,6 +149,27 @@ def test_spans_come_back(spans: Spans) -> None:
 def test_a_command_comes_back(command: Command) -> None:
     """Decoding undoes encoding."""
     assert codec.decode_command(codec.encode(command)) == command
+
+
+@given(my.silences)
+def test_a_silence_comes_back(silence: Silence) -> None:
+    """Decoding undoes encoding, and the topic must name it."""
+    assert codec.decode_silence(codec.encode(silence), id=silence.id) == silence
+    with pytest.raises(Rejected, match="id_mismatch"):
+        codec.decode_silence(codec.encode(silence), id="0" * 31 + ("1" if silence.id.endswith("0") else "0"))
+
+
+@given(my.cases)
+def test_an_alert_that_waits_comes_back(case: Case) -> None:
+    """Decoding undoes encoding."""
+    assert codec.decode_case(codec.encode(case), alert=case.alert.id) == case
+
+
+@pytest.mark.parametrize("asked", ["", ',"log_level":"info","end_silence":"' + "a" * 32 + '"'])
+def test_a_command_says_one_thing(asked: str) -> None:
+    """A command that says nothing, or two things, is refused."""
+    with pytest.raises(Rejected, match="one thing"):
+        codec.decode_command(('{"v":1,"id":"' + "b" * 32 + '"' + asked + "}").encode())
 
 
 @given(my.replies)

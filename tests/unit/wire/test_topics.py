@@ -21,6 +21,8 @@ TABLE = [
         Address("hall-1", Kind.WATERMARK, "gw1", "rec"),
     ),
     (T.card("gw1"), "edgemesh/v1/hall-1/agent/gw1", Address("hall-1", Kind.CARD, "gw1")),
+    (T.silence("c" * 32), "edgemesh/v1/hall-1/state/silence/" + "c" * 32, Address("hall-1", Kind.SILENCE, "c" * 32)),
+    (T.review("d" * 32), "edgemesh/v1/hall-1/state/review/" + "d" * 32, Address("hall-1", Kind.REVIEW, "d" * 32)),
     (T.spans("det"), "edgemesh/v1/hall-1/told/spans/det", Address("hall-1", Kind.SPANS, "det")),
     (T.owners(), "edgemesh/v1/hall-1/owners", Address("hall-1", Kind.OWNERS)),
     (T.alert("a" * 32), "edgemesh/v1/hall-1/state/alert/" + "a" * 32, Address("hall-1", Kind.ALERT, "a" * 32)),
