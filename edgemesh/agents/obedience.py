@@ -21,7 +21,8 @@ class Obedience:
         """Take a command over; its message is settled with the commit. Event loop only."""
         agent = self._agent
         if not isinstance(agent.engine.core, CommandedCore):
-            self._say(Reply(id=command.id, agent=agent.name, done=False, text="takes no such command"))
+            if command.assign is not None or command.explain is not None:
+                self._say(Reply(id=command.id, agent=agent.name, done=False, text="takes no such command"))
             message.settle()
             return
 

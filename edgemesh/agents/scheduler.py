@@ -90,7 +90,9 @@ class SchedulerCore:
             self._docket.note(orders, "alerts", epoch=self.epoch, alerts=belonging)
         elif isinstance(pack, Answers):
             orders = self._desk.answers(pack.records)
-            self._docket.note(orders, "answers", epoch=self.epoch, answers=pack.records)
+            self._docket.note(
+                orders, "answers", epoch=self.epoch, answers=pack.records, bids=self._desk.handover.auction.take()
+            )
         elif isinstance(pack, Cards):
             orders = self._desk.cards(pack.records)
             self._docket.note(orders, "cards", epoch=self.epoch, cards=pack.records)
@@ -140,7 +142,7 @@ class SchedulerCore:
     def tick(self, now_ns: int) -> Sequence[Record]:
         """Take note of the time and return what is due by it."""
         orders = self._desk.time(now_ns)
-        self._docket.note(orders, "time", epoch=self.epoch)
+        self._docket.note(orders, "time", epoch=self.epoch, bids=self._desk.handover.auction.take())
         return orders
 
     def decisions(self) -> Sequence[Decision]:

@@ -142,6 +142,8 @@ def _order_part(versions: Sequence[WorkOrder], decided: Mapping[int, tuple[int, 
 
 def because_of(decision: Decision) -> str:
     """What a decision went by, in a few words."""
+    if decision.bids:
+        return f"bids of {', '.join(sorted(decision.bids))}"
     if decision.answers:
         return ", ".join(f"{each.executor} {each.answer} attempt {each.attempt}" for each in decision.answers)
     if decision.alerts:

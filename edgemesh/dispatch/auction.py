@@ -32,6 +32,7 @@ class Auction:
         self.calls: dict[str, int] = {}
         self.dirty: set[tuple[str, str]] = set()
         self._bids: dict[str, dict[str, Bid]] = {}
+        self._over: dict[str, dict[str, Bid]] = {}
 
     def note(self, order: WorkOrder) -> None:
         """Take note of a version of an order: a call begins, goes on, or is over, and its bids with it."""
@@ -39,7 +40,8 @@ class Auction:
             assert order.deadline_at_ns is not None
             self.calls[order.id] = order.deadline_at_ns
         elif self.calls.pop(order.id, None) is not None:
-            self.dirty |= {(order.id, executor) for executor in self._bids.pop(order.id, ())}
+            over = self._over[order.id] = self._bids.pop(order.id, {})
+            self.dirty |= {(order.id, executor) for executor in over}
 
     def put(self, offer: Offer) -> None:
         """Take a bid that there is nothing to object to."""
@@ -53,6 +55,11 @@ class Auction:
     def bids(self, order: str) -> Mapping[str, Bid]:
         """What was bid for an order, by executor."""
         return self._bids.get(order, {})
+
+    def take(self) -> Mapping[str, Mapping[str, Bid]]:
+        """The bids for calls that are over since this was asked last, by order and executor."""
+        over, self._over = self._over, {}
+        return over
 
     def offer(self, order: str, executor: str) -> Offer | None:
         """Somebody's bid as it is saved; None: there is none."""

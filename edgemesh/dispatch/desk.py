@@ -122,8 +122,8 @@ class Desk:
     def obey(self, command: Command) -> str:
         """Set or end a silence, or take a person's word on an alert; return what came of it, in words.
 
-        Raises Refused, and nothing has happened, where there is no such silence, no such alert that waits, or no room for
-        another silence.
+        Raises Refused, and nothing has happened, where there is no such silence, no such alert that waits, or no room
+        for another silence.
         """
         asked, review = command.end_silence, command.review
         if asked is not None and asked not in self.admission.silences.set:

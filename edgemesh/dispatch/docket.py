@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import islice
 
 import msgspec
 
@@ -11,10 +12,12 @@ from edgemesh.dispatch.moves import holder
 from edgemesh.model.agents import Card
 from edgemesh.model.alerts import Alert
 from edgemesh.model.decisions import AlertSeen, Cause, Decision
-from edgemesh.model.orders import Answer, OrderState, WorkOrder
+from edgemesh.model.orders import Answer, Bid, OrderState, WorkOrder
 
 MOST_ALERTS = 64
 """Alerts kept with one decision; of more the first."""
+MOST_BIDS = 64
+"""Bids kept with one decision; of more the first that came."""
 _canonical = msgspec.json.Encoder(order="deterministic").encode
 
 
@@ -49,10 +52,10 @@ class Docket:
         answers: Sequence[Answer] = (),
         cards: Sequence[Card] = (),
         person: str = "",
+        bids: Mapping[str, Mapping[str, Bid]] | None = None,
     ) -> None:
-        """Note versions that came about together, with what came in; each alert with the order that it belongs to.
-
-        `person` gave the command that brought them about.
+        """Note versions that came about together, with what came in; each alert with the order that it belongs to, and
+        bids by order and executor. `person` gave the command that brought them about.
         """
         if not (orders and self._kept):
             return
@@ -85,6 +88,7 @@ class Docket:
                     answers=tuple(answer for answer in answers if answer.order == order.id),
                     cards=tuple(card.agent for card in cards if card.agent in (held, held_by)),
                     person=person,
+                    bids=_first((bids or {}).get(order.id, {})) if order.state is OrderState.DISPATCHED else {},
                     note=order.note,
                     digest=digest_of(order),
                 )
@@ -94,3 +98,7 @@ class Docket:
         """Return what was decided since the last call."""
         taken, self._decisions = self._decisions, []
         return taken
+
+
+def _first(bids: Mapping[str, Bid]) -> dict[str, Bid]:
+    return dict(islice(bids.items(), MOST_BIDS))

@@ -8,7 +8,7 @@ from msgspec import Meta
 
 from edgemesh.model.alerts import AlertState
 from edgemesh.model.ids import Id, Uuid
-from edgemesh.model.orders import Answer, OrderState
+from edgemesh.model.orders import Answer, Bid, OrderState
 from edgemesh.model.samples import At, Record
 
 Sha256 = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}(?!\n)$", description="64 lower-case hexadecimal digits")]
@@ -30,8 +30,8 @@ class Decision(Record, frozen=True, kw_only=True):
     `by` is the scheduler, `epoch` its fence. `before` is the state of the version before (None: there was none),
     `after` that of this one; `executor` has the order now, `taken_from` had it until now. `because` says what came in:
     alerts, answers or cards, of which those that concern the order are kept, that time has passed, or a command of a
-    `person`. `digest` is the SHA-256 of the order's version in canonical JSON, so that a copy of it anywhere can be
-    held against the decision.
+    `person`. `bids` are those that a call was awarded by. `digest` is the SHA-256 of the order's version in canonical
+    JSON, so that a copy of it anywhere can be held against the decision.
     """
 
     at_ns: At
@@ -53,4 +53,5 @@ class Decision(Record, frozen=True, kw_only=True):
     answers: tuple[Answer, ...] = ()
     cards: tuple[Id, ...] = ()
     person: Annotated[str, Meta(max_length=64)] = ""
+    bids: dict[Id, Bid] = {}
     note: str = ""

@@ -39,7 +39,7 @@ class Hall:
         self.parts: dict[str, bytes] = {}
         self.orders: dict[str, WorkOrder] = {}
         self.numbers = 0
-        self.core = SchedulerCore("scheduler", "test", settings, self.assets)
+        self.core = SchedulerCore("scheduler", "test", settings, self.assets, audited=True)
         self.wait(0.0)
         self.take(self.core.handle(Cards(cards)))
 
@@ -187,6 +187,20 @@ def test_a_call_is_an_open_order_with_a_deadline() -> None:
     assert hall.due() is None
     assert not [key for key, part in hall.core.save().items() if key.startswith("bid/") and part is not None]
     assert hall.say("ben", AnswerKind.ACCEPTED) == [OrderState.ACCEPTED]
+
+
+@pytest.mark.parametrize("early", [True, False])
+def test_a_decision_holds_its_bids(early: bool) -> None:
+    """The award is on record with what was bid, whatever ended the call; the decisions before and after have none."""
+    hall = Hall(*three())
+    hall.alert()
+    bids = {name: Bid(cost=cost) for name, cost in (("eve", 5.0), ("ben", 3.0), ("ana", 4.0))[: 3 if early else 2]}
+    for name, bid in bids.items():
+        hall.bid(name, cost=bid.cost or 0.0)
+    hall.wait(0.2)
+    hall.say("ben", AnswerKind.ACCEPTED)
+    told = {decision.after: decision.bids for decision in hall.core.decisions()}
+    assert told == {OrderState.OPEN: {}, OrderState.DISPATCHED: bids, OrderState.ACCEPTED: {}}
 
 
 def test_when_all_have_bid_the_call_is_over() -> None:
