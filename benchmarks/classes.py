@@ -22,15 +22,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgemesh.agents.detector import DetectorCore
-from edgemesh.detect.binding import bind_rows
-from edgemesh.detect.class_models import make_class
-from edgemesh.detect.classes import ClassNumbers, learn_class
-from edgemesh.detect.kinds import Kind, find_kind
-from edgemesh.detect.machine import MachineScorer
-from edgemesh.detect.memory import About
-from edgemesh.detect.model_settings import ProfileSettings
-from edgemesh.detect.models import pack_model
-from edgemesh.detect.rollout import RolloutSettings
+from edgemesh.detect.classes.binding import bind_rows
+from edgemesh.detect.classes.files import make_class
+from edgemesh.detect.classes.numbers import ClassNumbers, learn_class
+from edgemesh.detect.methods.machine import MachineScorer
+from edgemesh.detect.models.files import pack_model
+from edgemesh.detect.models.kinds import Kind, find_kind
+from edgemesh.detect.models.provenance import About
+from edgemesh.detect.models.settings import ProfileSettings
+from edgemesh.detect.rollout.stages import RolloutSettings
 from edgemesh.detect.settings import DetectSettings, ModelSettings
 from edgemesh.model.agents import Asset
 from edgemesh.model.packs import Readings

@@ -23,10 +23,10 @@ from sklearn.ensemble import IsolationForest
 
 from edgemesh.agents.core import Taught
 from edgemesh.agents.detector import DetectorCore
-from edgemesh.detect.forest import Forest, flatten, train
-from edgemesh.detect.lessons import learn_encoded
-from edgemesh.detect.machine import MachineScorer
-from edgemesh.detect.model_settings import ProfileSettings
+from edgemesh.detect.methods.lessons import learn_encoded
+from edgemesh.detect.methods.machine import MachineScorer
+from edgemesh.detect.models.forest import Forest, flatten, train
+from edgemesh.detect.models.settings import ProfileSettings
 from edgemesh.detect.settings import DetectSettings, LimitRule, ModelSettings
 from edgemesh.model.packs import Readings
 from edgemesh.model.samples import Batch

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from random import Random
 
 from edgemesh.agents.detector import DetectorCore
-from edgemesh.detect.model_settings import ProfileSettings
+from edgemesh.detect.models.settings import ProfileSettings
 from edgemesh.detect.settings import DetectSettings, ModelSettings
 from edgemesh.model.alerts import Alert
 from edgemesh.model.ids import derive_id

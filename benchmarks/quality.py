@@ -22,12 +22,12 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from edgemesh.detect.detectors import installed
-from edgemesh.detect.episodes import Pace
-from edgemesh.detect.machine import MachineScorer
-from edgemesh.detect.model_settings import ProfileSettings, SeriesSettings
-from edgemesh.detect.plugged import PluginMethod
-from edgemesh.detect.series import SeriesScorer
+from edgemesh.detect.methods.detectors import installed
+from edgemesh.detect.methods.episodes import Pace
+from edgemesh.detect.methods.machine import MachineScorer
+from edgemesh.detect.methods.plugged import PluginMethod
+from edgemesh.detect.methods.series import SeriesScorer
+from edgemesh.detect.models.settings import ProfileSettings, SeriesSettings
 from edgemesh.drivers.instants import instant_of
 from edgemesh.drivers.replay.recording import find_recordings, open_recording
 from edgemesh.drivers.replay.settings import Settings as ReplaySettings

@@ -17,8 +17,9 @@ from pathlib import Path
 from typing import Protocol
 
 from edgemesh.configuration.loading import load
+from edgemesh.detect.base.moment import Moment
 from edgemesh.detect.settings import DetectSettings
-from edgemesh.detect.watch import Moment, Watch
+from edgemesh.detect.watch import Watch
 from edgemesh.model.agents import Asset
 from edgemesh.model.alerts import Alert, AlertState
 from edgemesh.model.samples import Batch

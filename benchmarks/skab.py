@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from edgemesh.agents.detector import DetectorCore
-from edgemesh.detect.model_settings import ProfileSettings
+from edgemesh.detect.models.settings import ProfileSettings
 from edgemesh.detect.settings import DetectSettings, ModelSettings
 from edgemesh.model.agents import Asset
 from edgemesh.model.alerts import Alert, AlertState

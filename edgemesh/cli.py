@@ -5,11 +5,14 @@ from __future__ import annotations
 import asyncio
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any, TypeVar
 
 import click
 
 import edgemesh
+from edgemesh.commands.audit import audit
 from edgemesh.commands.backup import backup
 from edgemesh.commands.common import EXTRAS, sample
 from edgemesh.commands.common import errors as _errors
@@ -17,11 +20,14 @@ from edgemesh.commands.common import log as _log
 from edgemesh.commands.history import history
 from edgemesh.commands.levels import log_level
 from edgemesh.commands.models import model
+from edgemesh.commands.notices import notices
 from edgemesh.commands.questions import backtest, spool, trace, why
 from edgemesh.commands.standing import alerts as standing_alerts
 from edgemesh.commands.standing import orders, review, silence
 from edgemesh.errors import InputError
 from edgemesh.health.logs import Form
+
+F = TypeVar("F", bound=Callable[..., Any])
 
 EPILOG = """\b
 Begin with
@@ -49,6 +55,14 @@ def main() -> None:
     Light agents on edge gateways publish readings over MQTT; detectors find what is wrong; a scheduler hands work
     orders to those who can do them; the same sensors check the repair.
     """
+
+
+def _metrics_port(default: str) -> Callable[[F], F]:
+    return click.option(
+        "--metrics-port",
+        type=click.IntRange(0, 65535),
+        help=f"Serve /metrics, /healthz and /readyz on this port; 0: any free one.  [default: {default}]",
+    )
 
 
 @main.command()
@@ -80,6 +94,7 @@ def main() -> None:
     show_default=True,
     help="Folder for logs and history; emptied at each start.",
 )
+@_metrics_port("none")
 @_errors
 def demo(
     for_s: float | None,
@@ -90,6 +105,7 @@ def demo(
     no_page: bool,
     config: Path | None,
     data: Path,
+    metrics_port: int | None,
 ) -> None:
     """Run the whole loop around a simulated pump hall.
 
@@ -106,6 +122,7 @@ def demo(
         for_s=for_s,
         broker=broker,
         page_port=None if no_page else port,
+        metrics_port=metrics_port,
     )
     report = asyncio.run(launch.play(options, stream=sys.stderr if as_json else sys.stdout))
     if as_json:
@@ -144,11 +161,7 @@ def demo(
     is_flag=True,
     help="Run them in a child process that is ended when it says nothing for 3 s, and is started again.",
 )
-@click.option(
-    "--metrics-port",
-    type=click.IntRange(0, 65535),
-    help="Serve /metrics, /healthz and /readyz on this port; 0: any free one.  [default: that of [metrics], if any]",
-)
+@_metrics_port("that of [metrics], if any")
 @_errors
 def run(
     config: Path, roles: tuple[str, ...], agents: tuple[str, ...], log_level: str, log_form: Form | None,
@@ -232,9 +245,11 @@ def templates(name: str | None, given: tuple[str, ...], markdown: bool) -> None:
     help="Rows at the start of each file that are not scored.",
 )
 @click.option("--keep", type=click.Path(file_okay=False, path_type=Path), help="Keep logs and history in this folder.")
+@_metrics_port("none")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object on standard output.")
 @_errors
-def replay(data: Path, config: Path | None, speed: str, train_rows: int, keep: Path | None, as_json: bool) -> None:
+def replay(data: Path, config: Path | None, speed: str, train_rows: int, keep: Path | None, metrics_port: int | None,
+           as_json: bool) -> None:  # fmt: skip
     """Play recorded CSV files (DATA: a file, folder or pattern) through the production agents.
 
     Separator, time column and label columns are found by themselves. Where there are labels, the end shows when each
@@ -250,6 +265,7 @@ def replay(data: Path, config: Path | None, speed: str, train_rows: int, keep: P
             data=keep or Path(folder),
             speed=_speed(speed),
             train_rows=train_rows,
+            metrics_port=metrics_port,
         )
         report = asyncio.run(launch.play(options, quiet=as_json and not sys.stderr.isatty()))
     if as_json:
@@ -264,6 +280,8 @@ def replay(data: Path, config: Path | None, speed: str, train_rows: int, keep: P
 main.add_command(backtest)
 main.add_command(why)
 main.add_command(trace)
+main.add_command(audit)
+main.add_command(notices)
 main.add_command(history)
 main.add_command(backup)
 main.add_command(spool)
@@ -427,12 +445,12 @@ def score(source: Path, train_rows: int | None, config: Path | None, seed: int |
 @_errors
 def plugins() -> None:
     """List the drivers and detectors that are installed."""
-    from edgemesh.detect import detectors
+    from edgemesh.detect.methods import detectors
     from edgemesh.drivers import registry
 
     for what, found in (("driver", registry.installed()), ("detector", detectors.installed())):
         for plugin in found:
-            click.echo(f"{what:<9} {plugin.name:<17} {plugin.module:<37} {plugin.distribution} {plugin.version}")
+            click.echo(f"{what:<9} {plugin.name:<17} {plugin.module:<41} {plugin.distribution} {plugin.version}")
 
 
 @main.command()

@@ -14,7 +14,7 @@ from typing import Any, TypeVar, cast
 
 from edgemesh.agents.clock import ClockState, Turn
 from edgemesh.agents.core import Core, Input
-from edgemesh.detect.judgement import Judgement, Scorer
+from edgemesh.detect.methods.judgement import Judgement, Scorer
 from edgemesh.model.agents import Card, Presence, Role
 from edgemesh.model.alerts import Alert, AlertKind, AlertState, Evidence, Severity
 from edgemesh.model.ids import derive_id
@@ -239,11 +239,11 @@ def check_detector(
     fault_rows: int = 40,
     seed: int = 1,
 ) -> float:
-    """Hold a scorer to the contract of `edgemesh.detect.judgement.Scorer`; return its AUC on a simulated fault.
+    """Hold a scorer to the contract of `edgemesh.detect.methods.judgement.Scorer`; return its AUC on a simulated fault.
 
     `reopen` makes another one from nothing but what is saved of the first; left out, it is given the first one's
-    `snapshot` to `restore`, as `edgemesh.detect.detectors.Detector` has it. 600 rows are calm, then one channel leaves
-    by eight spreads for `fault_rows` rows of 200. AssertionError says which sentence of the contract was broken.
+    `snapshot` to `restore`, as `edgemesh.detect.methods.detectors.Detector` has it. 600 rows are calm, then one channel
+    leaves by eight spreads for `fault_rows` rows of 200. AssertionError says which sentence of the contract was broken.
     """
     rows = _machine_rows(len(channels), fault_rows, seed)
     _check_rows(make_scorer, reopen or partial(_restored, make_scorer), channels, rows, 600 + fault_rows // 2)

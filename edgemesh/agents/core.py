@@ -13,6 +13,7 @@ from typing import Protocol, runtime_checkable
 from edgemesh.log.outbox import Cursor
 from edgemesh.model.alerts import Alert
 from edgemesh.model.commands import Command
+from edgemesh.model.decisions import Decision
 from edgemesh.model.packs import Answers, Cards, Pack
 from edgemesh.model.rollouts import ModelOffer, ModelState
 from edgemesh.model.samples import Record, Sample
@@ -22,7 +23,7 @@ from edgemesh.model.verdicts import Verdicts
 
 @dataclass(frozen=True, slots=True)
 class Lesson:
-    """What is to be learnt for an asset: `content` is a lesson of `detect.lessons`, encoded, `key` what names it."""
+    """What is to be learnt for an asset: `content` is a lesson (`methods/lessons.py`), encoded, `key` what names it."""
 
     asset: str
     key: str
@@ -38,7 +39,7 @@ class Samples:
 
 @dataclass(frozen=True, slots=True)
 class Taught:
-    """What was learnt from a lesson of this key for an asset (`detect.lessons`, encoded); empty: nothing could be."""
+    """What was learnt from a lesson of this key for an asset, encoded (`methods/lessons.py`); empty: nothing."""
 
     asset: str
     key: str
@@ -164,4 +165,13 @@ class AsideCore(Core, Protocol):
 
     def asides(self) -> Sequence[Score]:
         """What there is to tell since the last call. What the step before a failed commit had to tell comes again."""
+        ...
+
+
+@runtime_checkable
+class DecidingCore(Core, Protocol):
+    """A core whose decisions are kept beside its records, with what they went by."""
+
+    def decisions(self) -> Sequence[Decision]:
+        """What was decided since the last call, in order. What a step before a failed commit decided comes again."""
         ...

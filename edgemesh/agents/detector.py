@@ -18,10 +18,11 @@ from edgemesh.agents.scorebook import ScoreBook
 from edgemesh.agents.second_look import SecondLook
 from edgemesh.agents.watches import Observer, Watches
 from edgemesh.detect import late
-from edgemesh.detect.health import Health
-from edgemesh.detect.questions import Steps, answer_together
+from edgemesh.detect.alerts.health import Health
+from edgemesh.detect.base.moment import Moment
+from edgemesh.detect.models.questions import Steps, answer_together
 from edgemesh.detect.settings import DetectSettings
-from edgemesh.detect.watch import Moment, Watch
+from edgemesh.detect.watch import Watch
 from edgemesh.log.outbox import Cursor
 from edgemesh.model.agents import Asset
 from edgemesh.model.alerts import Alert, AlertState, Review, Stage
@@ -32,7 +33,7 @@ from edgemesh.model.told import Score
 from edgemesh.model.verdicts import Verdicts
 
 if TYPE_CHECKING:
-    from edgemesh.detect.learner import Learner
+    from edgemesh.detect.learning.learner import Learner
 
 _LONGEST_TICK_NS = 5 * 10**9
 _CLOCK_STEP_NS = 10**9
@@ -234,7 +235,7 @@ class DetectorCore:
             self._hush(gateway)
         self._offers.look(watch, moment.now_ns)
         if not self._puts_off and (lesson := watch.retraining_lesson()) is not None:
-            from edgemesh.detect.lessons import learn_encoded  # numpy only where something is learnt
+            from edgemesh.detect.methods.lessons import learn_encoded  # numpy only where something is learnt
 
             self._retrain(watch, lesson[0], learn_encoded(lesson[1]))
         self._watches.touch(watch)
@@ -405,7 +406,7 @@ class DetectorCore:
         file = watch.retrained(key, content)
         if file is None:
             return
-        from edgemesh.detect.models import pack_model, read_model  # numpy only where something is learnt
+        from edgemesh.detect.models.files import pack_model, read_model  # numpy only where something is learnt
 
         packed, version = pack_model(file), read_model(file)[0].version
         if len(packed) > MAX_PACKED_BYTES:

@@ -16,6 +16,7 @@ from edgemesh.agents.clock import Clock
 from edgemesh.agents.core import (
     AsideCore,
     Core,
+    DecidingCore,
     Input,
     LearningCore,
     OwnerCore,
@@ -33,10 +34,11 @@ from edgemesh.errors import Rejected
 from edgemesh.log.follower import Follower
 from edgemesh.log.journal import Journal, Transaction
 from edgemesh.log.quarantine import Quarantined
+from edgemesh.model.decisions import Decision
 from edgemesh.model.packs import Answers, Pack, Readings
 from edgemesh.model.samples import Batch, Record, Retimed, Sample
 from edgemesh.model.spans import Span
-from edgemesh.store.contract import Sink, SpanSink
+from edgemesh.store.contract import DecisionSink, Sink, SpanSink
 from edgemesh.wire import codec
 from edgemesh.wire.reasons import Reason
 from edgemesh.wire.topics import Kind
@@ -89,7 +91,7 @@ class _Step:
     """One step on its way to the disk.
 
     `written` are records by the time at which they came about; `left` what stood open on gateways that were taken;
-    `told` are spans of other agents, `traced` our own stages.
+    `told` are spans of other agents, `traced` our own stages, `decided` what the core has to say of its decisions.
     """
 
     now_ns: int
@@ -100,6 +102,7 @@ class _Step:
     traced: list[Told] = field(default_factory=list)
     spoiled: list[Quarantined] = field(default_factory=list)
     left: list[Record] = field(default_factory=list)
+    decided: Sequence[Decision] = ()
     skipped: int = 0
     lost: int = 0
     given_up: int = 0
@@ -150,6 +153,7 @@ class Engine:
         self._make_core = make_core
         self._sinks = sinks
         self._span_sinks = [sink for sink in sinks if isinstance(sink, SpanSink)]
+        self._decision_sinks = [sink for sink in sinks if isinstance(sink, DecisionSink)]
         self.tracer = tracer
         self.unread = Unread(journal.agent)
         self._patience = Patience(self._step, self._undo)
@@ -171,6 +175,7 @@ class Engine:
         self._learning = self.core if isinstance(self.core, LearningCore) else None
         self._telling = self.core if isinstance(self.core, TellingCore) else None
         self._aside = self.core if isinstance(self.core, AsideCore) else None
+        self._deciding = self.core if isinstance(self.core, DecidingCore) else None
         self.core.load({name: part for name, part in self.journal.parts().items() if name != PART})
         self._followers = {
             agent: Follower(cursor, self.journal.past(agent)) for agent, cursor in self.journal.cursors().items()
@@ -429,9 +434,12 @@ class Engine:
     def _commit(self, step: _Step) -> None:
         parts = self.core.save()
         records = step.records()
+        if self._deciding is not None:
+            step.decided = self._deciding.decisions()
         if (
             (records and self.writes)
             or parts
+            or step.decided
             or step.packs
             or step.told
             or step.spoiled
@@ -465,6 +473,8 @@ class Engine:
                 sink.write(transaction.connection, step.packs)
         for keeper in self._span_sinks if step.told else ():
             keeper.keep(transaction.connection, step.told)
+        for ledger in self._decision_sinks if step.decided else ():
+            ledger.decide(transaction.connection, step.decided)
         for quarantined in step.spoiled:
             transaction.keep(quarantined)
         self._place(transaction, step, parts)

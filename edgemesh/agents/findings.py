@@ -7,8 +7,9 @@ from collections.abc import Iterable
 import msgspec
 
 from edgemesh.agents.watches import Watches
+from edgemesh.detect.base.moment import Moment
 from edgemesh.detect.verdicts import hear
-from edgemesh.detect.watch import Moment, Watch
+from edgemesh.detect.watch import Watch
 from edgemesh.model.alerts import Alert
 from edgemesh.model.verdicts import Verdicts
 

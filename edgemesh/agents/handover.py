@@ -7,8 +7,9 @@ from collections.abc import Iterable, Sequence
 import msgspec
 
 from edgemesh.agents.watches import Watches
-from edgemesh.detect.book import closed
-from edgemesh.detect.watch import Moment, Watch
+from edgemesh.detect.alerts.book import closed
+from edgemesh.detect.base.moment import Moment
+from edgemesh.detect.watch import Watch
 from edgemesh.log.outbox import Cursor, Span
 from edgemesh.model.alerts import Alert, AlertKind, AlertState
 from edgemesh.model.packs import Readings

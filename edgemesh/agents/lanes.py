@@ -8,8 +8,9 @@ import msgspec
 
 from edgemesh.agents.watches import Watches
 from edgemesh.detect import late
+from edgemesh.detect.base.moment import Moment
 from edgemesh.detect.late import Fork
-from edgemesh.detect.watch import Moment, Watch
+from edgemesh.detect.watch import Watch
 from edgemesh.model.alerts import Alert
 from edgemesh.model.samples import Batch, Retimed
 

@@ -1,7 +1,7 @@
 """The one loop that every agent runs in: receive, hand over, commit, settle, publish, tell that it lives.
 
-Everything here is on the event loop. The engine's steps run one at a time, so that what arrives during a commit forms
-the next group: in the agent's own worker thread, or on the loop itself as long as they are short.
+Everything here is on the event loop. The engine's steps run one at a time (`Steps`), so that what arrives during a
+commit forms the next group; what an agent hears comes from its `Ears`.
 """
 
 from __future__ import annotations
@@ -12,31 +12,29 @@ import logging
 import secrets
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import TypeVar
 
 from edgemesh.agents.card import HEARTBEAT_S, make_card
 from edgemesh.agents.core import Lesson, Taught
+from edgemesh.agents.ears import Ears
 from edgemesh.agents.engine import Engine
 from edgemesh.agents.feed import Feed
-from edgemesh.agents.items import ClockSet, Given, Heard, Item, Learnt, Met, Noticed, Outcome, Settle, Spoiled, Taken
-from edgemesh.agents.namesakes import Namesakes
-from edgemesh.agents.presence import PresenceTracker
+from edgemesh.agents.items import ClockSet, Item, Learnt, Noticed, Outcome, Settle, Spoiled
 from edgemesh.agents.reader import Reader
 from edgemesh.agents.roles import ROLES
 from edgemesh.agents.school import School
+from edgemesh.agents.steps import Steps
 from edgemesh.agents.storage import Storage
-from edgemesh.bus.contract import Bus, Message
-from edgemesh.errors import LogDamaged, LogError, LogFull, Rejected
+from edgemesh.bus.contract import Bus
+from edgemesh.errors import LogDamaged, LogError, LogFull
 from edgemesh.log.quarantine import PAYLOAD, TEXT, Quarantined
 from edgemesh.model.agents import Card, Presence, Role
-from edgemesh.model.alerts import Alert
 from edgemesh.model.packs import Cards
 from edgemesh.model.told import Score
 from edgemesh.wire import codec
-from edgemesh.wire.topics import Kind, Topics, parse
+from edgemesh.wire.topics import Topics
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -54,14 +52,6 @@ HOLD_S = 0.05
 REST_S = 0.05
 """Between the commits of an agent without a log of its own: nobody waits for it, so larger groups cost nobody time."""
 RETRY_S = (0.1, 5.0)
-SHORT_S = 0.005
-LONG_S = 0.05
-SHORT_STEPS = 20
-"""After so many steps in a row that were not long, and short on the whole, steps run on the event loop: it saves two
-changes of thread. A long one, or a mean above SHORT_S (a slow disk), sends the next ones back to
-the worker thread; a mean tells a slow disk from a machine on which others had the core for a moment."""
-RETURN_S = 2.0
-"""After a broker is back its clients come back within this; until then their silence says nothing."""
 
 
 class Runtime:
@@ -101,21 +91,14 @@ class Runtime:
         self._inbox: deque[Item] = deque()
         self._current: list[Item] = []
         self._wake = asyncio.Event()
-        self._engine_in_use = asyncio.Lock()
-        self._short_steps, self._mean_step_s = 0, SHORT_S
+        self.steps = Steps(engine, patient=self._rests)
         self._stopping = False
         self._republish = False
-        self._shown: dict[str, bytes] = {}
-        self._moved_s = -RETURN_S  # when gateways changed hands last: an alert of ours may come back as another's then
         self._retry_s, self._wait_s = 0.0, RETRY_S[0]
         self._resting = self._has_to_rest = False
-        self._told: dict[str, tuple[str, int]] = {}
-        self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix=self.name)
         self._tasks: list[asyncio.Task[None]] = []
-        self._presence = PresenceTracker(me=self.name)
-        self._namesakes = Namesakes()
-        self._group = group or role.value
-        self.reader = Reader(bus, topics, engine.journal.cursors(), group=self._group, traits=self._traits)
+        group = group or role.value
+        self.reader = Reader(bus, topics, engine.journal.cursors(), group=group, traits=self._traits)
         self._school = School(self.name, self._taught)
         self._loop: asyncio.AbstractEventLoop | None = None
         self.asides: deque[Score] = deque(maxlen=MAX_ASIDES)
@@ -127,11 +110,14 @@ class Runtime:
                 engine.journal,
                 topics,
                 self._traits.writes,
-                self.in_worker,
+                self.steps.in_worker,
                 readers=readers,
                 window=window,
                 now_ns=engine.clock.now_ns if engine.tracer else None,
             )
+        self._ears = Ears(
+            self, bus, topics, self._traits, group=group, reader=self.reader, storage=self.storage, feed=self.feed
+        )
 
     # -- life ---------------------------------------------------------------------------------------------------------
 
@@ -142,9 +128,9 @@ class Runtime:
             logger.warning("%s: the clock can't be right yet; its times are not believed until it is", self.name)
         if opening := self.engine.opening():
             self.offer(opening)
-        self._subscribe()
+        self._ears.open()
         self.bus.on_link(self._link)
-        self.bus.on_room(self._wake.set)
+        self.bus.on_room(self.wake)
         await self.bus.open()
         self._tasks = [
             asyncio.create_task(self._supervise(self._work, "work"), name=f"{self.name}.work"),
@@ -166,27 +152,8 @@ class Runtime:
         self._tell_spans()
         self.bus.publish(self._topics.card(self.name), self._card(Presence.DOWN), retain=True)
         await self.bus.close()
-        await asyncio.to_thread(self._worker.shutdown)
+        await self.steps.close()
         self.engine.journal.close()
-
-    async def in_worker(self, call: Callable[[], T]) -> T:
-        """Run a call on engine or journal in the agent's worker thread, after what is already under way."""
-        async with self._engine_in_use:
-            return await asyncio.get_running_loop().run_in_executor(self._worker, call)
-
-    async def _run_step(self) -> Outcome:
-        """Run the next step where it costs least: on the loop while steps are short, else in the worker thread."""
-        call = partial(self.engine.step, self._current, may_hold=self._may_hold())
-        began_s = time.perf_counter()
-        try:
-            if self._rests or self._short_steps < SHORT_STEPS or self.engine.may_take_long:
-                return await self.in_worker(call)
-            async with self._engine_in_use:
-                return call()
-        finally:
-            took_s = time.perf_counter() - began_s
-            self._mean_step_s += (took_s - self._mean_step_s) / SHORT_STEPS
-            self._short_steps = self._short_steps + 1 if took_s < LONG_S and self._mean_step_s < SHORT_S else 0
 
     def _may_hold(self) -> bool:
         """Whether what the next step brings about may wait for a later commit, if it is only that cursors move."""
@@ -228,173 +195,27 @@ class Runtime:
     @property
     def busy(self) -> bool:
         """Whether engine or journal are at work now; may be asked in any thread."""
-        return self._engine_in_use.locked()
+        return self.steps.busy
+
+    def wake(self) -> None:
+        """Look whether something is due. Event loop only."""
+        self._wake.set()
+
+    def expect_long(self) -> None:
+        """What was just offered takes long."""
+        self.steps.expect_long()
 
     @property
     def progress(self) -> int:
         """Rises while the engine gets on: a step that takes long is no step that is stuck."""
         return self.engine.progress
 
-    def _subscribe(self) -> None:
-        topics, traits = self._topics, self._traits
-        if self.feed:
-            self.bus.subscribe(topics.watermark(self.name, "+"), self._hear_watermark)
-        if traits.owned:
-            self.bus.subscribe(topics.alert("+"), self._hear_alert)
-            self.bus.subscribe(topics.watermark("+", self._group), self._hear_mark)
-            self.bus.subscribe(topics.owners(), self._hear_owners)
-        elif traits.local:
-            self.bus.subscribe(topics.log("alerts", "+"), self._hear_review)
-        else:
-            for kind in traits.follows:
-                self.bus.subscribe(topics.log(kind, "+"), self._hear_log)
-        if traits.keeps_spans:
-            self.bus.subscribe(topics.spans("+"), self._hear_plain)
-        if traits.offered:
-            self.bus.subscribe(topics.model_state("+"), self._hear_plain)  # first: it says how an offer has ended
-            self.bus.subscribe(topics.model("+"), self._hear_plain)
-            self.bus.subscribe(topics.verdicts("+"), self._hear_plain)
-        if traits.hears_answers:
-            self.bus.subscribe(topics.answer("+"), self._hear_answer)
-            self.bus.subscribe(topics.command(self.name), self._hear_command)
-        if traits.watches_cards or (traits.follows and not traits.local):
-            self.bus.subscribe(topics.card("+"), self._hear_card)
-
-    def _hear_log(self, message: Message) -> None:
-        with self._refusing(message):
-            address = parse(message.topic)
-            if self._traits.owned and not self.reader.may_read(address.name, time.monotonic()):
-                message.settle()  # on its way while the log became another's; asked for again if it is ours
-                return
-            self.offer(Heard(address.kind, address.name, message.topic, message.payload, message.settle))
-
-    def _hear_answer(self, message: Message) -> None:
-        with self._refusing(message):
-            name = parse(message.topic).name
-            self.offer(Heard("answers", name, message.topic, message.payload, message.settle))
-
-    def _hear_command(self, message: Message) -> None:
-        if message.retained:  # it would come at every connect
-            message.settle()
-        else:
-            self._hear_plain(message)
-
-    def _hear_plain(self, message: Message) -> None:
-        if not message.payload:
-            message.settle()
-            return
-        with self._refusing(message):
-            address = parse(message.topic)
-            if address.kind is Kind.MODEL:
-                self._short_steps = 0  # to read one takes long
-            self.offer(Heard(address.kind, address.name, message.topic, message.payload, message.settle))
-
-    def _hear_watermark(self, message: Message) -> None:
-        assert self.feed is not None
-        if not message.payload:
-            message.settle()
-            return
-        with self._refusing(message):
-            self.feed.heard(parse(message.topic).second, message.payload, time.monotonic(), retained=message.retained)
-            message.settle()
-            self._wake.set()
-
-    def _hear_card(self, message: Message) -> None:
-        if not message.payload:
-            message.settle()
-            return
-        with self._refusing(message):
-            card = codec.decode_card(message.payload, agent=parse(message.topic).name)
-            now_s = time.monotonic()
-            self.storage.saw(card, retained=message.retained)
-            self.reader.saw(card, now_s)
-            if self._namesakes.hear(card, retained=message.retained):
-                logger.error(
-                    "%s: two agents run under the name %s and push each other off the bus; stop one or rename it "
-                    "(nothing is lost: each keeps a log of its own)", self.name, card.agent,
-                )  # fmt: skip
-            if self._traits.owned:
-                self._hear_trouble(card)
-            if self._traits.watches_cards:
-                self._notice(self._presence.see(card, retained=message.retained, now_s=now_s))
-            message.settle()
-
-    def _hear_trouble(self, card: Card) -> None:
-        """Have the core hear of a gateway of ours that is in trouble with its log, or no more."""
-        told = (card.trouble, card.lost)
-        if card.state is Presence.UP and self.reader.owns(card.agent) and self._told.get(card.agent) != told:
-            self._told[card.agent] = told
-            self._notice([card])
-
-    def _hear_alert(self, message: Message) -> None:
-        with self._refusing(message):
-            alert_id = parse(message.topic).name
-            calm = time.monotonic() - self._moved_s > RETURN_S
-            if calm and message.payload and self._shown.get(message.topic) == message.payload:  # the echo of our own
-                self.reader.open_alert(alert_id, message.payload)
-                message.settle()
-                return
-            alert = codec.decode_alert(message.payload, id=alert_id) if message.payload else None
-            self.reader.open_alert(alert_id, alert)
-            if alert is not None and self.reader.owns(alert.gateway):
-                self.offer(Met(alert))
-            message.settle()
-
-    def _hear_review(self, message: Message) -> None:
-        """Have the core hear what detectors of the site say of alerts like its own."""
-        with self._refusing(message):
-            pack = codec.decode_pack(message.payload, kind="alerts", agent=parse(message.topic).name)
-            for alert in pack.records:
-                if isinstance(alert, Alert) and alert.review is not None:
-                    self.offer(Met(alert))
-            message.settle()
-
-    def _hear_owners(self, message: Message) -> None:
-        if not message.payload:
-            message.settle()
-            return
-        with self._refusing(message):
-            gained, lost = self.reader.own(codec.decode_owners(message.payload), self.name, time.monotonic())
-            if gained or lost:
-                self._moved_s = time.monotonic()
-            for gateway in lost:
-                self.bus.unsubscribe(self._topics.log("readings", gateway))
-                self.offer(Taken(gateway))
-            for gateway in gained:
-                self._take_over(gateway)
-            message.settle()
-
-    def _take_over(self, gateway: str) -> None:
-        begins, through = self.reader.predecessor(gateway)
-        if begins:
-            self.offer(Taken(gateway))
-            since = self.reader.begin(gateway, through)
-            self.offer(Given(gateway, self.reader.open_alerts(gateway), through, since))
-        else:
-            for alert in self.reader.open_alerts(gateway):
-                self.offer(Met(alert))
-        self.bus.subscribe(self._topics.log("readings", gateway), self._hear_log)
-        self.reader.ask(gateway, time.monotonic(), force=True)
-
-    def _hear_mark(self, message: Message) -> None:
-        if message.payload:
-            with self._refusing(message):
-                self.reader.marked(parse(message.topic).name, codec.decode_watermark(message.payload))
-        message.settle()
-
-    def _notice(self, cards: Sequence[Card]) -> None:
+    def notice(self, cards: Sequence[Card]) -> None:
+        """Have the core hear of agents that came, went or changed; of none nothing is heard."""
         if cards:
             self.offer(Noticed(Cards(tuple(cards))))
             # Whoever comes now may find another's word where ours was retained: the map of owners is said again.
             self._republish = self._republish or self.role is Role.REGISTRY
-
-    @contextlib.contextmanager
-    def _refusing(self, message: Message) -> Iterator[None]:
-        """Turn a message that breaks the rules into a counted refusal; it is settled once that is on the disk."""
-        try:
-            yield
-        except Rejected as rejected:
-            self.refuse(rejected.reason, message.topic, message.payload, rejected.detail, message.settle)
 
     def refuse(self, reason: str, origin: str, payload: bytes, detail: str = "", settle: Settle | None = None) -> None:
         """Keep input that breaks the rules in the quarantine, counted under its reason; `settle` it then."""
@@ -421,11 +242,11 @@ class Runtime:
             if now_s >= self._retry_s and (self._unhandled or held_long or now_s >= next_tick_s):
                 next_tick_s = time.monotonic() + TICK_S
                 if self.bus.linked:
-                    self._notice(self._presence.sweep(now_s))
+                    self._ears.notice_silence(now_s)
                 await self._step()
             if self._republish and not self.reader.in_doubt(now_s):
                 self._republish = False
-                self._show(await self.in_worker(self.engine.present))
+                self._show(await self.steps.in_worker(self.engine.present))
             await self._publish()
             await self._rest()
 
@@ -444,7 +265,7 @@ class Runtime:
         if not self._current:
             self._current = [self._inbox.popleft() for _ in range(min(len(self._inbox), MAX_ITEMS))]
         try:
-            outcome = await self._run_step()
+            outcome = await self.steps.run(self._current, may_hold=self._may_hold())
         except LogError as error:
             await self._fail(error)
             return
@@ -461,7 +282,7 @@ class Runtime:
             if half:
                 self._inbox.extendleft(reversed(self._current[half:]))
                 del self._current[half:]
-            if await self.in_worker(partial(self.storage.make_room, self._needed())):
+            if await self.steps.in_worker(partial(self.storage.make_room, self._needed())):
                 self._took_note()
                 return
         if isinstance(error, LogDamaged) and await self._start_over(error):
@@ -473,7 +294,7 @@ class Runtime:
     async def _start_over(self, damage: LogDamaged) -> bool:
         """Go on in a new log with what can be read of the damaged one; False: that may not be done here."""
         try:
-            begun = await self.in_worker(partial(self.storage.start_over, damage))
+            begun = await self.steps.in_worker(partial(self.storage.start_over, damage))
         except LogError as error:
             self.storage.complain(error)
             return False
@@ -487,7 +308,7 @@ class Runtime:
             return
         try:
             if why := self.feed.feeder.rolled_back:
-                await self.in_worker(partial(self.storage.renew, why))
+                await self.steps.in_worker(partial(self.storage.renew, why))
                 self.feed.begin_anew()
             if await self.feed.pump():
                 self._wake.set()
@@ -540,9 +361,9 @@ class Runtime:
         for tail, payload in present.items():
             topic = self._topics.below(tail)
             if payload is None:
-                self._shown.pop(topic, None)
+                self._ears.shown.pop(topic, None)
             elif self._traits.owned:
-                self._shown[topic] = payload
+                self._ears.shown[topic] = payload
             if not self.bus.publish(topic, payload or b"", retain=True):
                 self._republish = self._republish or self.bus.linked
 
@@ -551,7 +372,7 @@ class Runtime:
             self.feed.feeder.linked(up)
         if up:
             logger.info("%s: connected", self.name)
-            self._presence.pardon(time.monotonic() + RETURN_S)
+            self._ears.pardon()
             self._republish = True
             self.bus.publish(self._topics.card(self.name), self._card(Presence.UP), retain=True)
             self.reader.linked(time.monotonic())
@@ -587,7 +408,7 @@ class Runtime:
         while True:
             await asyncio.sleep(HOUSEKEEPING_S)
             try:
-                await self.in_worker(partial(self.storage.keep_house, self._needed()))
+                await self.steps.in_worker(partial(self.storage.keep_house, self._needed()))
             except LogError as error:
                 self.storage.complain(error)
             self._took_note()
@@ -605,7 +426,7 @@ class Runtime:
         stats = {
             "waiting": float(self.waiting),
             "halted": float(len(self.engine.unread.halted)),
-            "namesakes": float(len(self._namesakes.found)),
+            "namesakes": float(self._ears.namesakes),
             "clock_doubted": float(self._clock.doubt != 0),
             "clock_turns": float(self._clock.turns),
             "spans_dropped": float(self.engine.tracer.dropped if self.engine.tracer else 0),

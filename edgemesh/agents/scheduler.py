@@ -11,6 +11,7 @@ from edgemesh.agents.core import Input
 from edgemesh.dispatch.admission import Kept
 from edgemesh.dispatch.causes import CauseTable
 from edgemesh.dispatch.desk import Desk, Line
+from edgemesh.dispatch.docket import Docket
 from edgemesh.dispatch.ledger import Entry
 from edgemesh.dispatch.memory import Seen
 from edgemesh.dispatch.provisional import Alive, Held
@@ -20,6 +21,7 @@ from edgemesh.dispatch.topology import Mute
 from edgemesh.errors import LogDamaged
 from edgemesh.model.agents import Asset
 from edgemesh.model.commands import Command
+from edgemesh.model.decisions import Decision
 from edgemesh.model.orders import Dispatch, DispatchList, WorkOrder
 from edgemesh.model.packs import Alerts, Answers, Cards
 from edgemesh.model.samples import Record
@@ -48,7 +50,8 @@ class SchedulerCore:
     `epoch` fences: it stands in every dispatch list and must not be below that of any scheduler that led before. A
     saved one that is higher stays, so that a clock set back between two starts locks nobody out.
     `causes` is the table of causes; None: the built-in one.
-    `stats` counts what came, what was decided and what was ignored, by reason.
+    `stats` counts what came, what was decided and what was ignored, by reason. Where it is `audited` somebody takes its
+    `decisions`.
     """
 
     def __init__(
@@ -59,28 +62,43 @@ class SchedulerCore:
         assets: Mapping[str, Asset],
         epoch: int = 1,
         causes: CauseTable | None = None,
+        audited: bool = False,
     ) -> None:
         self.agent, self.site, self.epoch = agent, site, epoch
         self._saved_epoch = 0
         self._saved_line = _encode(Line())
         self.stats: Counter[str] = Counter()
         self._desk = Desk(site, settings, assets, epoch=epoch, stats=self.stats, causes=causes)
+        self._docket = Docket(agent, kept=audited)
 
     def handle(self, pack: Input) -> Sequence[Record]:
         """Take one pack in and return the new versions of orders, oldest first."""
+        orders: list[WorkOrder] = []
         if isinstance(pack, Alerts):
-            return self._desk.alerts(pack.records)
-        if isinstance(pack, Answers):
-            return self._desk.answers(pack.records)
-        if isinstance(pack, Cards):
-            return self._desk.cards(pack.records)
-        if isinstance(pack, Command):
-            return self._desk.obey(pack)
-        return []
+            orders = self._desk.alerts(pack.records)
+            seen = self._desk.memory.seen
+            belonging = [(each, seen[each.id].order if each.id in seen else None) for each in pack.records]
+            self._docket.note(orders, "alerts", epoch=self.epoch, alerts=belonging)
+        elif isinstance(pack, Answers):
+            orders = self._desk.answers(pack.records)
+            self._docket.note(orders, "answers", epoch=self.epoch, answers=pack.records)
+        elif isinstance(pack, Cards):
+            orders = self._desk.cards(pack.records)
+            self._docket.note(orders, "cards", epoch=self.epoch, cards=pack.records)
+        elif isinstance(pack, Command):
+            orders = self._desk.obey(pack)
+            self._docket.note(orders, "command", epoch=self.epoch)
+        return orders
 
     def tick(self, now_ns: int) -> Sequence[Record]:
         """Take note of the time and return what is due by it."""
-        return self._desk.time(now_ns)
+        orders = self._desk.time(now_ns)
+        self._docket.note(orders, "time", epoch=self.epoch)
+        return orders
+
+    def decisions(self) -> Sequence[Decision]:
+        """What was decided since the last call, and what it went by; see `DecidingCore.decisions`."""
+        return self._docket.take()
 
     def retime(self, by_ns: int, doubt: int) -> Sequence[Record]:
         """Our clock was set: deadlines move along, so that none comes sooner or later; see `TimedCore.retime`."""
@@ -162,7 +180,9 @@ class SchedulerCore:
                 elif kind == "clock":
                     self._desk.line, self._saved_line = _line.decode(part), part
                 elif kind == "order":
-                    self._desk.handover.restore(_entry.decode(part))
+                    entry = _entry.decode(part)
+                    self._desk.handover.restore(entry)
+                    self._docket.restore(entry.order)
                 elif kind == "alert":
                     self._desk.memory.restore(_seen.decode(part))
                 elif kind == "held":

@@ -108,7 +108,7 @@ class School:
         if self._closed:
             return b""
         try:
-            from edgemesh.detect.lessons import learn_encoded
+            from edgemesh.detect.methods.lessons import learn_encoded
 
             return learn_encoded(lesson.content)
         except Exception:
@@ -176,7 +176,7 @@ def main() -> None:
         os.nice(NICE)
     results = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
-    from edgemesh.detect.lessons import learn_encoded
+    from edgemesh.detect.methods.lessons import learn_encoded
 
     while content := _read(sys.stdin.buffer):
         began_s = time.process_time()

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 
+from edgemesh.detect.base.windows import Channel
 from edgemesh.detect.watch import Watch
-from edgemesh.detect.windows import Channel
 from edgemesh.model.told import Score
 
 FIRST_NS = 946_684_800 * 10**9

@@ -8,7 +8,7 @@ from edgemesh.agents.handover import Handover
 from edgemesh.agents.lanes import Lanes
 from edgemesh.agents.position import Position
 from edgemesh.agents.watches import Watches
-from edgemesh.detect.review import Reviews, Sight
+from edgemesh.detect.alerts.review import Reviews, Sight
 from edgemesh.model.alerts import Alert, AlertKind
 
 

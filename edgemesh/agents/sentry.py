@@ -8,7 +8,7 @@ import msgspec
 
 from edgemesh.agents.core import Input
 from edgemesh.agents.detector import DetectorCore
-from edgemesh.detect.book import closed
+from edgemesh.detect.alerts.book import closed
 from edgemesh.detect.settings import DetectSettings
 from edgemesh.errors import LogDamaged
 from edgemesh.log.outbox import Cursor

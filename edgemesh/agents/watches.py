@@ -8,10 +8,11 @@ import msgspec
 
 from edgemesh.agents.core import Lesson
 from edgemesh.agents.scorebook import ScoreBook
+from edgemesh.detect.base.moment import Moment
+from edgemesh.detect.base.windows import Channel
+from edgemesh.detect.rules.silence import NEVER
 from edgemesh.detect.settings import DetectSettings
-from edgemesh.detect.silence import NEVER
-from edgemesh.detect.watch import Moment, Watch, WatchState
-from edgemesh.detect.windows import Channel
+from edgemesh.detect.watch import Watch, WatchState
 from edgemesh.model.agents import Asset
 from edgemesh.model.alerts import Alert
 
@@ -35,7 +36,7 @@ class Watches:
         puts_off: bool = False,
         stopwatch: Callable[[], int] | None = None,
     ) -> None:
-        """`puts_off`: what is to be learnt others learn, see `lessons`. `stopwatch`: see `detect.trial.Trial`."""
+        """`puts_off`: what is to be learnt others learn, see `lessons`. `stopwatch`: see `rollout.trial.Trial`."""
         self._site, self._settings, self._assets, self._stats = site, settings, assets, stats
         self._puts_off, self._stopwatch = puts_off, stopwatch
         self._eager: set[str] = set()  # assets that may have something to learn

@@ -13,7 +13,7 @@ from edgemesh.agents.gateway import GatewayCore
 from edgemesh.agents.scheduler import SchedulerCore
 from edgemesh.agents.watches import Observer
 from edgemesh.configuration.settings import PlantSettings
-from edgemesh.detect.learner import Learner
+from edgemesh.detect.learning.learner import Learner
 from edgemesh.errors import ConfigError
 from edgemesh.model.alerts import Alert
 from edgemesh.model.orders import WorkOrder

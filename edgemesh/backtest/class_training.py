@@ -15,15 +15,15 @@ from edgemesh.backtest.chain import Chain
 from edgemesh.backtest.recorded import Range, open_recorded
 from edgemesh.configuration.loading import Configuration, load
 from edgemesh.configuration.settings import AssetSettings, PlantSettings
-from edgemesh.detect.class_models import make_class
-from edgemesh.detect.classes import learn_class
-from edgemesh.detect.kinds import Kind
-from edgemesh.detect.learner import Learner
-from edgemesh.detect.lessons import MachineLesson
-from edgemesh.detect.memory import About
-from edgemesh.detect.model_settings import ProfileSettings
-from edgemesh.detect.profile import libraries_now
-from edgemesh.detect.roles import roles_of
+from edgemesh.detect.classes.files import make_class
+from edgemesh.detect.classes.numbers import learn_class
+from edgemesh.detect.classes.roles import roles_of
+from edgemesh.detect.learning.learner import Learner
+from edgemesh.detect.methods.lessons import MachineLesson
+from edgemesh.detect.models.kinds import Kind
+from edgemesh.detect.models.profile import libraries_now
+from edgemesh.detect.models.provenance import About
+from edgemesh.detect.models.settings import ProfileSettings
 from edgemesh.errors import ConfigError, InputError
 from edgemesh.launch.plant import need_for_detection
 from edgemesh.store.playback import LATEST_NS

@@ -57,7 +57,7 @@ def show(name: str, place: Path | None, out: Path | None, as_json: bool) -> None
 
     A file is checked first: whole, unchanged, and of sound numbers.
     """
-    from edgemesh.detect.class_models import read_any
+    from edgemesh.detect.classes.files import read_any
     from edgemesh.errors import InputError
     from edgemesh.launch.models import find_model, open_model, telling
 
@@ -109,7 +109,7 @@ def train(
     from edgemesh.backtest.class_training import train_class
     from edgemesh.backtest.training import train as train_asset
     from edgemesh.configuration.loading import load
-    from edgemesh.detect.class_models import read_any
+    from edgemesh.detect.classes.files import read_any
     from edgemesh.launch.models import telling
 
     log("error")

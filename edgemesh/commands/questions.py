@@ -27,8 +27,9 @@ Examples
 _WHY_EXAMPLES = """\b
 Examples
   edgemesh why 5db6                     the alert of the demo whose id begins like this
+  edgemesh why c0ffee                   or the work order
   edgemesh why last my.toml             the newest alert of a site that was started here
-  edgemesh why 5db6 --history kept/     of a data folder, or of a recorder's file
+  edgemesh why 5db6 kept/               of a data folder, or of a recorder's file
 """
 
 
@@ -36,6 +37,7 @@ _TRACE_EXAMPLES = """\b
 Examples
   edgemesh trace 5db6                   the alert or order of the demo whose id begins like this
   edgemesh trace last my.toml           the newest alert of a site that was started here
+  edgemesh trace 5db6 kept/             of a data folder, or of a recorder's file
   edgemesh trace 4bf92f --json          a trace by its own id, for programs
 """
 
@@ -132,47 +134,57 @@ def backtest(config: Path, data: Path, against: Path | None, as_json: bool, pict
 
 @click.command(epilog=_WHY_EXAMPLES)
 @click.argument("alert")
-@click.argument("config", required=False, type=click.Path(path_type=Path))
-@click.option("--history", type=click.Path(path_type=Path), help="A recorder's file, or a data folder, instead.")
+@click.argument("place", required=False, type=click.Path(path_type=Path))
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object on standard output.")
 @errors
-def why(alert: str, config: Path | None, history: Path | None, as_json: bool) -> None:
-    """Print the chain of one ALERT: reading, rule or model, alert, order, dispatch, answers, verification.
+def why(alert: str, place: Path | None, as_json: bool) -> None:
+    """Print the chain of one ALERT, or of a work order: reading, rule or model, alert, order, dispatch, answers,
+    verification.
 
-    The beginning of its id is enough; `last` is the newest. It says which sensors were off, by how much, what was
-    normal, since when, and draws them around the onset. CONFIG (default: the demo's) says where the history lies.
+    The beginning of the id is enough; `last` is the newest alert. Of an order it says who was asked, what they said and
+    who signed, with the entries of the audit (in --json: what each decision went by). Of an alert it says which sensors
+    were off, by how much, what was normal, since when, and draws them around the onset.
+
+    PLACE is the configuration of a site (.toml), its data folder, or a recorder's file (default: the demo's); its
+    recorder may be running.
     """
+    from edgemesh.console.why_order import OrderWhy
     from edgemesh.launch.why import find_history, lines_of
-    from edgemesh.launch.why import why as explain
+    from edgemesh.launch.why_order import order_lines, why_any
 
     log("error")
-    told = explain(alert, find_history(config or sample("demo.toml"), history))
+    told = why_any(alert, find_history(place or sample("demo.toml")))
     if as_json:
         click.echo(msgspec.json.encode(told).decode())
         return
     fine = (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"
     width = shutil.get_terminal_size((80, 24)).columns
-    click.echo("\n".join(lines_of(told, width=width, fine=fine)))
+    if isinstance(told, OrderWhy):
+        click.echo("\n".join(order_lines(told, width=width, fine=fine)))
+    else:
+        click.echo("\n".join(lines_of(told, width=width, fine=fine)))
 
 
 @click.command(epilog=_TRACE_EXAMPLES)
 @click.argument("name", metavar="ALERT|ORDER|TRACE")
-@click.argument("config", required=False, type=click.Path(path_type=Path))
-@click.option("--history", type=click.Path(path_type=Path), help="A recorder's file, or a data folder, instead.")
+@click.argument("place", required=False, type=click.Path(path_type=Path))
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object on standard output.")
 @errors
-def trace(name: str, config: Path | None, history: Path | None, as_json: bool) -> None:
+def trace(name: str, place: Path | None, as_json: bool) -> None:
     """Draw how long each stage took: sample, commit, publish, receive, score, alert, triage, dispatch, answer, work.
 
     The beginning of an id is enough; `last` is the newest alert. What leads to the dispatch and what comes of it have
-    an axis of their own. CONFIG (default: the demo's) says where the history lies.
+    an axis of their own.
+
+    PLACE is the configuration of a site (.toml), its data folder, or a recorder's file (default: the demo's); its
+    recorder may be running.
     """
     from edgemesh.launch.trace import lines_of
     from edgemesh.launch.trace import trace as gather
     from edgemesh.launch.why import find_history
 
     log("error")
-    told = gather(name, find_history(config or sample("demo.toml"), history))
+    told = gather(name, find_history(place or sample("demo.toml")))
     if as_json:
         click.echo(msgspec.json.encode(told).decode())
         return

@@ -8,8 +8,8 @@ from typing import Any
 
 from edgemesh.configuration.reader import convert
 from edgemesh.configuration.settings import PlantSettings
-from edgemesh.detect.detectors import BUILT_IN, find_detector
-from edgemesh.detect.model_settings import ScoreSettings
+from edgemesh.detect.methods.detectors import BUILT_IN, find_detector
+from edgemesh.detect.models.settings import ScoreSettings
 from edgemesh.errors import ConfigError, PluginMissing
 
 
@@ -17,7 +17,7 @@ def check_method(settings: ScoreSettings, *, file: str, path: str) -> None:
     """Refuse methods that there are not, and settings of plug-ins that they do not have.
 
     ConfigError says what would be right. A plug-in that is installed but lacks something is let pass: rules go on
-    alone then, see `detect.plugged`.
+    alone then, see `detect.methods.plugged`.
     """
     methods = settings.methods
     if len(set(methods)) < len(methods):

@@ -62,6 +62,7 @@ def load(
     _check_names(settings, file)
     _check_broker(settings.site.broker, file)
     _check_influxdb(settings, file)
+    _check_notices(settings, file)
     for number, model in enumerate(settings.detection.model):
         check_method(model, file=str(file), path=f"detection.model[{number}]")
     built = {
@@ -130,6 +131,17 @@ def _check_influxdb(settings: PlantSettings, file: Path) -> None:
     if problem:
         key, what, wish = problem
         raise ConfigError(what, file=str(file), path=f"influxdb.{key}", wish=wish)
+
+
+def _check_notices(settings: PlantSettings, file: Path) -> None:
+    names = Counter(each.name for each in (*settings.notice, *settings.ticket))
+    twice = [name for name, count in names.items() if count > 1]
+    if twice:
+        wish = "give each its own name"
+        raise ConfigError(f"two notices or tickets are called `{twice[0]}`", file=str(file), wish=wish)
+    if names and settings.recorder is None:
+        wish = "the recorder's file is where notices wait; or leave [[notice]] and [[ticket]] out here"
+        raise ConfigError("is missing", file=str(file), path="recorder", wish=wish)
 
 
 def _driver(table: Mapping[str, object], file: Path, path: str, name: str) -> tuple[str, Driver]:

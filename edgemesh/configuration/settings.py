@@ -14,6 +14,8 @@ from edgemesh.model.agents import Asset, Role
 from edgemesh.model.alerts import Stage
 from edgemesh.model.ids import Id
 from edgemesh.model.settings import Bytes, BytesPerDay, Seconds, Settings
+from edgemesh.notices.settings import AnyNotice
+from edgemesh.notices.tickets.settings import AnyTicket
 from edgemesh.store.influx.settings import InfluxSettings
 from edgemesh.tracing.settings import TraceSettings
 
@@ -100,9 +102,13 @@ class DetectorSettings(Settings, frozen=True, kw_only=True):
 
 
 class SchedulerSettings(Settings, frozen=True, kw_only=True):
-    """`[scheduler]`: turns alerts into work orders; `[dispatch]` says how."""
+    """`[scheduler]`: turns alerts into work orders; `[dispatch]` says how.
+
+    `keep_audit`: how many decisions its audit holds at least; older ones go a thousand at a time.
+    """
 
     agent: Id = "scheduler"
+    keep_audit: Annotated[int, Meta(ge=1_000, le=10_000_000)] = 100_000
 
 
 class RecorderSettings(Settings, frozen=True, kw_only=True):
@@ -201,6 +207,8 @@ class PlantSettings(Settings, frozen=True, kw_only=True):
     logs: LogsSettings = LogsSettings()
     outbox: OutboxSettings = OutboxSettings()
     backup: BackupSettings | None = None
+    notice: tuple[AnyNotice, ...] = ()
+    ticket: tuple[AnyTicket, ...] = ()
 
     def agents(self) -> list[tuple[Role, str]]:
         """Role and name of each agent of the file, in the order in which readings pass them."""

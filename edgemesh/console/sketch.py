@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from edgemesh.console.why import Spot
-from edgemesh.detect.signals import number
+from edgemesh.detect.base.signals import number
 
 
 class Signs(NamedTuple):

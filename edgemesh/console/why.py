@@ -101,7 +101,7 @@ def explain(history: History, alert: Alert) -> Why:
     """The chain of an alert of this history (its latest version). StoreError when the history can't be read."""
     versions = history.alert_versions(alert.id) or [alert]
     orders = _orders_of(history, alert)
-    steps = [*_alert_steps(versions)]
+    steps = [*alert_steps(versions)]
     for order in orders:
         steps += _order_steps(history.order_versions(order.id) or [order], alert)
     begin_ns, end_ns = _window(alert)
@@ -197,7 +197,8 @@ def _order_part(order: WorkOrder, alert: Alert) -> OrderPart:
     )
 
 
-def _alert_steps(versions: Sequence[Alert]) -> list[Step]:
+def alert_steps(versions: Sequence[Alert]) -> list[Step]:
+    """What the versions of an alert tell, oldest first."""
     first = versions[0]
     delay_s = (first.raised_at_ns - first.onset_at_ns) / 1e9
     judge = "rule" if first.model in ("", "rules") else "model"
@@ -249,11 +250,11 @@ def _order_steps(versions: Sequence[WorkOrder], alert: Alert) -> list[Step]:
     steps = [Step(at_ns=first.at_ns, what="order", text=f"{first.priority} {first.title}{joined}")]
     for before, after in pairwise([None, *versions]):
         if after is not None:
-            steps += _order_moves(before, after)
+            steps += order_moves(before, after)
     return steps
 
 
-def _order_moves(before: WorkOrder | None, after: WorkOrder) -> list[Step]:
+def order_moves(before: WorkOrder | None, after: WorkOrder) -> list[Step]:
     """What happened between two versions of an order."""
     steps: list[tuple[str, str]] = []
     note = after.note if before is not None and after.note != before.note else ""

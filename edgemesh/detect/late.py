@@ -14,11 +14,12 @@ from collections.abc import Sequence
 
 import msgspec
 
-from edgemesh.detect.book import OpenAlert, closed, renewed
-from edgemesh.detect.decision import Seen, Switch
-from edgemesh.detect.signals import MODEL, MODEL_SOURCE, split_source
-from edgemesh.detect.stuck import StuckState
-from edgemesh.detect.watch import Moment, Watch, WatchState
+from edgemesh.detect.alerts.book import OpenAlert, closed, renewed
+from edgemesh.detect.base.decision import Seen, Switch
+from edgemesh.detect.base.moment import Moment
+from edgemesh.detect.base.signals import MODEL, MODEL_SOURCE, split_source
+from edgemesh.detect.rules.stuck import StuckState
+from edgemesh.detect.watch import Watch, WatchState
 from edgemesh.model.alerts import Alert, AlertKind, AlertState
 from edgemesh.model.samples import Batch, Retimed
 

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import TypeVar
 
-from edgemesh.detect.derived_settings import Derived
-from edgemesh.detect.rule_settings import ChannelRule, RangeRule, Rule, SilentRule, StuckRule
-from edgemesh.detect.settings import DetectSettings, ModelSettings
-from edgemesh.detect.signals import source_name, split_source
+from edgemesh.detect.base.signals import source_name, split_source
+from edgemesh.detect.models.settings import ModelSettings
+from edgemesh.detect.rules.derived_settings import Derived
+from edgemesh.detect.rules.settings import ChannelRule, RangeRule, Rule, SilentRule, StuckRule
+from edgemesh.detect.settings import DetectSettings
 from edgemesh.model.agents import Asset
 
 R = TypeVar("R", ChannelRule, RangeRule, StuckRule)

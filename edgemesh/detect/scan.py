@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from edgemesh.detect.columns import Columns, Values
-from edgemesh.detect.decision import Switch
-from edgemesh.detect.derived import DerivedState, derive
-from edgemesh.detect.gates import GateTrack
+from edgemesh.detect.base.columns import Columns, Values
+from edgemesh.detect.base.decision import Switch
+from edgemesh.detect.base.signals import Signal
 from edgemesh.detect.rulebook import Rulebook
-from edgemesh.detect.rules import is_plain, mute_impossible, scan_rule
-from edgemesh.detect.signals import Signal
-from edgemesh.detect.stuck import StuckState, scan_stuck
-from edgemesh.detect.trace import Trace
+from edgemesh.detect.rules.derived import DerivedState, derive
+from edgemesh.detect.rules.evaluation import is_plain, mute_impossible, scan_rule
+from edgemesh.detect.rules.gates import GateTrack
+from edgemesh.detect.rules.stuck import StuckState, scan_stuck
+from edgemesh.detect.rules.trace import Trace
 
 
 @dataclass(frozen=True, slots=True)

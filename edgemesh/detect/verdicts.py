@@ -4,24 +4,25 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from edgemesh.detect.feedback import replaced_ns, unheard
-from edgemesh.detect.model_signals import mute
-from edgemesh.detect.signals import MODEL_SOURCE
-from edgemesh.detect.watch import Moment, Watch
+from edgemesh.detect.base.moment import Moment
+from edgemesh.detect.base.signals import MODEL_SOURCE
+from edgemesh.detect.feedback.thresholds import replaced_ns, unheard
+from edgemesh.detect.learning.model_signals import mute
+from edgemesh.detect.watch import Watch
 from edgemesh.model.alerts import Alert, AlertKind
 from edgemesh.model.orders import Verdict
 from edgemesh.model.verdicts import OrderVerdict, Verdicts
 
 if TYPE_CHECKING:
-    from edgemesh.detect.learner import Learner
+    from edgemesh.detect.learning.learner import Learner
 
 
 def hear(watch: Watch, verdicts: Verdicts, moment: Moment) -> list[Alert]:
     """Take in all that is known; return the alerts that are over by it.
 
-    The threshold follows from the list as a whole, see `feedback.ease`. Besides: a false alarm that stands is over, and
-    its rows are learnt from; what is a fault gets no benefit of the doubt; a replaced part begins a new warm-up, unless
-    the model was learnt from younger rows already.
+    The threshold follows from the list as a whole, see `thresholds.ease`. Besides: a false alarm that stands is over,
+    and its rows are learnt from; what is a fault gets no benefit of the doubt; a replaced part begins a new warm-up,
+    unless the model was learnt from younger rows already.
     """
     news = unheard(watch.feedback, verdicts.verdicts)
     if watch.learner is None:

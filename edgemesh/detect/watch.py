@@ -4,57 +4,45 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import msgspec
 
-from edgemesh.detect.book import Book
-from edgemesh.detect.calm import RetrainState
-from edgemesh.detect.columns import Columns, DeviceState, heard_samples, read_columns
-from edgemesh.detect.decision import Switch
-from edgemesh.detect.derived import DerivedState
-from edgemesh.detect.feedback import FeedbackState, ease
-from edgemesh.detect.gates import Gate, GateTrack, track_gate
-from edgemesh.detect.memory import LearnerState
-from edgemesh.detect.peak import Peak
-from edgemesh.detect.questions import Steps, answer
-from edgemesh.detect.rollout import RolloutState, done
+from edgemesh.detect.alerts.book import Book
+from edgemesh.detect.base.columns import Columns, DeviceState, heard_samples, read_columns
+from edgemesh.detect.base.decision import Switch
+from edgemesh.detect.base.moment import Moment
+from edgemesh.detect.base.peak import Peak
+from edgemesh.detect.base.signals import MODEL, MODEL_SOURCE, Signal, source_name, split_source
+from edgemesh.detect.base.windows import Window
+from edgemesh.detect.feedback.calm import RetrainState
+from edgemesh.detect.feedback.thresholds import FeedbackState, ease
+from edgemesh.detect.learning.memory import LearnerState
+from edgemesh.detect.models.questions import Steps, answer
+from edgemesh.detect.rollout.stages import RolloutState, done
 from edgemesh.detect.rulebook import Rulebook
+from edgemesh.detect.rules.derived import DerivedState
+from edgemesh.detect.rules.gates import Gate, GateTrack, track_gate
+from edgemesh.detect.rules.silence import METRIC, NEVER, due_ns, find_returned, find_silent, note_heard
+from edgemesh.detect.rules.stuck import StuckState
+from edgemesh.detect.rules.trace import Trace
 from edgemesh.detect.scan import Memories, scan_rules
 from edgemesh.detect.settings import DetectSettings
-from edgemesh.detect.signals import MODEL, MODEL_SOURCE, Signal, source_name, split_source
-from edgemesh.detect.silence import METRIC, NEVER, due_ns, find_returned, find_silent, note_heard
-from edgemesh.detect.stuck import StuckState
-from edgemesh.detect.trace import Trace
-from edgemesh.detect.windows import Window
 from edgemesh.model.agents import Asset
 from edgemesh.model.alerts import Alert, AlertKind, Evidence
 from edgemesh.model.rollouts import ModelOffer, ModelState, RolloutStage
 from edgemesh.model.samples import Batch, Retimed
 
 if TYPE_CHECKING:
-    from edgemesh.detect.learner import Learner
-    from edgemesh.detect.retraining import Retraining
-    from edgemesh.detect.trial import Trial
+    from edgemesh.detect.feedback.retraining import Retraining
+    from edgemesh.detect.learning.learner import Learner
+    from edgemesh.detect.rollout.trial import Trial
 
 
 _BESIDE = "beside/"  # see `trial.BESIDE`
 _CALM = "calm/"  # see `retraining.PREFIX`
 _HEARD = "heard"  # the part with the verdicts
-
-
-@dataclass(frozen=True, slots=True)
-class Moment:
-    """When and whence something is handled: the receiver's time, its clock of watchful time, the pack's name.
-
-    `hushed`: what comes of it is not said at once.
-    """
-
-    now_ns: int = 0
-    clock_ns: int = 0
-    origin: str = ""
-    hushed: bool = False
 
 
 class WatchState(msgspec.Struct, omit_defaults=True):
@@ -402,7 +390,7 @@ class Watch:
     def _make_trial(self) -> Trial | None:
         if self.learner is None:
             return None
-        from edgemesh.detect.trial import Trial
+        from edgemesh.detect.rollout.trial import Trial
 
         trial = Trial(
             self.asset, self.state.rollout, self._rollout_settings, self.learner, self._make_any, self._stopwatch
@@ -414,7 +402,7 @@ class Watch:
         model = self.rulebook.model
         if model is None or not model.retrain_every:
             return None
-        from edgemesh.detect.retraining import Retraining  # numpy only where something is learnt
+        from edgemesh.detect.feedback.retraining import Retraining  # numpy only where something is learnt
 
         return Retraining(model.retrain_every, model.machine.seed, self.state.retrain)
 
@@ -426,7 +414,7 @@ class Watch:
     def _make_learner(self, state: LearnerState) -> Learner | None:
         if self.rulebook.model is None:
             return None
-        from edgemesh.detect.learner import Learner  # numpy only where something is learnt
+        from edgemesh.detect.learning.learner import Learner  # numpy only where something is learnt
 
         return Learner(self.rulebook.model, state, self.stats, puts_off=self.puts_off)
 

@@ -16,7 +16,9 @@ from edgemesh.bus.contract import Message
 from edgemesh.configuration.loading import Configuration, load
 from edgemesh.configuration.settings import ConsoleSettings
 from edgemesh.errors import ConfigError
+from edgemesh.health.responder import Responder
 from edgemesh.launch.drain import drained
+from edgemesh.launch.metrics import open_metrics
 from edgemesh.launch.observer import Observer, make_view
 from edgemesh.launch.plant import Plant, build
 from edgemesh.launch.report import DemoReport, report
@@ -30,7 +32,9 @@ PULSE_S = 0.1
 
 
 class DemoOptions(msgspec.Struct, frozen=True, kw_only=True):
-    """What the person asked for. `for_s` None: until stopped. `page_port` None: no page, 0: any free port."""
+    """What the person asked for. `for_s` None: until stopped. `page_port` and `metrics_port` None: none,
+    0: any free port.
+    """
 
     config: Path
     data: Path
@@ -38,6 +42,7 @@ class DemoOptions(msgspec.Struct, frozen=True, kw_only=True):
     for_s: float | None = None
     broker: str = "embedded"
     page_port: int | None = 8080
+    metrics_port: int | None = None
     first_fault_s: float = 12.0
     every_s: float = 20.0
 
@@ -52,6 +57,7 @@ class Demo:
     simulator: Simulator
     truth: Truth
     stopping: asyncio.Event
+    metrics: Responder | None = None
 
     async def run(self) -> DemoReport:
         """Play until the time is over or `stopping` is set; stop everything; count."""
@@ -84,6 +90,8 @@ class Demo:
     async def _close(self) -> None:
         await self.simulator.stop()
         await self.observer.stop()
+        if self.metrics:
+            await self.metrics.close()
         await self.plant.stop()
 
 
@@ -102,12 +110,16 @@ async def prepare(options: DemoOptions, *, stream: TextIO) -> Demo:
     configuration = load(options.config, changes={"site.data": str(options.data), "site.broker": options.broker})
     _fresh_folder(options.data)
     plant = await build(configuration)
+    metrics = await open_metrics(plant, options.metrics_port)
     page = _page(configuration, options)
-    url = f"http://{page.host}:{page.port}/" if page else ""
     broker = plant.broker_name + (f" on {plant.broker.address}" if plant.broker else "")
-    view = make_view(stream, f"edgemesh demo · broker {broker}" + (f" · page {url}" if url else ""))
-    observer = Observer(plant, "demo-page", page=page, view=view)
-    return Demo(options, plant, observer, Simulator(_simulator(plant, options)), Truth(), asyncio.Event())
+    title = f"edgemesh demo · broker {broker}"
+    if page:
+        title += f" · page http://{page.host}:{page.port}/"
+    if metrics:
+        title += f" · metrics {metrics.url}/metrics"
+    observer = Observer(plant, "demo-page", page=page, view=make_view(stream, title))
+    return Demo(options, plant, observer, Simulator(_simulator(plant, options)), Truth(), asyncio.Event(), metrics)
 
 
 def _fresh_folder(data: Path) -> None:

@@ -56,8 +56,8 @@ def find_source(place: Path) -> Source:
     ConfigError and InputError say what is missing.
     """
     if place.suffix == ".toml":
-        return Source(find_history(place, None), load(place).settings)
-    return Source(find_history(place, place))
+        return Source(find_history(place), load(place).settings)
+    return Source(find_history(place))
 
 
 @contextmanager

@@ -12,7 +12,7 @@ import click
 from edgemesh.console.sketch import COARSE, FINE, sketch
 from edgemesh.console.views import plain
 from edgemesh.console.why import Spot
-from edgemesh.detect.signals import number
+from edgemesh.detect.base.signals import number
 from edgemesh.store.archive import Archive, Seen, Selection
 from edgemesh.store.curves import Resolution
 from edgemesh.store.forms import Row, instant_text

@@ -10,11 +10,11 @@ from pathlib import Path
 import msgspec
 
 from edgemesh.configuration.loading import load
-from edgemesh.detect.class_models import ClassFile, read_any
-from edgemesh.detect.memory import Base
-from edgemesh.detect.models import ModelFile, describe_channels, make_model, read_model
-from edgemesh.detect.profile import Profile
-from edgemesh.detect.rollout import RolloutState
+from edgemesh.detect.classes.files import ClassFile, read_any
+from edgemesh.detect.models.files import ModelFile, describe_channels, make_model, read_model
+from edgemesh.detect.models.profile import Profile
+from edgemesh.detect.models.provenance import Base
+from edgemesh.detect.rollout.stages import RolloutState
 from edgemesh.detect.watch import WatchState
 from edgemesh.errors import InputError, LogError
 from edgemesh.launch.lines import instant_text

@@ -29,6 +29,7 @@ from edgemesh.agents.scheduler import SchedulerCore
 from edgemesh.agents.storage import Storage
 from edgemesh.agents.timeservice import can_be_asked, is_synchronised
 from edgemesh.agents.tracer import Tracer
+from edgemesh.audit.book import AuditBook
 from edgemesh.bus.address import Address, parse_addresses
 from edgemesh.bus.contract import Bus, Will
 from edgemesh.bus.embedded import EmbeddedBroker, start_broker
@@ -38,6 +39,7 @@ from edgemesh.configuration.loading import Configuration
 from edgemesh.configuration.settings import EMBEDDED, DetectorSettings, PlantSettings, SiteSettings
 from edgemesh.errors import ConfigError
 from edgemesh.health.teller import Teller
+from edgemesh.launch.notices import Notices, make_notices
 from edgemesh.launch.outlet import InfluxOutlet, make_outlet
 from edgemesh.launch.told import hear_told
 from edgemesh.log.journal import Journal
@@ -77,6 +79,7 @@ class Plant:
     outlet: InfluxOutlet | None = None
     exporter: OtlpExporter | None = None
     teller: Teller | None = None
+    notices: Notices | None = None
 
     @property
     def broker_name(self) -> str:
@@ -107,6 +110,8 @@ class Plant:
             self.outlet.start()
         if self.exporter:
             self.exporter.start()
+        if self.notices:
+            self.notices.start(next((agent.bus for agent in self.of(Role.RECORDER)), None))
         for name, intake in self.intakes.items():
             intake.start(self.configuration.drivers[name])
 
@@ -118,6 +123,8 @@ class Plant:
             await log.stop()
         if self.teller:
             await self.teller.stop()
+        if self.notices:
+            await asyncio.to_thread(self.notices.stop)
         await asyncio.gather(*(agent.stop() for agent in self.agents.values()))
         if self.outlet:
             await asyncio.to_thread(self.outlet.stop)
@@ -174,10 +181,13 @@ async def build(
         if live and kept and (names is None or kept.agent in names):  # what is played again is no news
             plant.outlet = make_outlet(configuration.settings, journal_file(configuration.data, kept.agent))
             plant.exporter = _exporter(configuration.settings)
+            plant.notices = _notices(configuration, journal_file(configuration.data, kept.agent))
         mirrors = [mirror for mirror in (plant.outlet and plant.outlet.mirror, plant.exporter) if mirror]
         for role, name, make_core, sinks in _agents(
             configuration, puts_off=live, outlet=plant.outlet, span_mirrors=mirrors
         ):
+            if role is Role.RECORDER and plant.notices:
+                sinks = (*sinks, plant.notices.intake)
             if names is None or name in names:
                 if role is Role.DETECTOR:
                     need_for_detection(configuration.settings)
@@ -188,6 +198,9 @@ async def build(
     if live:
         detector = configuration.settings.detector or DetectorSettings()
         plant.teller = Teller(plant.topics, plant.agents.values(), every_s=detector.scores)
+    if plant.notices:
+        for recorder in plant.of(Role.RECORDER):
+            recorder.storage.heed(plant.notices)
     if plant.outlet:
         for recorder in plant.of(Role.RECORDER):
             hear_told(recorder, plant.topics, plant.outlet.mirror.told)
@@ -208,6 +221,11 @@ async def build(
     return plant
 
 
+def _notices(configuration: Configuration, recorder: Path) -> Notices | None:
+    settings = configuration.settings
+    return make_notices(settings.site.id, settings.notice, settings.ticket, recorder, configuration.data)
+
+
 def _exporter(settings: PlantSettings) -> OtlpExporter | None:
     """What sends traces to a collector, where the configuration names one."""
     traces = settings.traces
@@ -215,7 +233,7 @@ def _exporter(settings: PlantSettings) -> OtlpExporter | None:
         return None
     from edgemesh.store.otlp import OtlpExporter  # an HTTP client that no gateway needs
 
-    return OtlpExporter(settings.site.id, edgemesh.__version__, traces.otlp)
+    return OtlpExporter(settings.site.id, edgemesh.__version__, traces.otlp, traces.headers())
 
 
 def _connect_by(addresses: Sequence[Address], configuration: Configuration, names: frozenset[str] | None) -> Connect:
@@ -292,9 +310,15 @@ def _agents(
                 Role.SCHEDULER,
                 scheduler,
                 lambda: SchedulerCore(
-                    scheduler, site, settings.dispatch, assets, epoch=started, causes=configuration.causes
+                    scheduler,
+                    site,
+                    settings.dispatch,
+                    assets,
+                    epoch=started,
+                    causes=configuration.causes,
+                    audited=True,
                 ),
-                (),
+                (AuditBook(most=settings.scheduler.keep_audit),),
             )
         )
     if settings.recorder:
@@ -329,7 +353,7 @@ def _agent(
 ) -> Runtime:
     configuration = plant.configuration
     settings = configuration.settings
-    budget = None if sinks else int(settings.outbox.budget)  # a history has its own retention
+    budget = None if role is Role.RECORDER else int(settings.outbox.budget)  # a history has its own retention
     outlet: Outlet | None = plant.outlet.mirror if plant.outlet and role is Role.RECORDER else None
     journal = Journal.open(
         journal_file(configuration.data, name),

@@ -18,7 +18,9 @@ from edgemesh.drivers.replay.driver import Replay as ReplayDriver
 from edgemesh.drivers.replay.recording import Recording, find_recordings, open_recording
 from edgemesh.drivers.replay.settings import Settings as ReplaySettings
 from edgemesh.errors import ConfigError
+from edgemesh.health.responder import Responder
 from edgemesh.launch.drain import drained
+from edgemesh.launch.metrics import open_metrics
 from edgemesh.launch.plant import Plant, build
 from edgemesh.launch.truth import Confusion, Span
 from edgemesh.launch.verdict import FileResult, Subject, judge_subject, read_labels, sum_up, table_lines
@@ -34,13 +36,16 @@ TRAIN_ROWS = 400
 
 
 class ReplayOptions(msgspec.Struct, frozen=True, kw_only=True):
-    """What the person asked for. `speed` is a factor of the recorded time, or `max`."""
+    """What the person asked for. `speed` is a factor of the recorded time, or `max`. `metrics_port` None: no metrics,
+    0: any free port.
+    """
 
     source: Path
     config: Path
     data: Path
     speed: float | str = "max"
     train_rows: int = TRAIN_ROWS
+    metrics_port: int | None = None
 
 
 class ReplayReport(msgspec.Struct, frozen=True, kw_only=True):
@@ -63,6 +68,7 @@ class Replay:
     plant: Plant
     recordings: Sequence[Recording]
     values: int
+    metrics: Responder | None = None
 
     async def run(self, progress: Progress) -> ReplayReport:
         """Play everything, wait until each log has reached its readers, stop, and judge."""
@@ -80,6 +86,8 @@ class Replay:
             await reading
             rest = await drained(self.plant, patience_s=PATIENCE_S, watch=watch)
         finally:
+            if self.metrics:
+                await self.metrics.close()
             await self.plant.stop()
         return judge(self, seconds=time.monotonic() - began_s, undrained=rest)
 
@@ -94,12 +102,15 @@ async def prepare(options: ReplayOptions) -> Replay:
     settings = _replay_settings(configuration, options)
     recordings = [open_recording(file, settings) for file in find_recordings(options.source)]
     plant = await build(configuration, clock=DataClock)
-    return Replay(options, plant, recordings, sum(count_values(recording) for recording in recordings))
+    metrics = await open_metrics(plant, options.metrics_port)
+    return Replay(options, plant, recordings, sum(count_values(recording) for recording in recordings), metrics)
 
 
 async def play(options: ReplayOptions, *, quiet: bool = False) -> ReplayReport:
     """Prepare and run with a progress bar on standard error (none when `quiet` or where that is no terminal)."""
     replay = await prepare(options)
+    if replay.metrics:
+        click.echo(f"metrics: {replay.metrics.url}/metrics", err=True)
     with click.progressbar(
         length=replay.values, label="readings", file=sys.stderr, hidden=quiet or not sys.stderr.isatty(), show_pos=True
     ) as bar:

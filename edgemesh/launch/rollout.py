@@ -82,8 +82,8 @@ def make_offers(rollout: Rollout) -> dict[str, ModelOffer]:
         if asset in offers:
             raise InputError(f"there are two models of {asset}", wish="push one of them")
         if content not in ready:
-            from edgemesh.detect.class_models import class_of
-            from edgemesh.detect.models import pack_model
+            from edgemesh.detect.classes.files import class_of
+            from edgemesh.detect.models.files import pack_model
 
             ready[content] = class_of(content), pack_model(content)
         asset_class, packed = ready[content]

@@ -7,14 +7,12 @@ import logging
 from collections.abc import Sequence
 
 from edgemesh.configuration.loading import Configuration
-from edgemesh.configuration.settings import MetricsSettings
 from edgemesh.errors import ConfigError
 from edgemesh.health.commands import obey
 from edgemesh.health.lines import LineKeeper
 from edgemesh.health.logs import LogOutput
-from edgemesh.health.pages import make_pages
-from edgemesh.health.responder import Responder
 from edgemesh.launch.backup import make_backups
+from edgemesh.launch.metrics import make_responder
 from edgemesh.launch.observer import Observer
 from edgemesh.launch.plant import Plant, build
 from edgemesh.launch.pulse import Pulse, Vitals
@@ -105,13 +103,3 @@ def _connect_log(plant: Plant, output: LogOutput) -> None:
     if plant.teller:
         plant.teller.keeper = LineKeeper(output.speakers)
         logging.getLogger().addHandler(plant.teller.keeper)
-
-
-def make_responder(plant: Plant, port: int | None) -> Responder | None:
-    """What serves metrics and health, where they are wanted."""
-    settings = plant.configuration.settings.metrics
-    if settings is None and port is None:
-        return None
-    settings = settings or MetricsSettings()
-    pages = make_pages(plant.topics.site, plant.agents.values)
-    return Responder(pages, settings.host, settings.port if port is None else port)

@@ -11,9 +11,9 @@ import msgspec
 
 from edgemesh.configuration.detectors import check_method
 from edgemesh.configuration.reader import convert, read_toml
-from edgemesh.detect.judgement import Judgement
-from edgemesh.detect.model_settings import ScoreSettings
-from edgemesh.detect.scoring import AutoScorer
+from edgemesh.detect.methods.judgement import Judgement
+from edgemesh.detect.methods.scoring import AutoScorer
+from edgemesh.detect.models.settings import ScoreSettings
 from edgemesh.drivers.instants import reader_of
 from edgemesh.drivers.replay.cells import number_of
 from edgemesh.drivers.replay.layout import Layout

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
@@ -10,8 +11,8 @@ import click
 from edgemesh.configuration.loading import load
 from edgemesh.console.sketch import COARSE, FINE, Row, sketch
 from edgemesh.console.views import plain
-from edgemesh.console.why import Sensor, Why, explain
-from edgemesh.detect.signals import amount, number
+from edgemesh.console.why import Sensor, Step, Why, explain
+from edgemesh.detect.base.signals import amount, number
 from edgemesh.errors import ConfigError, InputError, StoreError
 from edgemesh.launch.lines import duration_text, instant_text
 from edgemesh.launch.plant import journal_file
@@ -31,22 +32,21 @@ _STYLES = {
 _WORDS = {"alert": "red", "dispatch": "cyan", "order": "cyan", "answer": "cyan", "verification": "green"}
 
 
-def find_history(config: Path, history: Path | None) -> Path:
-    """The history's file: as named (a file, or a data folder), or of the configuration's recorder.
+def find_history(place: Path) -> Path:
+    """The history of a configuration (.toml), of a data folder, or the recorder's file itself.
 
     ConfigError without a recorder, InputError when nothing is there yet.
     """
-    name = "recorder"
-    if history is not None:
-        file = journal_file(history, name) if history.is_dir() else history
-    else:
-        configuration = load(config)
+    if place.suffix == ".toml":
+        configuration = load(place)
         recorder = configuration.settings.recorder
         if recorder is None:
-            raise ConfigError("is missing", file=str(config), path="recorder", wish="without it no history is kept")
+            raise ConfigError("is missing", file=str(place), path="recorder", wish="without it no history is kept")
         file = journal_file(configuration.data, recorder.agent)
+    else:
+        file = journal_file(place, "recorder") if place.is_dir() else place
     if not file.is_file():
-        wish = "was the site started from this folder? --history names a file or a data folder"
+        wish = "was the site started from this folder? Its data folder, or a recorder's file, may be named instead"
         raise InputError("there is no history here", source=str(file), wish=wish)
     return file
 
@@ -104,22 +104,35 @@ def lines_of(why: Why, *, width: int = 80, fine: bool = True) -> list[str]:
         f"{why.severity} alert {why.id}, {why.kind}, {why.state}; {state} since {instant_text(why.onset_at_ns)}",
         f"from {_origin(why)}",
     ]
+    lines += sensors_lines(why, width=width, fine=fine)
+    lines += ["", *step_lines(why.steps)]
+    if not why.orders:
+        lines.append("  no work order came of it")
+    for order in why.orders:
+        lines.append(f"order {order.id[:_ID_SIGNS]} is {order.state}: {plain(order.cause)}")
+    return lines
+
+
+def sensors_lines(why: Why, *, width: int, fine: bool) -> list[str]:
+    """The sensors of an alert, the three strongest drawn."""
+    lines: list[str] = []
     for sensor in why.sensors[:_MOST_SENSORS]:
         lines += ["", *_sensor_lines(sensor, why, width, fine)]
     if len(why.sensors) > _MOST_SENSORS:
         names = ", ".join(f"{each.device}/{each.metric}" for each in why.sensors[_MOST_SENSORS:])
         lines += ["", f"also: {names}"]
-    lines.append("")
+    return lines
+
+
+def step_lines(steps: Sequence[Step]) -> list[str]:
+    """What happened, a line a step under its day."""
+    lines: list[str] = []
     day = ""
-    for step in why.steps:
+    for step in steps:
         text = instant_text(step.at_ns)
         lines += [text[:10]] if text[:10] != day else []
         day = text[:10]
         lines.append(f"  {text[11:]} {click.style(f'{step.what:<12}', fg=_WORDS.get(step.what))} {plain(step.text)}")
-    if not why.orders:
-        lines.append("  no work order came of it")
-    for order in why.orders:
-        lines.append(f"order {order.id[:_ID_SIGNS]} is {order.state}: {plain(order.cause)}")
     return lines
 
 

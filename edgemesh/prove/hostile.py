@@ -103,6 +103,40 @@ def _answer(name: str, number: int) -> Document:
     return {"v": 1, "executor": name, "order": order, "attempt": 1, "answer": "done", "at_ns": NOW_NS, "note": "n"}
 
 
+def _offer(name: str, number: int) -> Document:
+    return {"v": 1, "asset": name, "revision": number, "at_ns": NOW_NS, "version": 1, "content": "eJwDAAAAAAE="}
+
+
+def _model_state(name: str, number: int) -> Document:
+    stage = {"stage": "waiting", "since_ns": NOW_NS, "reason": "r"}
+    return {"v": 1, "asset": name, "agent": "nobody", "revision": number, "version": 1, "used": 0, **stage}
+
+
+def _verdicts(name: str, number: int) -> Document:
+    order = {"order": derive_id("hostile", number), "alert": derive_id("hostile")}
+    return {"v": 1, "asset": name, "verdicts": [{**order, "verdict": "false_alarm", "at_ns": NOW_NS}]}
+
+
+def _spans(name: str, number: int) -> Document:
+    place = {"trace_id": derive_id("hostile"), "span_id": derive_id("hostile", number)[:16]}
+    work = {"name": "publish", "role": "gateway", "agent": name, "start_ns": NOW_NS, "duration_ns": number}
+    return {"v": 1, "agent": name, "spans": [{**place, **work}]}
+
+
+def _scores(name: str, number: int) -> Document:
+    score = {"asset": "stranger", "gateway": "nobody", "at_ns": NOW_NS + number, "score": 0.5, "metric": "flow"}
+    return {"v": 1, "agent": name, "every_s": 10.0, "scores": [score]}
+
+
+def _lines(name: str, number: int) -> Document:
+    line = {"at_ns": NOW_NS + number, "level": "warning", "body": "b"}
+    return {"v": 1, "agent": name, "lines": [line], "left_out": number}
+
+
+def _reply(name: str, number: int) -> Document:
+    return {"v": 1, "id": derive_id("hostile", number), "agent": name, "done": True, "text": "t"}
+
+
 SOUND: dict[Kind, Callable[[str, int], Document]] = {
     Kind.READINGS: _readings,
     Kind.ALERTS: lambda name, number: _pack(Kind.ALERTS, name, number, _alert(derive_id("hostile"), number)),
@@ -114,6 +148,14 @@ SOUND: dict[Kind, Callable[[str, int], Document]] = {
     Kind.ORDER: _order,
     Kind.DISPATCH: _dispatch,
     Kind.ANSWER: _answer,
+    Kind.MODEL: _offer,
+    Kind.MODEL_STATE: _model_state,
+    Kind.VERDICTS: _verdicts,
+    Kind.SPANS: _spans,
+    Kind.SCORES: _scores,
+    Kind.LINES: _lines,
+    Kind.COMMAND: lambda name, number: {"v": 1, "id": derive_id("hostile", number), "log_level": "usual"},
+    Kind.REPLY: _reply,
     Kind.INGEST: lambda name, number: {"flow": 100.0 + number},
 }
 """What is right on a topic of each kind: the document of `name` (the id in the topic), the `number`th from 1 on."""
@@ -196,6 +238,14 @@ _PLACES: dict[Kind, dict[str, tuple[str | int, ...]]] = {
     Kind.ORDER: {"number": ("version",), "text": ("title",), "time": ("at_ns",)},
     Kind.DISPATCH: {"number": ("epoch",), "text": ("orders", 0, "title")},
     Kind.ANSWER: {"number": ("attempt",), "text": ("note",), "time": ("at_ns",)},
+    Kind.MODEL: {"number": ("revision",), "text": ("content",), "time": ("at_ns",)},
+    Kind.MODEL_STATE: {"number": ("revision",), "text": ("reason",), "time": ("since_ns",)},
+    Kind.VERDICTS: {"text": ("verdicts", 0, "verdict"), "time": ("verdicts", 0, "at_ns")},
+    Kind.SPANS: {"number": ("spans", 0, "duration_ns"), "text": ("spans", 0, "name"), "time": ("spans", 0, "start_ns")},
+    Kind.SCORES: {"text": ("scores", 0, "metric"), "time": ("scores", 0, "at_ns")},
+    Kind.LINES: {"number": ("left_out",), "text": ("lines", 0, "body"), "time": ("lines", 0, "at_ns")},
+    Kind.COMMAND: {"text": ("log_level",)},
+    Kind.REPLY: {"text": ("text",)},
 }
 _IDS: dict[Kind, tuple[str | int, ...]] = {
     Kind.READINGS: (*_RECORD, "device"),
@@ -207,8 +257,23 @@ _IDS: dict[Kind, tuple[str | int, ...]] = {
     Kind.ORDER: ("asset",),
     Kind.DISPATCH: ("executor",),
     Kind.ANSWER: ("executor",),
+    Kind.MODEL: ("asset",),
+    Kind.MODEL_STATE: ("agent",),
+    Kind.VERDICTS: ("verdicts", 0, "order"),
+    Kind.SPANS: ("spans", 0, "agent"),
+    Kind.SCORES: ("scores", 0, "asset"),
+    Kind.LINES: ("agent",),
+    Kind.COMMAND: ("id",),
+    Kind.REPLY: ("id",),
 }
-_NAMES = {Kind.ALERT: "id", Kind.ORDER: "id", Kind.DISPATCH: "executor", Kind.ANSWER: "executor"}
+_NAMES = {
+    **dict.fromkeys((Kind.ALERT, Kind.ORDER), "id"),
+    **dict.fromkeys((Kind.DISPATCH, Kind.ANSWER), "executor"),
+    **dict.fromkeys((Kind.MODEL, Kind.MODEL_STATE, Kind.VERDICTS), "asset"),
+    **dict.fromkeys((Kind.CARD, Kind.SPANS, Kind.SCORES, Kind.LINES, Kind.REPLY), "agent"),
+    **dict.fromkeys(PACKS, "agent"),
+}
+"""The field that says again what the topic's last level says; the others have none."""
 _NEEDED = {
     Kind.WATERMARK: "through",
     Kind.CARD: "incarnation",
@@ -217,7 +282,20 @@ _NEEDED = {
     Kind.ORDER: "opened_at_ns",
     Kind.DISPATCH: "epoch",
     Kind.ANSWER: "answer",
+    Kind.MODEL: "revision",
+    Kind.MODEL_STATE: "stage",
+    Kind.VERDICTS: "asset",
+    Kind.SPANS: "spans",
+    Kind.SCORES: "every_s",
+    Kind.LINES: "agent",
+    Kind.COMMAND: "log_level",
+    Kind.REPLY: "done",
 }
+_ELSEWHERE = {
+    Kind.READINGS: {"5,000 digits alone": _R.NOT_FINITE},
+    Kind.MODEL: {"256 KiB and a byte": _R.WRONG_SHAPE},
+}
+"""Cases that have another reason there: values are doubles, and an offer of a model may be larger than all else."""
 _WIDE = {_R.OUT_OF_RANGE: _R.WRONG_SHAPE}
 """Of readings alone integers beyond 64 bits are read, since values are doubles: elsewhere in them they do not fit."""
 
@@ -305,14 +383,14 @@ _BARE = dict.fromkeys((_R.WRONG_SHAPE, _R.NOT_FINITE, _R.OUT_OF_RANGE), _R.NO_VA
 
 def cases(kind: Kind, name: str, number: int) -> Iterator[Case]:
     """All cases for a topic of this kind, each in the place of the good message of this name and number."""
-    yield from BYTES
+    wide = _ELSEWHERE.get(kind, {})
+    yield from (Case(case.name, case.payload, wide.get(case.name, case.reason)) for case in BYTES)
     if kind is Kind.INGEST:
         yield from (Case(case.name, case.payload, _BARE[_R(case.reason)]) for case in NUMBERS)
         yield from (Case(*row) for row in _INGEST)
         return
     good = SOUND[kind](name, number)
     swap: Mapping[Reason, Reason] = _WIDE if kind is Kind.READINGS else {}
-    wide = {"5,000 digits alone": _R.NOT_FINITE} if kind is Kind.READINGS else {}
     yield from (Case(case.name, case.payload, wide.get(case.name, case.reason)) for case in NUMBERS)
     yield from _documents(kind, good)
     places = {**_PLACES[kind], "version": ("v",)} | ({"id": _IDS[kind]} if kind in _IDS else {})
@@ -339,11 +417,9 @@ def _documents(kind: Kind, good: Document) -> Iterator[Case]:
     yield Case("1e999 in a field that nobody knows", payload[:-1] + b',"x":1e999}', _R.NOT_FINITE)
     yield Case("a key twice in a field that nobody knows", payload[:-1] + b',"x":{"a":1,"a":2}}', _R.DUPLICATE_KEY)
     yield Case("in a list", b"[" + payload + b"]", _R.WRONG_SHAPE)
-    for key in ("agent", "executor", _NAMES.get(kind, "agent")):
-        if key in good:
-            other = derive_id("other") if key == "id" else "somebody-else"
-            yield Case("in another's name", put(good, (key,), _dump(other)), _R.ID_MISMATCH)
-            break
+    if name := _NAMES.get(kind):
+        another = derive_id("other") if name == "id" else "somebody-else"
+        yield Case("in another's name", put(good, (name,), _dump(another)), _R.ID_MISMATCH)
     needed = _NEEDED.get(kind, "records")
     yield Case("a field missing", _dump({key: value for key, value in good.items() if key != needed}), _R.WRONG_SHAPE)
     if kind in PACKS:

@@ -93,7 +93,7 @@ ACTIONS: dict[str, Callable[[], object]] = {
 
 def has_effect(engine: Any, step: Any) -> bool:
     """Whether a step writes more than how far the agent is."""
-    return bool(step.packs) if engine._sinks else bool(step.written and engine.writes)
+    return bool(step.written) if engine.writes else bool(step.packs and engine._sinks)
 
 
 def _around_write(hit: Callable[[], None], *, after: bool) -> None:

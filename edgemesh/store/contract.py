@@ -8,6 +8,7 @@ from typing import Protocol, runtime_checkable
 
 from edgemesh.model.agents import Card
 from edgemesh.model.alerts import Alert
+from edgemesh.model.decisions import Decision
 from edgemesh.model.orders import WorkOrder
 from edgemesh.model.packs import Pack
 from edgemesh.model.spans import Span
@@ -35,6 +36,15 @@ class SpanSink(Sink, Protocol):
 
     def keep(self, connection: sqlite3.Connection, spans: Sequence[Span]) -> None:
         """Write the spans inside the open transaction; never commits. The same span may come again."""
+        ...
+
+
+@runtime_checkable
+class DecisionSink(Sink, Protocol):
+    """A sink that keeps what an agent has decided: part of the transaction that brings the decision about."""
+
+    def decide(self, connection: sqlite3.Connection, decisions: Sequence[Decision]) -> None:
+        """Write the decisions inside the open transaction, in this order; never commits."""
         ...
 
 

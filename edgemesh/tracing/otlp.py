@@ -1,4 +1,4 @@
-"""Spans as OTLP says them: the JSON form of its export request. Pure.
+"""Spans as OTLP says them: the JSON form of its export request, and of the answer. Pure.
 
 Source: https://opentelemetry.io/docs/specs/otlp/#json-protobuf-encoding (ids are hexadecimal, 64-bit integers texts).
 """
@@ -24,6 +24,33 @@ def export_request(site: str, version: str, spans: Sequence[Span]) -> bytes:
     return msgspec.json.encode(
         {"resourceSpans": [_resource(site, version, role, agent, told) for (role, agent), told in agents.items()]}
     )
+
+
+class _Partial(msgspec.Struct, rename="camel"):
+    rejected_spans: int | str = 0
+    error_message: str = ""
+
+
+class _Answer(msgspec.Struct, rename="camel"):
+    partial_success: _Partial | None = None
+
+
+_decode_answer = msgspec.json.Decoder(_Answer).decode
+
+
+def refused_spans(answer: bytes) -> tuple[int, str]:
+    """How many spans a collector that said 200 has refused all the same, and why; none where it says nothing readable.
+
+    They must not be sent again.
+    """
+    try:
+        partial = _decode_answer(answer).partial_success
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return 0, ""
+    if partial is None:
+        return 0, ""
+    said = str(partial.rejected_spans)
+    return (int(said) if said.isascii() and said.isdecimal() and len(said) < 19 else 0), partial.error_message
 
 
 def _resource(site: str, version: str, role: str, agent: str, spans: Iterable[Span]) -> dict[str, Any]:

@@ -95,6 +95,9 @@ _REPLY = Decoder(Reply)
 _SCORES = Decoder(Scores)
 _LINES = Decoder(Lines)
 
+_INSTANTS = ("at_ns", "since_ns", "start_ns", "from_ns", "until_ns")
+"""Ends of the names of fields that hold an instant."""
+
 # What a pack and a batch surely spell out when they decode at all: the fields without a default, `v` and `kind`.
 _PACK_KEYS = 8
 _BATCH_KEYS = 6
@@ -365,6 +368,6 @@ def _reason(problem: str) -> Reason:
         return Reason.BAD_ID
     if "of length <=" in said and "`array`" in said:
         return Reason.TOO_MANY
-    if "at_ns" in path and "`int`" in said:
+    if "`int`" in said and any(name in path for name in _INSTANTS):
         return Reason.BAD_TIME
     return Reason.WRONG_SHAPE

@@ -22,6 +22,7 @@ QUIET: dict[tuple[str, str], str] = {
     ("workorders", "What was found"): "nobody gave a verdict",
     ("agents", "First log full in"): "no log fills",
     ("agents", "Trouble"): "nobody is in trouble",
+    ("agents", "Notice"): "nothing goes badly",
     ("agents", "Log"): "only warnings and worse are told",
     ("traces", "Failed spans"): "nothing failed",
     ("traces", "Failed"): "nothing failed",

@@ -6,13 +6,13 @@ from collections.abc import Callable, Sequence
 
 import pytest
 
-from edgemesh.detect.contract import Method
-from edgemesh.detect.detectors import Detector, find_detector, installed
-from edgemesh.detect.judgement import Blame, Judgement
-from edgemesh.detect.machine import MachineScorer
-from edgemesh.detect.model_settings import ProfileSettings, SeriesSettings
-from edgemesh.detect.series import SeriesScorer
-from edgemesh.detect.voting import Panel
+from edgemesh.detect.methods.contract import Method
+from edgemesh.detect.methods.detectors import Detector, find_detector, installed
+from edgemesh.detect.methods.judgement import Blame, Judgement
+from edgemesh.detect.methods.machine import MachineScorer
+from edgemesh.detect.methods.series import SeriesScorer
+from edgemesh.detect.methods.voting import Panel
+from edgemesh.detect.models.settings import ProfileSettings, SeriesSettings
 from edgemesh.testing import check_detector
 
 Row = Sequence[float | None]

@@ -116,6 +116,7 @@ def test_cancel(folder: Path, tmp_path: Path) -> None:
         "replay": {"path": str(tmp_path)},
         "host": {"period": "60s"},
         "count": {},
+        "alertmanager": {"token": "a token of the test", "port": 0},
     }
     inlet = FakeInlet()
     driver = module_of(folder).create(settings_of(folder, tables[folder.name]))

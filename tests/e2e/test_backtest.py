@@ -74,11 +74,11 @@ def test_the_commands_answer(here: Path) -> None:
     assert len(answer["comparison"]["both"]) == len(answer["report"]["alerts"]) > 0
     assert ET.parse(here / "a.svg").getroot().get("role") == "img"
     alert = answer["report"]["alerts"][0]["id"]
-    told = call("why", alert[:6], "--history", "kept", cwd=here)
+    told = call("why", alert[:6], "kept", cwd=here)
     assert told.returncode == 0, told.stderr
     assert alert in told.stdout
     assert "\x1b" not in told.stdout
-    chain = msgspec.json.decode(call("why", alert, "--history", "kept", "--json", cwd=here).stdout)
+    chain = msgspec.json.decode(call("why", alert, "kept", "--json", cwd=here).stdout)
     assert chain["steps"][0]["what"] == "reading"
     assert len(chain["sensors"][0]["curve"]) > 10
 
@@ -91,8 +91,8 @@ def test_mistakes_are_said_in_a_line(here: Path) -> None:
         (("backtest", CONFIG, "in", "--from", "2031-01-01"), "nothing lies in this range"),
         (("backtest", CONFIG, "in", "--from", "soon"), "is no time"),
         (("backtest", CONFIG, "in", "--picture", "a.gif"), "end its name in .svg or .png"),
-        (("why", "ffffffff", "--history", "kept"), "no alert begins like this"),
-        (("why", "last", "--history", "nowhere"), "there is no history here"),
+        (("why", "ffffffff", "kept"), "no alert begins like this"),
+        (("why", "last", "nowhere"), "there is no history here"),
     ):
         done = call(*arguments, cwd=here)
         assert (done.returncode, done.stdout) == (2, ""), arguments

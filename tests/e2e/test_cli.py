@@ -12,7 +12,7 @@ from click.testing import CliRunner, Result
 
 import edgemesh
 from edgemesh.cli import main
-from edgemesh.detect import detectors
+from edgemesh.detect.methods import detectors
 from edgemesh.drivers.registry import installed
 from tests.e2e.command import call, without
 

@@ -49,7 +49,7 @@ def test_at_the_worst_instant(drill: str) -> None:
 @pytest.mark.parametrize(
     ("guard", "found", "arguments"),
     [
-        ("transaction", "alerts lost", "--only=detector_at_points --short"),
+        ("transaction", "lost", "--only=scheduler_at_points --short"),
         ("watermark", "readings lost", "--only=recorder_at_points --short"),
         ("cursor", "readings doubled", "--only=recorder_at_points --short"),
         ("settle-after-commit", "readings lost", "--only=gateway_at_points --short"),
@@ -57,7 +57,6 @@ def test_at_the_worst_instant(drill: str) -> None:
         ("grant", "orders started twice", "--only=executor_at_begin --short"),
         pytest.param("gap", "lost", "--only=recorder_at_points --short", marks=long),
         pytest.param("transaction", "lost", "--only=recorder_at_points --short", marks=long),
-        pytest.param("transaction", "lost", "--only=scheduler_at_points --short", marks=long),
         pytest.param("checkpoint", "orders lost", "--only=scheduler_at_points --short", marks=long),
         pytest.param("watchdog", "no new effect", "--only=frozen_in_transaction --short", marks=long),
     ],

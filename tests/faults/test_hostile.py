@@ -77,7 +77,7 @@ def _watermark_at(agent: Runtime, number: int) -> bool:
 
 
 def _presence_at(agent: Runtime, number: int) -> bool:
-    known = agent._presence._known.get("zed")
+    known = agent._ears._presence._known.get("zed")
     if not agent._traits.watches_cards:  # it looks at writers of logs only
         return True
     return known is not None and known.card.beat == number

@@ -25,8 +25,8 @@ from edgemesh.bus.handlers import fits
 from edgemesh.configuration.reader import convert, read_toml
 from edgemesh.configuration.settings import PlantSettings
 from edgemesh.console.overview import Overview
-from edgemesh.detect.forest import Forest, Trees
-from edgemesh.detect.models import read_model, unpack_model
+from edgemesh.detect.models.files import read_model, unpack_model
+from edgemesh.detect.models.forest import Forest, Trees
 from edgemesh.detect.settings import (
     DetectSettings,
     DeviationRule,
@@ -38,6 +38,7 @@ from edgemesh.detect.settings import (
 )
 from edgemesh.dispatch.settings import DispatchSettings
 from edgemesh.drivers import mqtt_json
+from edgemesh.drivers.alertmanager.payload import read as read_alertmanager
 from edgemesh.drivers.mqtt_json.driver import MqttJson
 from edgemesh.errors import ConfigError, LogError, Rejected
 from edgemesh.launch.tap import describe
@@ -361,6 +362,7 @@ TARGETS: Mapping[str, Target] = {
     "json": _decoder(codec.decode_json),
     "topic": _decoder(lambda data: topics.parse(data.decode("utf-8", "replace"))),
     "device": _device,
+    "alertmanager": _decoder(lambda data: read_alertmanager(data, asset_label="asset", asset="")),
     "configuration": _configuration,
     "forest": _forest,
     "journal": _journal,

@@ -46,7 +46,8 @@ def _orders() -> list[tuple[str, int]]:
 
 
 def _cards() -> list[tuple[str, int]]:
-    return [('agent_health,site=hall,agent=gateway-1,role=gateway up=1i,trouble="the disk is full",full_in_s=60', 0)]
+    said = 'trouble="the disk is full",notice="a clock is slow",full_in_s=60'
+    return [(f"agent_health,site=hall,agent=gateway-1,role=gateway up=1i,{said}", 0)]
 
 
 def _spans() -> list[tuple[str, int]]:

@@ -8,8 +8,9 @@ from typing import Annotated, Any, NamedTuple
 import msgspec
 from msgspec import Meta
 
-from edgemesh.detect.derived_settings import Derived, default_inputs
-from edgemesh.detect.rule_settings import Glob, Name, Rule
+from edgemesh.detect.base.patterns import Glob, Name
+from edgemesh.detect.rules.derived_settings import Derived, default_inputs
+from edgemesh.detect.rules.settings import Rule
 from edgemesh.detect.templates.catalogue import find_template, nearest
 from edgemesh.detect.templates.form import Level, Of, Parameter, Row, Template, Value, Values, of
 from edgemesh.model.settings import Settings, decode_amount

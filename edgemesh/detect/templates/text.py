@@ -6,8 +6,8 @@ import textwrap
 from collections.abc import Sequence
 from typing import Any
 
-from edgemesh.detect.rule_settings import ChannelRule, DeviationRule, LevelRule, RangeRule, SilentRule, StuckRule
-from edgemesh.detect.rule_settings import Rule as AnyRule
+from edgemesh.detect.rules.settings import ChannelRule, DeviationRule, LevelRule, RangeRule, SilentRule, StuckRule
+from edgemesh.detect.rules.settings import Rule as AnyRule
 from edgemesh.detect.templates.catalogue import TEMPLATES
 from edgemesh.detect.templates.expansion import TemplateUse, expand_template
 from edgemesh.detect.templates.form import Template

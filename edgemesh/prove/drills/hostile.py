@@ -67,9 +67,20 @@ def marks(site: Site, topics: Topics) -> list[Mark]:
         Mark(Kind.ORDER, topics.order(IDENTITY), IDENTITY),
         Mark(Kind.DISPATCH, topics.dispatch(CREW[0]), CREW[0], true=True),
         Mark(Kind.ANSWER, topics.answer(CREW[0]), CREW[0], true=True),
+        Mark(Kind.MODEL, topics.model(STRANGER), STRANGER),
+        Mark(Kind.MODEL_STATE, topics.model_state(STRANGER), STRANGER),
+        Mark(Kind.VERDICTS, topics.verdicts(STRANGER), STRANGER),
+        Mark(Kind.SPANS, topics.spans(STRANGER), STRANGER),
+        Mark(Kind.SPANS, topics.spans(GATEWAYS[0]), GATEWAYS[0], true=True),
+        Mark(Kind.SCORES, topics.scores(STRANGER), STRANGER),
+        Mark(Kind.LINES, topics.lines(STRANGER), STRANGER),
+        Mark(Kind.COMMAND, topics.command(GATEWAYS[0]), GATEWAYS[0], true=True),
+        Mark(Kind.REPLY, topics.reply(STRANGER), STRANGER),
     ]
-    alerts = (Mark(Kind.ALERTS, topics.log("alerts", each), each, true=True) for each in site.detectors)
-    return [*found, *alerts]
+    for detector in site.detectors:
+        found.append(Mark(Kind.ALERTS, topics.log("alerts", detector), detector, true=True))
+        found.append(Mark(Kind.SCORES, topics.scores(detector), detector, true=True))
+    return found
 
 
 @dataclass(slots=True)
@@ -392,7 +403,7 @@ DRILLS = (
     Drill(
         catalogue="F28",
         name="hostile_bytes",
-        how="900 kinds of hostile messages, retained or not, and topics that MQTT forbids, under load",
+        how="1,600 kinds of hostile messages on every topic, retained or not, and topics that MQTT forbids, under load",
         holds="each refused with a reason, no exception, nobody stops, not even started among poison; 0 lost",
         run=hostile_bytes,
     ),

@@ -207,14 +207,21 @@ async def run_torn(ground: Ground) -> Finding:
 # -- F16 ---------------------------------------------------------------------------------------------------------------
 
 
+WHOLE_BYTES = 400
+"""So much of a body stands in one piece in the file, however large it is: SQLite spills what is beyond 489 bytes."""
+
+
 def flip(file: Path, rows: list[Row], chance: random.Random) -> None:
     """Flip a bit in the body of each of these rows, in the file of a stopped agent."""
     with closing(sqlite3.connect(file)) as connection:  # what is in the write-ahead log goes into the file
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
     content = bytearray(file.read_bytes())
     for row in rows:
-        at = content.find(row.body[:200]) + chance.randrange(200)
-        content[at] ^= 1 << chance.randrange(8)
+        piece = row.body[:WHOLE_BYTES]
+        at = content.find(piece)
+        if at < 0:
+            raise ValueError(f"row {row.seq} does not stand in {file}")
+        content[at + chance.randrange(len(piece))] ^= 1 << chance.randrange(8)
     file.write_bytes(content)
 
 
@@ -227,7 +234,7 @@ async def run_flipped(ground: Ground) -> Finding:
         await scene.readers(run=False)
         await asyncio.sleep(3.0 if ground.short else 20.0)
         await scene.program.stop()
-        unread = [row for row in scene.unread() if len(row.body) > 400]
+        unread = scene.unread()
         chosen = chance.sample(unread, min(len(unread), 5 if ground.short else 50))
         await asyncio.to_thread(flip, scene.file, chosen, chance)
         await scene.program.start()
@@ -266,8 +273,11 @@ def flip_elsewhere(data: Path, folder: Path, chance: random.Random) -> tuple[int
         parts = journal.rejections().get("damaged_part", 0)
     with closing(sqlite3.connect(copies["recorder"])) as connection, connection:
         before = scrub(connection)
+        there = "FROM reading WHERE value <> 0.0"  # most bits of a zero make it a number that no sum tells from it
+        (count,) = connection.execute(f"SELECT count(*) {there}").fetchone()
         minute, series, at_ns, value = connection.execute(
-            "SELECT minute, series, at_ns, value FROM reading ORDER BY random() LIMIT 1"
+            f"SELECT minute, series, at_ns, value {there} LIMIT 1 OFFSET ?",
+            (chance.randrange(count),),
         ).fetchone()
         (bits,) = struct.unpack(">Q", struct.pack(">d", value))
         (value,) = struct.unpack(">d", struct.pack(">Q", bits ^ 1 << chance.randrange(40, 63)))

@@ -15,7 +15,8 @@ from edgemesh.errors import StoreError
 from edgemesh.store.influx.progress import Dead, Progress
 from edgemesh.store.influx.reader import Place, Request
 from edgemesh.store.influx.spool import Lane
-from edgemesh.store.influx.verdict import HOLD_S, Reply, Verdict, judge, wait_s
+from edgemesh.store.influx.verdict import HOLD_S, Reply, Verdict, judge
+from edgemesh.store.retry import wait_s
 
 logger = logging.getLogger(__name__)
 
@@ -212,7 +213,7 @@ class Sender:
     def _fail(self, reply: Reply) -> None:
         now_s, health = self._clock(), self._progress.health
         self._failures += 1
-        self._retry_s = now_s + wait_s(reply, self._failures, self._chance, self._wall())
+        self._retry_s = now_s + wait_s(reply.retry_after, self._failures, self._chance, self._wall())
         said = f"{reply.status} {_short(reply.text)}" if reply.status else _short(reply.text)
         if not health.failing:
             health.since_s = now_s

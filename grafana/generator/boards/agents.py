@@ -21,7 +21,8 @@ def make() -> Json:
         DESCRIPTION,
         [
             (4, [(6, _down()), (6, _waiting()), (6, _lost()), (6, _full())]),
-            (9, [(14, _up()), (10, _trouble())]),
+            (9, [(24, _up())]),
+            (7, [(12, _trouble()), (12, _notice())]),
             (8, [(12, _taken()), (12, _lag())]),
             (8, [(8, _outbox()), (8, _written()), (8, _rest())]),
             (8, [(24, _health())]),
@@ -100,15 +101,26 @@ def _up() -> Json:
 
 
 def _trouble() -> Json:
-    text = select('last("trouble") AS "trouble", "role"', "agent_health", *WHERE, by="agent")
+    return _said("trouble", "What agents said that they can't do, the last of each.", "nobody is in trouble")
+
+
+def _notice() -> Json:
+    what = "What agents said that goes badly but harms nothing so far, the last of each. It wakes nobody; see to it."
+    return _said("notice", what, "nobody noticed anything")
+
+
+def _said(field: str, description: str, empty: str) -> Json:
+    """The last text that each agent said in a field of its card."""
+    title = field.capitalize()
+    text = select(f'last("{field}") AS "{field}", "role"', "agent_health", *WHERE, by="agent")
     return panels.table(
-        "Trouble",
-        "What agents said that they can't do, the last of each.",
+        title,
+        description,
         query(text, table=True),
         sort="Said",
         overrides=[panels.override("Said", unit="dateTimeFromNow", custom__width=150)],
-        transformations=[rows.columns({"agent": "Agent", "role": "Role", "trouble": "Trouble", "Time": "Said"})],
-        empty="nobody is in trouble",
+        transformations=[rows.columns({"agent": "Agent", "role": "Role", field: title, "Time": "Said"})],
+        empty=empty,
     )
 
 
@@ -179,6 +191,7 @@ def _health() -> Json:
         "clock_doubted": "Clock doubted",
         "clock_turns": "Clock set",
         "damaged": "Damaged rows",
+        "spans_dropped": "Spans dropped",
         "readings_dropped": "Readings dropped",
         "load": "Orders",
         "max_load": "Orders at most",
@@ -186,7 +199,7 @@ def _health() -> Json:
     what = ", ".join(f'last("{field}") AS "{name}"' for field, name in shown.items())
     return panels.table(
         "Health of each agent",
-        "The last number of each. Halted logs, namesakes, doubted clocks, damaged rows, dropped readings: 0 is right.",
+        "The last number of each. Halted logs to damaged rows, and what was dropped: 0 is right.",
         query(select(what, "agent_health", *WHERE, by="agent"), table=True),
         sort="agent",
         descending=False,

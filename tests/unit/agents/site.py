@@ -121,7 +121,7 @@ class Site:
             task.cancel()
         await asyncio.gather(*agent._tasks, return_exceptions=True)
         await agent.bus.close()
-        await asyncio.to_thread(agent._worker.shutdown)
+        await agent.steps.close()
         self.broker.heal(name)
 
     async def revive(self, name: str) -> Runtime:

@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 
 from edgemesh.agents.detector import DetectorCore
-from edgemesh.detect.class_models import make_class
-from edgemesh.detect.classes import learn_class
-from edgemesh.detect.kinds import find_kind
-from edgemesh.detect.memory import About, Base
-from edgemesh.detect.model_settings import ProfileSettings
-from edgemesh.detect.models import pack_model, read_model
-from edgemesh.detect.rollout import RolloutSettings
+from edgemesh.detect.classes.files import make_class
+from edgemesh.detect.classes.numbers import learn_class
+from edgemesh.detect.models.files import pack_model, read_model
+from edgemesh.detect.models.kinds import find_kind
+from edgemesh.detect.models.provenance import About, Base
+from edgemesh.detect.models.settings import ProfileSettings
+from edgemesh.detect.rollout.stages import RolloutSettings
 from edgemesh.detect.settings import DetectSettings, ModelSettings
 from edgemesh.model.agents import Asset
 from edgemesh.model.alerts import Alert

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgemesh.agents.detector import DetectorCore
-from edgemesh.detect.model_settings import ProfileSettings
+from edgemesh.detect.models.settings import ProfileSettings
 from edgemesh.detect.settings import DetectSettings, LimitRule, ModelSettings, SilentRule, StuckRule
 from edgemesh.model.agents import Asset
 from edgemesh.model.alerts import Alert, AlertKind, AlertState, Severity

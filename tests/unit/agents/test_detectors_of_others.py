@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 
 from edgemesh.agents.detector import DetectorCore
-from edgemesh.detect import plugged
-from edgemesh.detect.model_settings import ProfileSettings
+from edgemesh.detect.methods import plugged
+from edgemesh.detect.models.settings import ProfileSettings
 from edgemesh.detect.settings import DetectSettings, LimitRule, ModelSettings
 from edgemesh.model.alerts import Alert
 from edgemesh.model.packs import Readings
 from edgemesh.model.settings import Seconds
 from edgemesh.testing import check_core, make_readings
-from tests.unit.detect.test_plugged import Raising, install
+from tests.unit.detect.methods.test_plugged import Raising, install
 
 RULE = LimitRule(name="flow low", metric="flow", below=85.0, clear=87.0, hold=Seconds(0), clear_hold=Seconds(0))
 MACHINE = ProfileSettings(train_rows=100, trees=5)

@@ -10,7 +10,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from edgemesh.agents.detector import DetectorCore
-from edgemesh.detect.model_settings import ProfileSettings
+from edgemesh.detect.models.settings import ProfileSettings
 from edgemesh.detect.settings import DetectSettings, LimitRule, ModelSettings, RangeRule, SilentRule, StuckRule
 from edgemesh.log.outbox import MAX_AHEAD
 from edgemesh.model.alerts import Alert, AlertKind, AlertState

@@ -17,8 +17,8 @@ from edgemesh.agents.detector import DetectorCore
 from edgemesh.agents.gateway import GatewayCore
 from edgemesh.agents.items import Offered
 from edgemesh.agents.school import School
-from edgemesh.detect.lessons import decode_result, learn_encoded
-from edgemesh.detect.model_settings import ProfileSettings
+from edgemesh.detect.methods.lessons import decode_result, learn_encoded
+from edgemesh.detect.models.settings import ProfileSettings
 from edgemesh.detect.settings import DetectSettings, ModelSettings
 from edgemesh.model.agents import Owners, Role
 from edgemesh.model.alerts import Alert, AlertState
@@ -185,7 +185,7 @@ def test_a_running_detector_learns_in_its_process(
     tmp_path: Path, until: Callable[..., Awaitable[None]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Rows in, a model learnt elsewhere, and the alert of a row that had to wait for it; it stops at once."""
-    monkeypatch.setattr("edgemesh.detect.machine.learn_profile", None)  # nothing may be learnt here
+    monkeypatch.setattr("edgemesh.detect.methods.machine.learn_profile", None)  # nothing may be learnt here
 
     async def body() -> None:
         async with running(tmp_path) as site, client(site) as registry:

@@ -177,7 +177,7 @@ def test_a_log_that_began_anew_is_followed(tmp_path: Path, until: Until) -> None
             await until(lambda: kept(site) == [1.0])
             gateway = site.agents["gw"]
             assert gateway.feed is not None
-            await gateway.in_worker(partial(gateway.engine.journal.renew, "a test"))
+            await gateway.steps.in_worker(partial(gateway.engine.journal.renew, "a test"))
             gateway.feed.begin_anew()
             site.put("gw", 2.0)
             await until(lambda: kept(site) == [1.0, 1.0, 2.0])
@@ -242,7 +242,7 @@ def test_what_is_known_of_a_clock_comes_in_its_place(tmp_path: Path, until: Unti
             assert gateway.feed is not None
             site.put("gw", 1.0)
             await until(lambda: kept(site) == [1.0])
-            gateway.feed.committed([await gateway.in_worker(partial(append, gateway.engine.journal))])
+            gateway.feed.committed([await gateway.steps.in_worker(partial(append, gateway.engine.journal))])
             site.put("gw", 2.0)
             await until(lambda: kept(site) == [1.0, 3.0, 2.0])
             await log.stop()

@@ -9,9 +9,9 @@ import pytest
 from edgemesh.agents.core import Taught
 from edgemesh.agents.detector import DetectorCore
 from edgemesh.agents.watches import Observer
-from edgemesh.detect.lessons import learn_encoded
-from edgemesh.detect.models import read_model
-from edgemesh.detect.normal import Floats
+from edgemesh.detect.methods.lessons import learn_encoded
+from edgemesh.detect.models.files import read_model
+from edgemesh.detect.models.normal import Floats
 from edgemesh.detect.settings import DetectSettings
 from edgemesh.model.alerts import AlertState
 from edgemesh.model.orders import Verdict

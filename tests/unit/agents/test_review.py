@@ -9,8 +9,8 @@ import pytest
 
 from edgemesh.agents.core import Taught
 from edgemesh.agents.detector import DetectorCore
-from edgemesh.detect.model_settings import ProfileSettings
-from edgemesh.detect.review import MOST_SAID, MOST_WAITING, Bench, Sight
+from edgemesh.detect.alerts.review import MOST_SAID, MOST_WAITING, Bench, Sight
+from edgemesh.detect.models.settings import ProfileSettings
 from edgemesh.detect.settings import DetectSettings, LimitRule, ModelSettings, SilentRule
 from edgemesh.log.outbox import Cursor
 from edgemesh.model.alerts import Alert, AlertKind, AlertState, Evidence, Review, Stage

@@ -13,9 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgemesh.agents.detector import DetectorCore
-from edgemesh.detect.model_settings import ProfileSettings
-from edgemesh.detect.models import pack_model, read_model
-from edgemesh.detect.rollout import RolloutSettings
+from edgemesh.detect.models.files import pack_model, read_model
+from edgemesh.detect.models.settings import ProfileSettings
+from edgemesh.detect.rollout.stages import RolloutSettings
 from edgemesh.detect.settings import DetectSettings, ModelSettings
 from edgemesh.log.outbox import Cursor
 from edgemesh.model.alerts import Alert, AlertState

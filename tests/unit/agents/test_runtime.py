@@ -340,11 +340,11 @@ def test_what_was_on_its_way_when_a_log_became_anothers_is_nothing_to_us(tmp_pat
             await until(lambda: one.bus.linked)
             settled: list[int] = []
             payload = payload_of(make_readings([1.0], agent="gw"))
-            one._hear_log(Message(TOPICS.log("readings", "gw"), payload, settle=lambda: settled.append(1)))
+            one._ears._hear_log(Message(TOPICS.log("readings", "gw"), payload, settle=lambda: settled.append(1)))
             assert (settled, one.waiting) == ([1], 0)
             _own(registry, 1, gw="one")
             await until(lambda: one.reader.owns("gw"))
-            one._hear_log(Message(TOPICS.log("readings", "gw"), payload, settle=lambda: settled.append(2)))
+            one._ears._hear_log(Message(TOPICS.log("readings", "gw"), payload, settle=lambda: settled.append(2)))
             await until(lambda: site.kept("one") == {"gw": [1.0]})
 
     asyncio.run(body())

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from edgemesh.agents import scorebook as module
 from edgemesh.agents.detector import DetectorCore
 from edgemesh.agents.scorebook import FIRST_NS, ScoreBook
-from edgemesh.detect.columns import DeviceState, StreamState
+from edgemesh.detect.base.columns import DeviceState, StreamState
 from edgemesh.detect.settings import DetectSettings
 from edgemesh.detect.watch import Watch, WatchState
 from edgemesh.model.agents import Asset

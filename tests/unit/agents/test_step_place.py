@@ -10,7 +10,8 @@ from pathlib import Path
 
 from edgemesh.agents.core import Input, Lesson
 from edgemesh.agents.gateway import GatewayCore
-from edgemesh.agents.runtime import LONG_S, SHORT_STEPS, Runtime
+from edgemesh.agents.runtime import Runtime
+from edgemesh.agents.steps import LONG_S, SHORT_STEPS
 from edgemesh.model.agents import Role
 from edgemesh.model.samples import Record
 from tests.unit.agents.site import running
@@ -51,9 +52,9 @@ def test_short_steps_run_on_the_loop_and_a_long_one_sends_them_back(tmp_path: Pa
         async with running(tmp_path) as site:
             agent = site.add("gateway", Role.GATEWAY, lambda: core)
             await site.start()
-            agent._short_steps = 0
+            agent.steps.expect_long()
             await step(agent, core, site.put)
-            agent._short_steps, agent._mean_step_s = SHORT_STEPS, 0.0
+            agent.steps._short, agent.steps._mean_s = SHORT_STEPS, 0.0
             await step(agent, core, site.put)
             core.slow = True
             await step(agent, core, site.put)
@@ -84,7 +85,7 @@ def test_a_core_that_learns_does_it_where_nobody_waits(tmp_path: Path) -> None:
         async with running(tmp_path) as site:
             agent = site.add("gateway", Role.GATEWAY, lambda: core)
             await site.start()
-            agent._short_steps, agent._mean_step_s = SHORT_STEPS, 0.0
+            agent.steps._short, agent.steps._mean_s = SHORT_STEPS, 0.0
             await step(agent, core, site.put)
         return core.threads
 

@@ -11,14 +11,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgemesh.agents.detector import DetectorCore
-from edgemesh.detect.binding import bind_rows
-from edgemesh.detect.classes import ClassNumbers, learn_class
-from edgemesh.detect.forest import Forest
-from edgemesh.detect.judgement import Judgement
-from edgemesh.detect.machine import MachineScorer
-from edgemesh.detect.model_settings import ProfileSettings
-from edgemesh.detect.questions import Question, Steps, answer, answer_together
-from edgemesh.detect.rollout import RolloutSettings
+from edgemesh.detect.classes.binding import bind_rows
+from edgemesh.detect.classes.numbers import ClassNumbers, learn_class
+from edgemesh.detect.methods.judgement import Judgement
+from edgemesh.detect.methods.machine import MachineScorer
+from edgemesh.detect.models.forest import Forest
+from edgemesh.detect.models.questions import Question, Steps, answer, answer_together
+from edgemesh.detect.models.settings import ProfileSettings
+from edgemesh.detect.rollout.stages import RolloutSettings
 from edgemesh.model.settings import Seconds
 from tests.unit.agents import test_classes
 from tests.unit.agents.test_classes import KINDS, METRICS, PROFILE, SHORT, UNITS, Hall, calm, offer

@@ -21,7 +21,7 @@ from edgemesh.agents.core import Core
 from edgemesh.agents.detector import DetectorCore
 from edgemesh.agents.scheduler import SchedulerCore
 from edgemesh.agents.sentry import SentryCore
-from edgemesh.detect.review import Bench
+from edgemesh.detect.alerts.review import Bench
 from edgemesh.detect.settings import DetectSettings, LimitRule
 from edgemesh.dispatch.provisional import ALONE_NS, Provisional
 from edgemesh.dispatch.settings import DispatchSettings

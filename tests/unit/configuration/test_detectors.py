@@ -9,7 +9,7 @@ from click.testing import CliRunner
 
 from edgemesh.cli import main
 from edgemesh.configuration.loading import load
-from edgemesh.detect.detectors import find_detector, installed
+from edgemesh.detect.methods.detectors import find_detector, installed
 from edgemesh.errors import ConfigError
 from edgemesh.launch.score import ScoreOptions, read_score_settings
 from edgemesh.plugins import Plugin

@@ -10,7 +10,7 @@ import pytest
 
 import edgemesh.detect
 
-MODULES = [f"edgemesh.detect.{module.name}" for module in pkgutil.iter_modules(edgemesh.detect.__path__)]
+MODULES = [module.name for module in pkgutil.walk_packages(edgemesh.detect.__path__, "edgemesh.detect.")]
 
 
 @pytest.mark.parametrize("name", MODULES)

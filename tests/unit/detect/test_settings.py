@@ -7,7 +7,7 @@ import tomllib
 import msgspec
 import pytest
 
-from edgemesh.detect.kinds import Kind
+from edgemesh.detect.models.kinds import Kind
 from edgemesh.detect.settings import DetectSettings, LimitRule, SilentRule, StuckRule
 from edgemesh.model.alerts import Severity
 from edgemesh.model.settings import decode_amount

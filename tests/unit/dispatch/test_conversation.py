@@ -385,11 +385,32 @@ def hunt(machine: type[Conversation], examples: int = 8_000) -> None:
     )
 
 
+def begun_and_overdue() -> Conversation:
+    """Ana begins, dies, and starts anew when her time is over; there is nobody else."""
+    talk = Conversation()
+    talk.begin()
+    talk.kill_executor("ben")
+    talk.a_card_comes_or_is_missed("ben", up=False)
+    while not talk.starts:
+        talk.all_goes_well(1)
+        assert talk.now_s < 60.0, "nobody begins"
+    talk.kill_executor("ana")
+    talk.time_passes(70.0)
+    talk.time_passes(70.0)
+    talk.restart_executor("ana")
+    talk.all_goes_well(8)
+    return talk
+
+
 def test_without_the_key_of_the_work_it_is_started_twice(monkeypatch: pytest.MonkeyPatch) -> None:
     """The machine sees it when executors take each attempt for work anew."""
+    talk = begun_and_overdue()
+    talk.nobody_starts_the_same_work_twice()
+    assert max(version.attempt for versions in talk.log.values() for version in versions) > 1
     monkeypatch.setattr(listing.Order, "key", property(lambda order: f"{order.order}.{order.attempt}"))
+    talk = begun_and_overdue()
     with pytest.raises(AssertionError, match="Counter"):
-        hunt(Conversation)
+        talk.nobody_starts_the_same_work_twice()
 
 
 def test_without_leave_the_work_is_begun_by_two(monkeypatch: pytest.MonkeyPatch) -> None:

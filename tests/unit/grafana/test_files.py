@@ -10,6 +10,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from edgemesh.store.influx.measurements import MEASUREMENTS
 from grafana.generator import alerts, sources
 from grafana.generator.files import FOLDER, ROOT, canonical, dashboards, files
 from grafana.generator.yaml import dump
@@ -125,3 +126,10 @@ def test_summaries_name_only_labels_that_the_query_has() -> None:
 def test_each_runbook_belongs_to_a_rule() -> None:
     """No page without a rule."""
     assert {page.stem for page in (ROOT / "docs" / "runbooks").glob("*.md")} == {rule.name for rule in alerts.RULES}
+
+
+def test_all_that_an_agent_says_of_its_health_is_shown() -> None:
+    """A field that no panel asks for is written for nobody."""
+    asked = " ".join(files().values())
+    fields = MEASUREMENTS["agent_health"].fields
+    assert [name for name in fields if f'\\"{name}\\"' not in asked] == []

@@ -12,8 +12,8 @@ from edgemesh.bus.memory import MemoryBroker
 from edgemesh.cli import main
 from edgemesh.configuration.loading import load
 from edgemesh.health.logs import JsonForm, LogOutput
+from edgemesh.launch.metrics import make_responder
 from edgemesh.launch.plant import build
-from edgemesh.launch.run import make_responder
 
 FILE = """
 [site]

@@ -168,7 +168,7 @@ class SmallPlant:
                 task.cancel()
             await asyncio.gather(*agent._tasks, return_exceptions=True)
             await agent.bus.close()
-            await asyncio.to_thread(agent._worker.shutdown)
+            await agent.steps.close()
             self.broker.heal(f"edgemesh-small-{name}")
 
     def order_state(self) -> OrderState | None:

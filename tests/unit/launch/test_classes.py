@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from edgemesh.cli import main
-from edgemesh.detect.class_models import read_class
+from edgemesh.detect.classes.files import read_class
 from edgemesh.launch.models import offers_of
 from edgemesh.launch.plant import journal_file
 from edgemesh.launch.rollout import Rollout, make_offers

@@ -12,7 +12,7 @@ from click.testing import CliRunner, Result
 from edgemesh.agents.detector import DetectorCore
 from edgemesh.cli import main
 from edgemesh.configuration.loading import load
-from edgemesh.detect.models import read_model
+from edgemesh.detect.models.files import read_model
 from edgemesh.launch.plant import journal_file
 from edgemesh.log.journal import Journal
 from edgemesh.model.packs import Readings

@@ -63,7 +63,7 @@ async def gather(plant: SmallPlant, until: Until, flow: Callable[[int], float]) 
     plant.device.quiet = True
     await settled(gateway)
     first = plant.device.taken
-    await gateway.in_worker(partial(append, gateway.engine.journal, [(first + k, flow(k)) for k in range(ROWS)]))
+    await gateway.steps.in_worker(partial(append, gateway.engine.journal, [(first + k, flow(k)) for k in range(ROWS)]))
     gateway.feed.committed(())
     head = gateway.engine.journal.head
     await until(lambda: gateway.feed is not None and gateway.feed.feeder._late >= head, 10)

@@ -16,7 +16,7 @@ from edgemesh.agents.gateway import GatewayCore
 from edgemesh.agents.items import Offered
 from edgemesh.bus.contract import Bus, Message
 from edgemesh.cli import main
-from edgemesh.detect.rollout import RolloutSettings
+from edgemesh.detect.rollout.stages import RolloutSettings
 from edgemesh.detect.settings import DetectSettings
 from edgemesh.errors import InputError
 from edgemesh.launch import rollout as launch

@@ -122,6 +122,8 @@ def test_what_is_usual_is_seen_where_the_share_says_so(tmp_path: Path, until: Un
         ("[traces]\nshare = 5.0", "share"),
         ('[traces]\notlp = "ftp://collector"', "otlp"),
         ('[traces]\notlp = "http://user:word@collector:4318"', "otlp"),
+        ('[traces]\notlp = "http://c:4318"\notlp_headers = "word"', "traces: `otlp_headers`: header 1 is not"),
+        ('[traces]\notlp_headers = "a=word"', "traces: `otlp_headers` are for a collector"),
         ('[traces]\ntrace_ids_as_tags = true\n[influxdb]\norg = "o"', "traces.trace_ids_as_tags: exhausts a server"),
     ],
 )

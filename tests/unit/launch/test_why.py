@@ -60,14 +60,14 @@ def test_a_history_without_alerts_says_so(tmp_path: Path) -> None:
 def test_where_the_history_lies(history: Path, tmp_path: Path) -> None:
     """A file, a data folder, or the configuration's; what is not there, or is something else, is said."""
     config = write_config(tmp_path / "site.toml")
-    assert find_history(config, history) == history
-    assert find_history(config, tmp_path / "kept") == history
+    assert find_history(history) == history
+    assert find_history(tmp_path / "kept") == history
     with pytest.raises(InputError, match="there is no history here"):
-        find_history(config, None)
+        find_history(config)
     bare = tmp_path / "bare.toml"
     bare.write_text('[site]\nid = "small"\n')
     with pytest.raises(ConfigError, match="recorder"):
-        find_history(bare, None)
+        find_history(bare)
     (tmp_path / "text.db").write_text("no database")
     with pytest.raises(InputError, match="no history of edgemesh"):
         why("last", tmp_path / "text.db")

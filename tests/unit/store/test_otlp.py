@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import logging
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from email.message import Message
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -16,9 +18,9 @@ from hypothesis import strategies as st
 
 from edgemesh.model.agents import Role
 from edgemesh.model.spans import Link, Span, SpanKind
-from edgemesh.store import otlp
+from edgemesh.store import otlp, retry
 from edgemesh.store.otlp import OtlpExporter
-from edgemesh.tracing.otlp import export_request
+from edgemesh.tracing.otlp import export_request, refused_spans
 from tests.unit.wire.strategies import spans as any_spans
 
 DB = sqlite3.connect(":memory:", check_same_thread=False)
@@ -30,8 +32,8 @@ class Collector(ThreadingHTTPServer):
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
-        self.answers: list[int] = []
-        self.asked: list[tuple[str, str]] = []
+        self.answers: list[tuple[int, dict[str, str], bytes]] = []
+        self.asked: list[tuple[str, Message]] = []
         self.taken: list[dict[str, Any]] = []
 
     @property
@@ -48,13 +50,15 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        self.server.asked.append((self.path, self.headers["Content-Type"]))
-        status = self.server.answers.pop(0) if self.server.answers else 200
+        self.server.asked.append((self.path, self.headers))
+        status, headers, answer = self.server.answers.pop(0) if self.server.answers else (200, {}, b"{}")
         if status == 200:
             self.server.taken.append(body)
         self.send_response(status)
+        for name, value in headers.items():
+            self.send_header(name, value)
         self.end_headers()
-        self.wfile.write(b"{}")
+        self.wfile.write(answer)
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002  the base's own word
         """Say nothing."""
@@ -73,8 +77,8 @@ def collecting() -> Iterator[Collector]:
 
 
 @contextmanager
-def exporting(url: str) -> Iterator[OtlpExporter]:
-    exporter = OtlpExporter("hall", "1.0", url)
+def exporting(url: str, headers: dict[str, str] | None = None) -> Iterator[OtlpExporter]:
+    exporter = OtlpExporter("hall", "1.0", url, headers)
     exporter.start()
     try:
         yield exporter
@@ -86,6 +90,7 @@ def exporting(url: str) -> Iterator[OtlpExporter]:
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Requests a hundred times as often."""
     monkeypatch.setattr(otlp, "EVERY_S", 0.01)
+    monkeypatch.setattr(retry, "FIRST_WAIT_S", 0.01)
 
 
 def make_span(number: int) -> Span:
@@ -135,16 +140,76 @@ def test_a_collector_that_fails_gets_them_later_and_one_that_refuses_never(
 ) -> None:
     """503 is tried again; 400 is dropped and counted, and the next ones go on."""
     with collecting() as server, exporting(server.url) as exporter:
-        server.answers = [503]
+        server.answers = [(503, {}, b"")]
         exporter.spans(DB, [make_span(1), make_span(2)])
         wait_for(lambda: exporter.sent == 2, 10)
-        server.answers = [400]
+        server.answers = [(400, {}, b"")]
         exporter.spans(DB, [make_span(3)])
         wait_for(lambda: exporter.dropped == 1, 10)
         exporter.spans(DB, [make_span(4)])
         wait_for(lambda: exporter.sent == 3, 10)
         assert [int(each, 16) for each in server.ids()] == [1, 2, 4]
-        assert set(server.asked) == {("/v1/traces", "application/json")}
+        assert {(path, said["Content-Type"]) for path, said in server.asked} == {("/v1/traces", "application/json")}
+
+
+@pytest.mark.parametrize("status", [429, 503])
+def test_a_collector_that_asks_for_time_gets_it(
+    status: int, wait_for: Callable[[Callable[[], bool], float], None]
+) -> None:
+    """`Retry-After` is honoured, also when we end; 0 is at once, whatever the failures before it."""
+    with collecting() as server:
+        with exporting(server.url) as exporter:
+            server.answers = [(503, {}, b"")] * 3 + [(status, {"Retry-After": "0"}, b"")]
+            exporter.spans(DB, [make_span(1)])
+            wait_for(lambda: exporter.sent == 1, 10)
+            assert exporter.rest_s == 0.0
+            server.answers = [(status, {"Retry-After": "1800"}, b"")]
+            exporter.spans(DB, [make_span(2)])
+            wait_for(lambda: exporter.rest_s >= 1800, 10)
+            asked = len(server.asked)
+        assert len(server.asked) == asked
+        assert server.ids() == [f"{1:016x}"]
+
+
+def test_what_no_collector_may_be_asked_twice_is_dropped(wait_for: Callable[[Callable[[], bool], float], None]) -> None:
+    """500 and a redirect are final, whatever they say of when; a partial success costs what was refused."""
+    with collecting() as server, exporting(server.url, {"authorization": "Bearer s3cret"}) as exporter:
+        server.answers = [
+            (500, {"Retry-After": "9"}, b""),
+            (307, {"Location": f"{server.url}/elsewhere"}, b""),
+            (302, {"Location": f"{server.url}/elsewhere"}, b""),
+            (200, {}, b'{"partialSuccess": {"rejectedSpans": "2", "errorMessage": "too old"}}'),
+        ]
+        for number in range(3):
+            exporter.spans(DB, [make_span(number)])
+            wait_for(lambda: exporter.dropped == number + 1, 10)  # noqa: B023  called before the next round
+        exporter.spans(DB, [make_span(3), make_span(4), make_span(5)])
+        wait_for(lambda: (exporter.sent, exporter.dropped) == (1, 5), 10)
+        assert [path for path, _ in server.asked] == ["/v1/traces"] * 4
+
+
+def test_headers_go_with_each_request_and_into_no_log(
+    caplog: pytest.LogCaptureFixture, wait_for: Callable[[Callable[[], bool], float], None]
+) -> None:
+    """A collector that repeats the secret in its refusal does not bring it into our log."""
+    with collecting() as server, exporting(server.url, {"authorization": "Bearer s3cret"}) as exporter:
+        caplog.set_level(logging.DEBUG)
+        server.answers = [(200, {}, b'{"partialSuccess": {"rejectedSpans": 1, "errorMessage": "no Bearer s3cret"}}')]
+        exporter.spans(DB, [make_span(1)])
+        wait_for(lambda: exporter.dropped == 1, 10)
+        exporter.spans(DB, [make_span(2)])
+        wait_for(lambda: exporter.sent == 1, 10)
+        assert [said["Authorization"] for _, said in server.asked] == ["Bearer s3cret"] * 2
+    assert "no ***" in caplog.text
+    assert "s3cret" not in caplog.text
+
+
+@given(st.binary(max_size=60))
+def test_whatever_a_collector_answers_is_no_error(answer: bytes) -> None:
+    """What can't be read refuses nothing."""
+    assert refused_spans(answer) == (0, "")
+    for said in (b"-3", b'"x"', b'"99999999999999999999"', b"null", b"[1]"):
+        assert refused_spans(b'{"partialSuccess": {"rejectedSpans": %s}}' % said) == (0, "")
 
 
 def test_what_waits_for_a_collector_is_bounded_and_goes_when_we_end(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -25,6 +25,14 @@ DECODERS: dict[Kind, Callable[[bytes], object]] = {
     Kind.ORDER: lambda data: codec.decode_order(data, id=IDENTITY),
     Kind.DISPATCH: lambda data: codec.decode_dispatch(data, executor=NAME),
     Kind.ANSWER: lambda data: codec.decode_answer(data, executor=NAME),
+    Kind.MODEL: lambda data: codec.decode_offer(data, asset=NAME),
+    Kind.MODEL_STATE: lambda data: codec.decode_model_state(data, asset=NAME),
+    Kind.VERDICTS: lambda data: codec.decode_verdicts(data, asset=NAME),
+    Kind.SPANS: lambda data: codec.decode_spans(data, agent=NAME),
+    Kind.SCORES: lambda data: codec.decode_scores(data, agent=NAME),
+    Kind.LINES: lambda data: codec.decode_lines(data, agent=NAME),
+    Kind.COMMAND: codec.decode_command,
+    Kind.REPLY: lambda data: codec.decode_reply(data, agent=NAME),
 }
 
 
@@ -33,7 +41,8 @@ def name_of(kind: Kind) -> str:
 
 
 def test_the_table_has_a_decoder_for_every_kind() -> None:
-    """But a plain device's, which is the driver's business."""
+    """Every kind of topic has its cases, and each but a plain device's, which is the driver's business, a decoder."""
+    assert set(SOUND) == set(Kind)
     assert set(DECODERS) == set(SOUND) - {Kind.INGEST}
 
 
