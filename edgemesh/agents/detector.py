@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from edgemesh.agents.acknowledgements import acknowledge
 from edgemesh.agents.core import Input, Lesson, Taught
 from edgemesh.agents.findings import Findings
 from edgemesh.agents.handover import Handover
@@ -26,6 +27,7 @@ from edgemesh.detect.watch import Watch
 from edgemesh.log.outbox import Cursor
 from edgemesh.model.agents import Asset
 from edgemesh.model.alerts import Alert, AlertState, Review, Stage
+from edgemesh.model.commands import Command
 from edgemesh.model.packs import Cards, Readings
 from edgemesh.model.rollouts import MAX_PACKED_BYTES, ModelOffer, ModelState
 from edgemesh.model.samples import Batch, Record, Retimed
@@ -134,6 +136,8 @@ class DetectorCore:
             return self._learn(pack)
         if isinstance(pack, Verdicts):
             return self._hear_verdicts(pack)
+        if isinstance(pack, Command):
+            return self._counted(acknowledge(self._watches, pack, self._clock.now_ns))
         if isinstance(pack, ModelOffer | ModelState):
             self._offers.hear(pack, self._clock.now_ns)
             return []

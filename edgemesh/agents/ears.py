@@ -103,6 +103,7 @@ class Ears:
             subscribe(topics.verdicts("+"), self._hear_plain)
         if traits.hears_answers:
             subscribe(topics.answer("+"), self._hear_answer)
+        if traits.hears_answers or traits.owned:
             subscribe(topics.command(self._host.name), self._hear_command)
         if traits.watches_cards or (traits.follows and not traits.local):
             subscribe(topics.card("+"), self._hear_card)

@@ -46,12 +46,20 @@ class Judgement(Record, frozen=True, kw_only=True):
     by: Name
 
 
+class Acknowledgement(Record, frozen=True, kw_only=True):
+    """Somebody has seen an alert."""
+
+    alert: Uuid
+    by: Name
+
+
 class Command(Record, frozen=True, kw_only=True, tag_field="v", tag=1):
     """One thing to do: log what is at least of `log_level`, for `for_s` seconds (0: until the next start); or, to a
-    scheduler, set a `silence`, end the one of the id `end_silence`, or take a judgement as `review`.
+    scheduler, set a `silence`, end the one of the id `end_silence`, or take a judgement as `review`; or, to the
+    detector that watches the asset, take note that somebody has seen an alert (`ack`).
 
-    Never retained: a broker would give it again at each connect. The reply to a `log_level` has the same `id`; what a
-    scheduler was told shows in its retained topics.
+    Never retained: a broker would give it again at each connect. The reply to a `log_level` has the same `id`; what
+    others were told shows in their retained topics.
     """
 
     id: Uuid
@@ -60,11 +68,12 @@ class Command(Record, frozen=True, kw_only=True, tag_field="v", tag=1):
     silence: Silencing | None = None
     end_silence: Uuid | None = None
     review: Judgement | None = None
+    ack: Acknowledgement | None = None
 
     def __post_init__(self) -> None:
-        asked = (self.log_level, self.silence, self.end_silence, self.review)
+        asked = (self.log_level, self.silence, self.end_silence, self.review, self.ack)
         if sum(one is not None for one in asked) != 1:
-            raise ValueError("a command says one thing: `log_level`, `silence`, `end_silence` or `review`")
+            raise ValueError("a command says one thing: `log_level`, `silence`, `end_silence`, `review` or `ack`")
 
 
 class Reply(Record, frozen=True, kw_only=True, tag_field="v", tag=1):

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from edgemesh.model.agents import Card, Owners, Presence, Role, Watermark
 from edgemesh.model.alerts import Alert, AlertKind, AlertState, Evidence, Review, Severity, Stage
-from edgemesh.model.commands import MOST_S, Command, Judgement, LogLevel, Reply, Silencing
+from edgemesh.model.commands import MOST_S, Acknowledgement, Command, Judgement, LogLevel, Reply, Silencing
 from edgemesh.model.orders import Answer, AnswerKind, Dispatch, DispatchList, OrderState, Priority, Verdict, WorkOrder
 from edgemesh.model.packs import Alerts, Orders, Pack, Readings
 from edgemesh.model.rollouts import ModelFigures, ModelOffer, ModelState, RolloutStage
@@ -189,6 +189,7 @@ commands = (
     | st.builds(Command, id=uuids, silence=silencings)
     | st.builds(Command, id=uuids, end_silence=uuids)
     | st.builds(Command, id=uuids, review=judgements)
+    | st.builds(Command, id=uuids, ack=st.builds(Acknowledgement, alert=uuids, by=st.just("ana")))
 )
 replies = st.builds(Reply, id=uuids, agent=ids, done=st.booleans(), text=texts)
 score = st.builds(
