@@ -238,7 +238,7 @@ class DetectorCore:
             alerts = late.hush(watch.state, alerts)
             self._hush(gateway)
         self._offers.look(watch, moment.now_ns)
-        if not self._puts_off and (lesson := watch.retraining_lesson()) is not None:
+        if not self._puts_off and (lesson := watch.models.retraining_lesson()) is not None:
             from edgemesh.detect.methods.lessons import learn_encoded  # numpy only where something is learnt
 
             self._retrain(watch, lesson[0], learn_encoded(lesson[1]))
@@ -348,13 +348,13 @@ class DetectorCore:
 
     def model(self, asset: str, *, version: int, now_ns: int) -> bytes | None:
         """The file of the asset's model, under this version, made now; None while there is none."""
-        watch = self._watches.get(asset)
-        return None if watch is None or watch.learner is None else watch.learner.model(asset, version, now_ns)
+        learner = self.learner(asset)
+        return None if learner is None else learner.model(asset, version, now_ns)
 
     def learner(self, asset: str) -> Learner | None:
         """The learner of an asset; None: it was not heard of, or no model fits it."""
         watch = self._watches.get(asset)
-        return watch.learner if watch is not None else None
+        return watch.models.learner if watch is not None else None
 
     @property
     def learns(self) -> bool:
@@ -407,7 +407,7 @@ class DetectorCore:
 
     def _retrain(self, watch: Watch, key: str, content: bytes) -> None:
         """The next model of an asset was learnt, if this is its lesson: offer it, to be tried like any other."""
-        file = watch.retrained(key, content)
+        file = watch.models.retrained(key, content)
         if file is None:
             return
         from edgemesh.detect.models.files import pack_model, read_model  # numpy only where something is learnt

@@ -238,7 +238,7 @@ class Handover:
         later = self._later.get(watch.asset.id)
         if not later:
             return []
-        newest_ns = watch.newest_ns
+        newest_ns = watch.state.newest_ns
         due = [alert for alert in later.values() if alert.at_ns <= newest_ns]
         for alert in due:
             del later[alert.id]
@@ -281,7 +281,7 @@ class Handover:
 
     def _put_off(self, alert: Alert, watch: Watch) -> bool:
         """Whether we have not come to the time of the alert yet: first we see for ourselves what made it."""
-        early = alert.kind is not AlertKind.SILENT and alert.at_ns > watch.newest_ns
+        early = alert.kind is not AlertKind.SILENT and alert.at_ns > watch.state.newest_ns
         if early:
             self._later.setdefault(alert.asset, {})[alert.id] = alert
         return early

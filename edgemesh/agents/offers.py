@@ -37,7 +37,7 @@ class Offers:
         fresh = self._keep_offer(heard, watch) if isinstance(heard, ModelOffer) else self._keep_told(heard)
         if fresh and watch is not None:
             if isinstance(heard, ModelState):
-                watch.hear_rollout(heard, now_ns)
+                watch.models.hear_rollout(heard, now_ns)
             self.look(watch, now_ns)
             self._watches.touch(watch)
 
@@ -93,21 +93,21 @@ class Offers:
     def look(self, watch: Watch, now_ns: int) -> None:
         """After the watch took rows, or something was heard of its asset: have it look at what it has not seen yet."""
         rollout, asset = watch.state.rollout, watch.asset.id
-        if self._of_class and watch.wants_class:
+        if self._of_class and watch.models.wants_class:
             self._begin_with_class(watch, now_ns)
         offer = self._offers.get(asset)
         if offer is not None and offer.revision > rollout.revision:
             self._news[f"model/{asset}"] = offer
-            watch.offer(offer, self._told.get(asset), now_ns)
-        elif offer is not None and watch.waits:
-            watch.offer(offer, self._told.get(asset), now_ns)
+            watch.models.offer(offer, self._told.get(asset), now_ns)
+        elif offer is not None and watch.models.waits:
+            watch.models.offer(offer, self._told.get(asset), now_ns)
         if rollout.revision:
             said = (rollout.revision, rollout.stage.value, rollout.reason, rollout.tenth)
             if self._said.get(asset) != said:
                 self._said[asset] = said
                 if rollout.stage is RolloutStage.PROMOTED:
                     self._note_class(asset, rollout.revision)
-                self._news[f"state/model/{asset}"] = watch.model_state(self._agent)
+                self._news[f"state/model/{asset}"] = watch.models.model_state(self._agent)
 
     def news(self) -> dict[str, ModelOffer | ModelState]:
         """What has changed since the last call, by topic."""
@@ -122,7 +122,7 @@ class Offers:
             if asset in self._offers:
                 standing[f"model/{asset}"] = self._offers[asset]
             if watch.state.rollout.revision:
-                standing[f"state/model/{asset}"] = watch.model_state(self._agent)
+                standing[f"state/model/{asset}"] = watch.models.model_state(self._agent)
         return standing
 
     def release(self, assets: Iterable[str]) -> None:

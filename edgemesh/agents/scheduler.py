@@ -49,9 +49,8 @@ class SchedulerCore:
 
     `epoch` fences: it stands in every dispatch list and must not be below that of any scheduler that led before. A
     saved one that is higher stays, so that a clock set back between two starts locks nobody out.
-    `causes` is the table of causes; None: the built-in one.
-    `stats` counts what came, what was decided and what was ignored, by reason. Where it is `audited` somebody takes its
-    `decisions`.
+    `stats` counts what came, what was decided and what was ignored, by reason. `causes` is the table of causes; None:
+    the built-in one. Where it is `audited` somebody takes its `decisions`.
     """
 
     def __init__(
@@ -61,8 +60,8 @@ class SchedulerCore:
         settings: DispatchSettings,
         assets: Mapping[str, Asset],
         epoch: int = 1,
-        causes: CauseTable | None = None,
         audited: bool = False,
+        causes: CauseTable | None = None,
     ) -> None:
         self.agent, self.site, self.epoch = agent, site, epoch
         self._saved_epoch = 0

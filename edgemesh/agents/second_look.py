@@ -49,9 +49,9 @@ class SecondLook:
         if stands or book.closed_at_ns.get(kind, -1) >= alert.onset_at_ns:
             return Sight.FOUND
         names = {evidence.device for evidence in alert.evidence}.intersection(devices) if silent else ()
-        newest_ns = min((devices[name].newest_ns for name in names), default=0) if silent else watch.newest_ns
+        newest_ns = min((devices[name].newest_ns for name in names), default=0) if silent else watch.state.newest_ns
         calm = newest_ns >= alert.raised_at_ns + self._withdraw_after_ns and kind not in book.entries
-        return Sight.CALM if calm and watch.judges else Sight.UNCLEAR
+        return Sight.CALM if calm and watch.models.judges else Sight.UNCLEAR
 
     def _has(self, alert: Alert) -> bool:
         """Whether we have taken in the row that an alert was raised from, and all before it."""
@@ -60,4 +60,4 @@ class SecondLook:
         if reached is not None and seq.isdecimal():
             return reached >= int(seq)
         watch = self._watches.get(alert.asset)  # a log of before, or none that we know
-        return watch is not None and watch.newest_ns >= alert.raised_at_ns
+        return watch is not None and watch.state.newest_ns >= alert.raised_at_ns

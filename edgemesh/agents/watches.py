@@ -12,7 +12,8 @@ from edgemesh.detect.base.moment import Moment
 from edgemesh.detect.base.windows import Channel
 from edgemesh.detect.rules.silence import NEVER
 from edgemesh.detect.settings import DetectSettings
-from edgemesh.detect.watch import Watch, WatchState
+from edgemesh.detect.watch import Watch
+from edgemesh.detect.watch_state import WatchState
 from edgemesh.model.agents import Asset
 from edgemesh.model.alerts import Alert
 
@@ -72,7 +73,7 @@ class Watches:
     def _have_told(self, watch: Watch) -> None:
         """Have what its learner thinks of rows told to whoever wants to know."""
         observer, book = self.observer, self.book
-        if watch.learner is None or (observer is None and book is None):
+        if watch.models.learner is None or (observer is None and book is None):
             return
 
         def tell(at_ns: int, score: float, strangest: Channel | None) -> None:
@@ -81,7 +82,7 @@ class Watches:
             if book is not None:
                 book.see(watch, at_ns, score, strangest)
 
-        watch.learner.observer = tell
+        watch.models.learner.observer = tell
 
     def all(self) -> list[Watch]:
         """All watches."""
@@ -94,7 +95,7 @@ class Watches:
     def touch(self, watch: Watch) -> None:
         """The watch has changed: it is to be saved, and may have something to say of silence sooner, or to learn."""
         self._dirty.add(watch.asset.id)
-        if watch.wants:
+        if watch.models.wants:
             self._eager.add(watch.asset.id)
         self._due_ns = min(self._due_ns, watch.due_ns)
 
@@ -144,7 +145,7 @@ class Watches:
         found = []
         for asset in sorted(self._eager):
             watch = self._watches.get(asset)
-            if watch is not None and (due := watch.lesson()) is not None:
+            if watch is not None and (due := watch.models.lesson()) is not None:
                 found.append(Lesson(asset, *due))
         self._eager.clear()
         return found
@@ -180,9 +181,9 @@ class Watches:
         prefix = f"asset/{asset}/"
         parts: dict[str, bytes | None] = {f"{prefix}state": msgspec.json.encode(watch.state)}
         keys = self._saved_keys.setdefault(asset, set())
-        if watch.renewed:
+        if watch.models.renewed:
             parts |= dict.fromkeys(keys - parts.keys())
-        for name, content in watch.learnt_parts().items():
+        for name, content in watch.models.parts().items():
             if content is not None or prefix + name in keys:
                 parts[prefix + name] = content
         for key, content in parts.items():

@@ -89,10 +89,11 @@ def _decisions(file: Path, order: str = "", limit: int | None = None) -> Iterato
         raise InputError(f"the audit can't be read: {error}", source=str(file)) from error
 
 
-def compare(file: Path, versions: Sequence[Kept]) -> list[Fault]:
+def compare(file: Path, versions: Sequence[Kept], others: Sequence[Path] = ()) -> list[Fault]:
     """Hold versions of orders that other files have against the chain: each has a decision, and is what was decided.
 
-    Left out are versions from before the first entry held. So a cut at the end is found that took the head with it, and
+    `others` are audits of other schedulers, one of which may have decided it. Left out are versions from before the
+    first entry held. So a cut at the end is found that took the head with it, and
     a chain that was written anew.
     """
     decided: dict[tuple[str, int], tuple[int, str]] = {}
@@ -101,11 +102,16 @@ def compare(file: Path, versions: Sequence[Kept]) -> list[Fault]:
     for seq, decision in _decisions(file):
         decided[decision.order, decision.version] = seq, decision.digest
         first[decision.order], begun_ns, end = decision.version, decision.at_ns, max(end, seq)
+    elsewhere = {
+        (decision.order, decision.version): decision.digest for other in others for _, decision in _decisions(other)
+    }
     if not decided and versions:
         return [Fault(what="cut", first=1, last=1, text=f"no decision is held, but {versions[0].where} has orders")]
     faults = []
     for kept in versions:
         seq, digest = decided.get((kept.order, kept.version), (0, ""))
+        if elsewhere.get((kept.order, kept.version)) == kept.digest:
+            continue
         name = f"version {kept.version} of order {kept.order[:8]} in {kept.where}"
         if digest and digest != kept.digest:
             faults.append(Fault(what="edited", first=seq, last=seq, text=f"{name} is not what was decided"))

@@ -8,16 +8,14 @@ from pathlib import Path
 import click
 import msgspec
 
-from edgemesh.commands.common import errors, log
+from edgemesh.commands.common import errors, log, sample
 
-_FOLDER = click.argument(
-    "folder", required=False, default=Path("data/demo"), type=click.Path(exists=True, path_type=Path)
-)
+_PLACE = click.argument("place", required=False, type=click.Path(path_type=Path))
 
 _VERIFY_EXAMPLES = """\b
 Examples
-  edgemesh audit verify data/plant                  is it whole, and is it what the orders say?
-  edgemesh audit verify data/plant --head 1204:9f…  and does it still pass through what was noted?
+  edgemesh audit verify my.toml                     is it whole, and is it what the orders say?
+  edgemesh audit verify my.toml --head 1204:9f…     and does it still pass through what was noted?
 """
 
 
@@ -27,22 +25,23 @@ def audit() -> None:
 
 
 @audit.command(epilog=_VERIFY_EXAMPLES)
-@_FOLDER
+@_PLACE
 @click.option("--history", type=click.Path(exists=True, dir_okay=False, path_type=Path),
-              help="A recorder's file to hold it against.  [default: those in FOLDER]")  # fmt: skip
+              help="A recorder's file to hold it against.  [default: those of PLACE]")  # fmt: skip
 @click.option("--head", default="", metavar="SEQ:HASH", help="A head that was noted earlier, elsewhere.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object on standard output.")
 @errors
-def verify(folder: Path, history: Path | None, head: str, as_json: bool) -> None:
-    """Find entries of FOLDER's audit that were deleted, edited, moved or cut, and say which.
+def verify(place: Path | None, history: Path | None, head: str, as_json: bool) -> None:
+    """Find entries of PLACE's audit that were deleted, edited, moved or cut, and say which.
 
-    FOLDER is a data folder (default: the demo's) or a scheduler's file. Exit status 1 when anything is wrong.
+    PLACE is the configuration of a site (.toml), its data folder, or a scheduler's file (default: the demo's); its
+    scheduler may be running. Exit status 1 when anything is wrong.
     """
-    from edgemesh.launch.audit import verdict_lines
+    from edgemesh.launch.audit import data_of, verdict_lines
     from edgemesh.launch.audit import verify as check
 
     log("error")
-    answers = check(folder, history=history, head=head)
+    answers = check(data_of(place or sample("demo.toml")), history=history, head=head)
     whole = not any(answer.faults for answer in answers)
     if as_json:
         click.echo(msgspec.json.encode({"whole": whole, "audits": answers}).decode())
@@ -52,17 +51,20 @@ def verify(folder: Path, history: Path | None, head: str, as_json: bool) -> None
 
 
 @audit.command()
-@_FOLDER
+@_PLACE
 @click.option("--order", default="", metavar="ID", help="Of the orders whose id begins like this.")
 @click.option("--count", default=50, show_default=True, type=click.IntRange(min=1), help="The newest so many.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line on standard output.")
 @errors
-def show(folder: Path, order: str, count: int, as_json: bool) -> None:
-    """Print the decisions in FOLDER (default: the demo's data folder), oldest first."""
-    from edgemesh.launch.audit import decision_lines
+def show(place: Path | None, order: str, count: int, as_json: bool) -> None:
+    """Print the decisions of PLACE, oldest first.
+
+    PLACE is the configuration of a site (.toml), its data folder, or a scheduler's file (default: the demo's).
+    """
+    from edgemesh.launch.audit import data_of, decision_lines
     from edgemesh.launch.audit import show as find
 
     log("error")
-    told = find(folder, order=order, limit=count)
+    told = find(data_of(place or sample("demo.toml")), order=order, limit=count)
     lines = [msgspec.json.encode(each).decode() for each in told] if as_json else decision_lines(told)
     click.echo("\n".join(lines) if lines or as_json else "no decision is held of that")

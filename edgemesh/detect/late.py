@@ -19,7 +19,8 @@ from edgemesh.detect.base.decision import Seen, Switch
 from edgemesh.detect.base.moment import Moment
 from edgemesh.detect.base.signals import MODEL, MODEL_SOURCE, split_source
 from edgemesh.detect.rules.stuck import StuckState
-from edgemesh.detect.watch import Watch, WatchState
+from edgemesh.detect.watch import Watch
+from edgemesh.detect.watch_state import WatchState
 from edgemesh.model.alerts import Alert, AlertKind, AlertState
 from edgemesh.model.samples import Batch, Retimed
 
@@ -108,7 +109,7 @@ def absorb(fork: Fork, alerts: Sequence[Alert]) -> list[Alert]:
 def jump(watch: Watch) -> None:
     """Go on at a later time: what is under way starts over, what fires goes on; the fork keeps what was not said."""
     state = watch.state
-    watch.jump()
+    watch.models.jump()
     for kind, entry in list(state.book.entries.items()):
         if entry.alert.id in state.unsaid:
             del state.book.entries[kind]

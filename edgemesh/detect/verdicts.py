@@ -24,17 +24,17 @@ def hear(watch: Watch, verdicts: Verdicts, moment: Moment) -> list[Alert]:
     and its rows are learnt from; what is a fault gets no benefit of the doubt; a replaced part begins a new warm-up,
     unless the model was learnt from younger rows already.
     """
-    news = unheard(watch.feedback, verdicts.verdicts)
-    if watch.learner is None:
+    news = unheard(watch.models.feedback, verdicts.verdicts)
+    if watch.models.learner is None:
         return []
     alerts = []
     for found in news:
         if found.verdict is not Verdict.REPLACED_PART and found.learnt:
-            alerts += _tell(watch, watch.learner, found, moment)
+            alerts += _tell(watch, watch.models.learner, found, moment)
     at_ns = replaced_ns(verdicts.verdicts)
     if at_ns < 0 or all(found.verdict is not Verdict.REPLACED_PART for found in news):
         return alerts
-    if watch.learner.state.about.begin_ns >= at_ns:
+    if watch.models.learner.state.about.begin_ns >= at_ns:
         watch.state.rollout.renewed_ns = at_ns
         return alerts
     return alerts + watch.renew(at_ns, moment)
@@ -48,8 +48,8 @@ def _tell(watch: Watch, learner: Learner, found: OrderVerdict, moment: Moment) -
     entry = watch.state.book.entries.get(AlertKind.MACHINE)
     alert = entry.alert if entry is not None and MODEL_SOURCE in entry.sources else None
     stands = alert is not None and (alert.id == found.alert or alert.raised_at_ns <= found.at_ns)
-    if watch.retraining is not None:
-        watch.retraining.hear(found, alert.id if stands and alert is not None else found.alert)
+    if watch.models.retraining is not None:
+        watch.models.retraining.hear(found, alert.id if stands and alert is not None else found.alert)
     if not stands:
         return []
     if found.verdict is Verdict.REAL_FAULT:

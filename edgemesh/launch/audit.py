@@ -12,6 +12,7 @@ import msgspec
 
 from edgemesh.audit.chain import MOST_FAULTS, Fault, Mark
 from edgemesh.audit.reading import Audit, Kept, check, compare, connect, decisions, has_table
+from edgemesh.configuration.loading import load
 from edgemesh.console.views import plain
 from edgemesh.console.why_order import because_of
 from edgemesh.dispatch.docket import digest_of
@@ -50,6 +51,11 @@ class Told(msgspec.Struct, frozen=True, kw_only=True):
     decision: Decision
 
 
+def data_of(place: Path) -> Path:
+    """The data folder of a configuration (.toml); anything else is what it is. ConfigError as `load`."""
+    return load(place).data if place.suffix == ".toml" else place
+
+
 def find_audits(folder: Path) -> list[Path]:
     """The files of a data folder (or the file) that hold an audit. InputError when there is none."""
     there = [folder] if folder.is_file() else sorted((folder / "agents").glob("*.db"))
@@ -69,10 +75,11 @@ def verify(folder: Path, *, history: Path | None = None, head: str = "") -> list
     files = [history] if history else [] if folder.is_file() else sorted((folder / "agents").glob("*.db"))
     kept = [version for file in files if has_table(file, "workorder_version") for version in _of_history(file)]
     answers = []
-    for file in find_audits(folder):
+    audits = find_audits(folder)
+    for file in audits:
         audit = check(file)
         versions = [*_of_log(file), *kept]
-        faults = [*audit.found.faults, *compare(file, versions)]
+        faults = [*audit.found.faults, *compare(file, versions, [other for other in audits if other != file])]
         faults += [fault for mark in marks for fault in _missed(file, mark, audit)]
         answers.append(
             Answer(

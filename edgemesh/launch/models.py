@@ -15,7 +15,7 @@ from edgemesh.detect.models.files import ModelFile, describe_channels, make_mode
 from edgemesh.detect.models.profile import Profile
 from edgemesh.detect.models.provenance import Base
 from edgemesh.detect.rollout.stages import RolloutState
-from edgemesh.detect.watch import WatchState
+from edgemesh.detect.watch_state import WatchState
 from edgemesh.errors import InputError, LogError
 from edgemesh.launch.lines import instant_text
 from edgemesh.launch.rollout_text import stage_text

@@ -315,8 +315,8 @@ def _agents(
                     settings.dispatch,
                     assets,
                     epoch=started,
-                    causes=configuration.causes,
                     audited=True,
+                    causes=configuration.causes,
                 ),
                 (AuditBook(most=settings.scheduler.keep_audit),),
             )

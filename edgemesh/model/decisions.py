@@ -12,7 +12,7 @@ from edgemesh.model.orders import Answer, OrderState
 from edgemesh.model.samples import At, Record
 
 Sha256 = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}(?!\n)$", description="64 lower-case hexadecimal digits")]
-Cause = Literal["alerts", "answers", "cards", "command", "time"]
+Cause = Literal["alerts", "answers", "cards", "time", "command"]
 
 
 class AlertSeen(Record, frozen=True, kw_only=True):
@@ -29,9 +29,9 @@ class Decision(Record, frozen=True, kw_only=True):
 
     `by` is the scheduler, `epoch` its fence. `before` is the state of the version before (None: there was none),
     `after` that of this one; `executor` has the order now, `taken_from` had it until now. `because` says what came in:
-    alerts, answers or cards, of which those that concern the order are kept, a person's command, or that time has
-    passed. `digest` is the
-    SHA-256 of the order's version in canonical JSON, so that a copy of it anywhere can be held against the decision.
+    alerts, answers or cards, of which those that concern the order are kept, a command of a
+    person, or that time has passed. `digest` is the SHA-256 of the order's version in canonical JSON, so that a copy of
+    it anywhere can be held against the decision.
     """
 
     at_ns: At

@@ -52,8 +52,8 @@ class Feedback(Bench):
     def ease(self) -> float:
         watch = self.core._watches.get(ASSET)
         assert watch is not None
-        assert watch.learner is not None
-        return watch.learner.state.ease
+        assert watch.models.learner is not None
+        return watch.models.learner.state.ease
 
 
 def observed(bench: Bench) -> list[float]:
@@ -181,16 +181,16 @@ def test_a_replaced_part_begins_a_new_warm_up() -> None:
     bench.feed(other, 340, 700)
     watch = bench.core._watches.get(ASSET)
     assert watch is not None
-    assert watch.learner is not None
-    assert watch.learner.state.about.begin_ns == 340 * S
+    assert watch.models.learner is not None
+    assert watch.models.learner.state.about.begin_ns == 340 * S
     assert len(raised(bench)) == 1
     bench.restart()
     bench.hear(verdict(alert.id, Verdict.REPLACED_PART))
     bench.feed(other, 700, 702)
     watch = bench.core._watches.get(ASSET)
     assert watch is not None
-    assert watch.learner is not None
-    assert watch.learner.learnt
+    assert watch.models.learner is not None
+    assert watch.models.learner.learnt
 
 
 def test_from_an_alert_to_a_threshold() -> None:
@@ -240,9 +240,9 @@ def test_who_takes_the_asset_over_knows_it(said: Verdict) -> None:
     bench.feed(CALM, 0, 200)
     watch = bench.core._watches.get(ASSET)
     assert watch is not None
-    assert watch.learner is not None
+    assert watch.models.learner is not None
     assert bench.ease == (pytest.approx(1.1) if said is Verdict.FALSE_ALARM else 1.0)
-    assert (watch.learner.state.about.begin_ns >= 50 * S) is (said is Verdict.REPLACED_PART)
+    assert (watch.models.learner.state.about.begin_ns >= 50 * S) is (said is Verdict.REPLACED_PART)
 
 
 def test_a_model_of_the_machine_before_is_refused() -> None:

@@ -35,8 +35,8 @@ def kept(bench: Bench) -> list[Floats]:
     """The calm windows that there are."""
     watch = bench.core._watches.get(ASSET)
     assert watch is not None
-    assert watch.retraining is not None
-    return watch.retraining._reservoir.windows
+    assert watch.models.retraining is not None
+    return watch.models.retraining._reservoir.windows
 
 
 def version(bench: Bench) -> int:
@@ -170,9 +170,9 @@ def test_rows_of_a_false_alarm_join_those_of_a_fault_do_not() -> None:
         bench.keep()
         watch = bench.core._watches.get(ASSET)
         assert watch is not None
-        assert watch.retraining is not None
-        told = watch.retraining._disputed.calm
-        shares[said] = len(watch.retraining._reservoir.windows), [float(rows[:, 0].min()) for rows in told]
+        assert watch.models.retraining is not None
+        told = watch.models.retraining._disputed.calm
+        shares[said] = len(watch.models.retraining._reservoir.windows), [float(rows[:, 0].min()) for rows in told]
         assert not any("dispute" in name for name in pads(bench)) or said is Verdict.FALSE_ALARM
     assert shares[Verdict.REAL_FAULT] == (0, [])
     windows, lows = shares[Verdict.FALSE_ALARM]

@@ -289,8 +289,8 @@ def test_a_newer_offer_takes_the_place_of_one_on_trial(second: bytes) -> None:
     assert (bench.said[-1].stage, bench.said[-1].used) == (RolloutStage.PROMOTED, 3)
     watch = bench.core._watches.get(ASSET)
     assert watch is not None
-    assert watch.learner is not None
-    assert list(watch.learner.versions.files) == [1]
+    assert watch.models.learner is not None
+    assert list(watch.models.learner.versions.files) == [1]
 
 
 @pytest.mark.parametrize(("stop", "stage"), [(130, "shadow"), (200, "canary")])

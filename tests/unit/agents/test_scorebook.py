@@ -14,7 +14,8 @@ from edgemesh.agents.detector import DetectorCore
 from edgemesh.agents.scorebook import FIRST_NS, ScoreBook
 from edgemesh.detect.base.columns import DeviceState, StreamState
 from edgemesh.detect.settings import DetectSettings
-from edgemesh.detect.watch import Watch, WatchState
+from edgemesh.detect.watch import Watch
+from edgemesh.detect.watch_state import WatchState
 from edgemesh.model.agents import Asset
 from edgemesh.model.samples import Retimed
 from edgemesh.model.told import Score

@@ -184,6 +184,24 @@ def test_what_is_shown_is_of_the_order_asked_for(plant: Plant, tmp_path: Path) -
     assert verdict_lines(verify(tmp_path))[0].startswith("scheduler: 8 entries, 1 to 8: whole")
 
 
+def test_two_schedulers_of_a_folder_answer_for_each_other(plant: Plant, tmp_path: Path) -> None:
+    """What one has decided is no cut in the audit of the other."""
+    plant.repair()
+    other = Plant(tmp_path / "other")
+    try:
+        other.wait(10)
+        other.alerts(alert(number=7))
+        history = tmp_path / "agents" / "recorder.db"
+        change(history, "CREATE TABLE workorder_version (body BLOB)")
+        for order in (*plant.orders(), *other.orders()):
+            change(history, f"INSERT INTO workorder_version VALUES (CAST('{codec.encode(order).decode()}' AS BLOB))")
+    finally:
+        other.close()
+    assert [what for what, _, _ in found(tmp_path)] == ["cut"]
+    other.file.rename(tmp_path / "agents" / "second.db")
+    assert [answer.faults for answer in verify(tmp_path)] == [(), ()]
+
+
 def test_a_core_that_nobody_audits_notes_nothing() -> None:
     """A backtest and a benchmark play for hours, and nobody takes the decisions."""
     core = SchedulerCore("scheduler", "test", DispatchSettings(), {})

@@ -44,6 +44,16 @@ def test_a_whole_audit_is_said_with_its_head(folder: Path) -> None:
     assert call("audit", "verify", str(folder), "--head", "six").exit_code == 2
 
 
+def test_a_place_is_a_configuration_a_folder_or_a_file(folder: Path) -> None:
+    """As for `why` and `history`."""
+    config = folder / "site.toml"
+    config.write_text(f'[site]\nid = "test"\ndata = "{folder}"\n')
+    for place in (config, folder, folder / "agents" / "scheduler.db"):
+        assert call("audit", "verify", str(place)).exit_code == 0
+        assert len(call("audit", "show", str(place)).output.splitlines()) == 6
+    assert call("notices", str(config)).exit_code == 2
+
+
 def test_a_fault_is_exit_status_one(folder: Path) -> None:
     """And says which entry."""
     change(folder / "agents" / "scheduler.db", "DELETE FROM audit WHERE seq = 3")

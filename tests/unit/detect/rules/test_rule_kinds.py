@@ -19,7 +19,8 @@ from edgemesh.detect.rules.gates import Gate, track_gate
 from edgemesh.detect.rules.settings import ChannelRule, DeviationRule, LimitRule, RangeRule, RateRule, Rule
 from edgemesh.detect.rules.trace import Trace
 from edgemesh.detect.settings import DetectSettings
-from edgemesh.detect.watch import Watch, WatchState
+from edgemesh.detect.watch import Watch
+from edgemesh.detect.watch_state import WatchState
 from edgemesh.model.agents import Asset
 from edgemesh.model.alerts import Alert, AlertKind, AlertState, Severity
 from edgemesh.model.samples import Batch, Quality
