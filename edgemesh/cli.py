@@ -23,8 +23,8 @@ from edgemesh.commands.levels import log_level
 from edgemesh.commands.models import model
 from edgemesh.commands.notices import notices
 from edgemesh.commands.questions import backtest, spool, trace, why
+from edgemesh.commands.standing import ack, orders, review, silence
 from edgemesh.commands.standing import alerts as standing_alerts
-from edgemesh.commands.standing import orders, review, silence
 from edgemesh.errors import InputError
 from edgemesh.health.logs import Form
 
@@ -290,6 +290,7 @@ main.add_command(model)
 main.add_command(log_level)
 main.add_command(standing_alerts)
 main.add_command(orders)
+main.add_command(ack)
 main.add_command(review)
 main.add_command(silence)
 main.add_command(assign)

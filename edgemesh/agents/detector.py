@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from edgemesh.agents.acknowledgements import acknowledge
 from edgemesh.agents.core import Input, Lesson, Taught
 from edgemesh.agents.findings import Findings
 from edgemesh.agents.handover import Handover
 from edgemesh.agents.lanes import Lanes
 from edgemesh.agents.offers import Offers
 from edgemesh.agents.position import Place, Position
+from edgemesh.agents.replies import Replies
 from edgemesh.agents.scorebook import ScoreBook
 from edgemesh.agents.second_look import SecondLook
 from edgemesh.agents.watches import Observer, Watches
@@ -26,6 +28,7 @@ from edgemesh.detect.watch import Watch
 from edgemesh.log.outbox import Cursor
 from edgemesh.model.agents import Asset
 from edgemesh.model.alerts import Alert, AlertState, Review, Stage
+from edgemesh.model.commands import Command, Reply
 from edgemesh.model.packs import Cards, Readings
 from edgemesh.model.rollouts import MAX_PACKED_BYTES, ModelOffer, ModelState
 from edgemesh.model.samples import Batch, Record, Retimed
@@ -117,6 +120,7 @@ class DetectorCore:
         self._health = Health(site)
         self._second = SecondLook(self._watches, self._handover, self._lanes, self._cursors, withdraw_after_s)
         self._reviews = self._second.reviews
+        self._replies = Replies(agent)
         self._just_loaded = False
         self._dirty_cursors: set[str] = set()
         self._gone: set[str] = set()
@@ -134,6 +138,8 @@ class DetectorCore:
             return self._learn(pack)
         if isinstance(pack, Verdicts):
             return self._hear_verdicts(pack)
+        if isinstance(pack, Command):
+            return self._obey(pack)
         if isinstance(pack, ModelOffer | ModelState):
             self._offers.hear(pack, self._clock.now_ns)
             return []
@@ -169,6 +175,19 @@ class DetectorCore:
             alerts = self._rehearse(pack, alerts, missed=missed)
         self._reviews.note(alerts)
         return self._counted(alerts + self._second.judge(gateway))
+
+    def reply(self, command: str) -> Reply | None:
+        """What came of a command; see `CommandedCore`."""
+        return self._replies.get(command)
+
+    def _obey(self, command: Command) -> list[Alert]:
+        """Take note that somebody has seen an alert; the same command twice is once."""
+        if self._replies.get(command.id) is not None:
+            return []
+        seen = acknowledge(self._watches, command, self._clock.now_ns)
+        said = f"alert {seen[0].id[:8]} is acknowledged" if seen else "no alert of ours stands under this id, unseen"
+        self._replies.put(command, said, done=bool(seen))
+        return self._counted(seen)
 
     def _rehearse(self, pack: Readings, alerts: Sequence[Alert], *, missed: bool) -> list[Alert]:
         """What may be said in a rehearsal: what was over within rows that the owner before has `missed`.

@@ -8,6 +8,7 @@ from collections.abc import Collection, Mapping, Sequence
 import msgspec
 
 from edgemesh.agents.core import Input
+from edgemesh.agents.replies import Replies
 from edgemesh.dispatch.admission import Kept
 from edgemesh.dispatch.auction import Offer
 from edgemesh.dispatch.causes import CauseTable
@@ -48,8 +49,6 @@ _mute = msgspec.json.Decoder(Mute)
 _begun = msgspec.json.Decoder(tuple[int, ...])
 _down = msgspec.json.Decoder(set[str])
 _verdicts = msgspec.json.Decoder(Verdicts)
-REPLIES = 64
-"""What was said to so many commands is remembered, so that the same one twice is once."""
 
 
 class SchedulerCore:
@@ -75,7 +74,7 @@ class SchedulerCore:
         self._saved_epoch = 0
         self._saved_line = _encode(Line())
         self._settings = settings
-        self._replies: dict[str, Reply] = {}
+        self._replies = Replies(agent)
         self.stats: Counter[str] = Counter()
         self._desk = Desk(site, settings, assets, epoch=epoch, stats=self.stats, causes=causes)
         self._docket = Docket(agent, kept=audited)
@@ -102,12 +101,12 @@ class SchedulerCore:
         return orders
 
     def reply(self, command: str) -> Reply | None:
-        """What came of a command; the newest of them are remembered until the next start."""
+        """What came of a command; see `CommandedCore`."""
         return self._replies.get(command)
 
     def _obey(self, command: Command) -> list[WorkOrder]:
         """Do what a person asks for; the same command twice is once."""
-        if command.id in self._replies:
+        if self._replies.get(command.id) is not None:
             return []
         explanation, desk, settings, done = None, self._desk, self._settings, True
         try:
@@ -121,11 +120,7 @@ class SchedulerCore:
         except Refused as refused:
             text, done = str(refused), False
         self.stats[f"commands_{'done' if done else 'refused'}"] += 1
-        self._replies[command.id] = Reply(
-            id=command.id, agent=self.agent, done=done, text=text[:1024], explanation=explanation
-        )
-        while len(self._replies) > REPLIES:
-            del self._replies[next(iter(self._replies))]
+        self._replies.put(command, text, done=done, explanation=explanation)
         desk.handover.offer_freed()
         return desk.handover.take()
 

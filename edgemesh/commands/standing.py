@@ -9,12 +9,15 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from edgemesh.commands.common import DURATION, errors, log, sample
 from edgemesh.errors import InputError
+
+if TYPE_CHECKING:
+    from edgemesh.launch.standing import Standing
 
 F = TypeVar("F", bound=Callable[..., Any])
 _SHORT = 8
@@ -70,6 +73,31 @@ def orders(config: Path | None, broker: str | None, site: str | None, as_json: b
     _show(found, rows, ("order", "priority", "state", "asset", "executor", "opened", "what"), as_json)
 
 
+@click.command()
+@click.argument("alert")
+@_by
+@_site
+@errors
+def ack(alert: str, by: str | None, config: Path | None, broker: str | None, site: str | None) -> None:
+    """Say that you have seen ALERT (its id, or the beginning of it): it is acknowledged until it clears."""
+    from edgemesh.model.alerts import AlertState
+    from edgemesh.model.commands import Acknowledgement, Command
+
+    chosen: list[str] = []
+
+    def make(standing: Standing) -> tuple[str, Command]:
+        chosen.append(_pick("alert", alert, standing.alerts))
+        seen = Acknowledgement(alert=chosen[0], by=_who(by))
+        return standing.detector(chosen[0]), Command(id=secrets.token_hex(16), ack=seen)
+
+    def done(standing: Standing) -> bool:
+        found = standing.alerts.get(chosen[0])
+        return found is None or found.state is AlertState.ACKNOWLEDGED
+
+    _tell(config, broker, site, make, done)
+    click.echo(f"{chosen[0]} is acknowledged")
+
+
 @click.group()
 def silence() -> None:
     """Let alerts open no work order for a while: they are recorded, and what still stands at the end opens one then."""
@@ -102,7 +130,11 @@ def add(
         by=_who(by), reason=reason, for_s=float(for_s), asset=asset, area=area,
         kind=AlertKind(kind) if kind else None, severity=Severity(severity) if severity else None,
     )  # fmt: skip
-    _tell(config, broker, site, lambda _: Command(id=name, silence=asked), lambda standing: name in standing.silences)
+
+    def make(standing: Standing) -> tuple[str, Command]:
+        return standing.scheduler(), Command(id=name, silence=asked)
+
+    _tell(config, broker, site, make, lambda standing: name in standing.silences)
     click.echo(name)
 
 
@@ -131,9 +163,9 @@ def end(silence_id: str, config: Path | None, broker: str | None, site: str | No
 
     chosen: list[str] = []
 
-    def make(standing: Any) -> Command:
+    def make(standing: Standing) -> tuple[str, Command]:
         chosen.append(_pick("silence", silence_id, standing.silences))
-        return Command(id=secrets.token_hex(16), end_silence=chosen[0])
+        return standing.scheduler(), Command(id=secrets.token_hex(16), end_silence=chosen[0])
 
     _tell(config, broker, site, make, lambda standing: chosen[0] not in standing.silences)
     click.echo(f"{chosen[0]} is over")
@@ -185,10 +217,10 @@ def _judge(alert: str, said: str, by: str | None, config: Path | None, broker: s
 
     chosen: list[str] = []
 
-    def make(standing: Any) -> Command:
+    def make(standing: Standing) -> tuple[str, Command]:
         chosen.append(_pick("alert that waits", alert, standing.cases))
         judged = Judgement(alert=chosen[0], ruling=Ruling(said), by=_who(by))
-        return Command(id=secrets.token_hex(16), review=judged)
+        return standing.scheduler(), Command(id=secrets.token_hex(16), review=judged)
 
     _tell(config, broker, site, make, lambda standing: chosen[0] not in standing.cases)
     click.echo(f"{chosen[0]}: {said}ed")

@@ -136,10 +136,14 @@ class Desk:
         if alert is not None:
             place = self.topology.place(alert)
             entry = self.ledger.entries.get(self.ledger.standing.get((place, alert.kind), ""))
-            self._admit(alert, None, entry, place)
+            self._admit(alert, None, entry, place, note=f"confirmed by {command.by}")
         if review is not None:
             return f"alert {review.alert[:8]}: {review.ruling}"
-        return f"silence {command.id[:8]} is set" if asked is None else f"silence {asked[:8]} is over"
+        if command.silence is not None:
+            return f"silence {command.id[:8]} is set"
+        if asked is None:
+            raise Refused("a scheduler takes no such command")
+        return f"silence {asked[:8]} is over"
 
     def time(self, now_ns: int) -> list[WorkOrder]:
         """Let pass what is due: deadlines, verification, retries, forgetting."""
@@ -201,13 +205,13 @@ class Desk:
             return
         self._admit(alert, seen, entry, place)
 
-    def _admit(self, alert: Alert, seen: Seen | None, entry: Entry | None, place: str) -> None:
+    def _admit(self, alert: Alert, seen: Seen | None, entry: Entry | None, place: str, note: str = "") -> None:
         """An alert that waits for nothing opens the order of a place, or joins it."""
         plan = triage(alert, self._asset(alert), self._settings.triage, self._causes)
         plan = self.topology.plan(place, alert, plan)
         self.admission.drop(alert.id)
         if entry is None:
-            self._open(alert, plan, place)
+            self._open(alert, plan, place, note)
             return
         self.ledger.cancel_at(entry, None)
         entry.learnt = entry.learnt or is_learnt(alert)
@@ -235,7 +239,7 @@ class Desk:
         if any(getattr(entry.order, name) != at_ns for name, at_ns in times.items()):
             self.handover.put(entry, moves.amend(entry.order, self.handover.now_ns, **times), entry.due_ns)
 
-    def _open(self, alert: Alert, plan: Plan, place: str) -> None:
+    def _open(self, alert: Alert, plan: Plan, place: str, note: str) -> None:
         order_id = derive_id(self._site, alert.id)
         if order_id in self.ledger.entries:
             self._stats["alerts_again"] += 1
@@ -247,7 +251,8 @@ class Desk:
             unsure = "it comes and goes: the order stays until it is calm"
             self._stats["alerts_flapping"] += 1
         before = self.ledger.get(self.ledger.verified.get((place, alert.kind), ""))
-        note = f"rework: order {before.id} was verified, and the alert is back" if before else unsure
+        rework = f"rework: order {before.id} was verified, and the alert is back" if before else unsure
+        note = "; ".join(part for part in (note, rework) if part)
         order = moves.opened(order_id, alert, plan, now_ns, self.handover.epoch, note, place)
         entry = Entry(order=order, kind=alert.kind, plan=plan, alerts=[alert.id], learnt=is_learnt(alert))
         self.handover.seek(entry, order)

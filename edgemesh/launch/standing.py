@@ -11,6 +11,7 @@ from typing import TypeVar
 
 from edgemesh.bus.contract import Bus, Message
 from edgemesh.errors import InputError, Rejected
+from edgemesh.launch.levels import ask
 from edgemesh.launch.look import connect
 from edgemesh.model.agents import Card, Presence, Role
 from edgemesh.model.alerts import Alert
@@ -28,13 +29,14 @@ ANSWER_S = 3.0
 
 @dataclass(slots=True)
 class Standing:
-    """Alerts, orders, silences and alerts that wait for a person, by id; cards by agent."""
+    """Alerts, orders, silences and alerts that wait for a person, by id; cards by agent, owners by gateway."""
 
     alerts: dict[str, Alert] = field(default_factory=dict)
     orders: dict[str, WorkOrder] = field(default_factory=dict)
     silences: dict[str, Silence] = field(default_factory=dict)
     cases: dict[str, Case] = field(default_factory=dict)
     cards: dict[str, Card] = field(default_factory=dict)
+    owners: dict[str, str] = field(default_factory=dict)
 
     def take(self, address: Address, payload: bytes) -> None:
         """Take in a message. Rejected: it breaks the rules."""
@@ -47,15 +49,24 @@ class Standing:
             _put(self.silences, name, codec.decode_silence(payload, id=name) if payload else None)
         elif address.kind is Kind.REVIEW:
             _put(self.cases, name, codec.decode_case(payload, alert=name) if payload else None)
+        elif address.kind is Kind.OWNERS:
+            self.owners = codec.decode_owners(payload).owners if payload else {}
         elif address.kind is Kind.CARD:
             _put(self.cards, name, codec.decode_card(payload, agent=name) if payload else None)
 
-    def scheduler(self, site: str) -> str:
+    def detector(self, alert: str) -> str:
+        """Who watches the gateway of an alert that stands. InputError: nobody does."""
+        gateway = self.alerts[alert].gateway
+        if gateway not in self.owners:
+            raise InputError(f"no detector watches {gateway}", wish="start one, and the registry")
+        return self.owners[gateway]
+
+    def scheduler(self) -> str:
         """The scheduler that is up. InputError: none is."""
         up = (name for name, card in self.cards.items() if card.role is Role.SCHEDULER and card.state is Presence.UP)
         found = min(up, default=None)
         if found is None:
-            raise InputError(f"site {site} has no scheduler that is up", wish="start it first")
+            raise InputError("the site has no scheduler that is up", wish="start it first")
         return found
 
 
@@ -67,6 +78,7 @@ class Watch:
         self._news = asyncio.Event()
         for pattern in (
             topics.alert("+"), topics.order("+"), topics.silence("+"), topics.review("+"), topics.card("+"),
+            topics.owners(),
         ):  # fmt: skip
             bus.subscribe(pattern, self._hear)
 
@@ -121,12 +133,12 @@ async def tell(
     file: Path,
     broker: str | None,
     site: str | None,
-    make: Callable[[Standing], Command],
+    make: Callable[[Standing], tuple[str, Command]],
     done: Callable[[Standing], bool],
 ) -> Standing:
-    """Give the scheduler of a site a command, made from what stands there, and wait until it shows.
+    """Give an agent of a site a command, made from what stands there, and wait until it shows.
 
-    BusUnavailable without a broker; InputError where no scheduler is up, or where it does not do it within 3 s.
+    BusUnavailable without a broker; InputError where it is not up, refuses, or does not do it within some seconds.
     """
     bus, topics = await connect(file, broker, site)
     try:
@@ -136,13 +148,13 @@ async def tell(
 
 
 async def command(
-    bus: Bus, topics: Topics, make: Callable[[Standing], Command], done: Callable[[Standing], bool]
+    bus: Bus, topics: Topics, make: Callable[[Standing], tuple[str, Command]], done: Callable[[Standing], bool]
 ) -> Standing:
     """As `tell`, on an open bus."""
     watch = Watch(bus, topics)
     standing = await watch.gather()
-    order, agent = make(standing), standing.scheduler(topics.site)
-    bus.publish(topics.command(agent), codec.encode(order))
+    agent, order = make(standing)
+    await ask(bus, topics, agent, order)
     if not await watch.until(done):
         raise InputError(f"has not done it within {ANSWER_S:.0f} s", source=agent, wish="see its log")
     return standing

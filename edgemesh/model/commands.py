@@ -63,10 +63,18 @@ class Explain(Record, frozen=True, kw_only=True):
     order: OrderPrefix
 
 
+class Acknowledgement(Record, frozen=True, kw_only=True):
+    """Somebody has seen an alert."""
+
+    alert: Uuid
+    by: Name
+
+
 class Command(Record, frozen=True, kw_only=True, tag_field="v", tag=1):
     """One thing that an agent is to do: log what is at least of `log_level`, for `for_s` seconds (0: until the next
     start); or, a scheduler: set a `silence`, end the one of the id `end_silence`, take a judgement as `review`,
-    `assign` an order, or `explain` who would get it.
+    `assign` an order, or `explain` who would get it; or, the detector that watches the asset: take note that somebody
+    has seen an alert (`ack`).
 
     Never retained: a broker would give it again at each connect. The reply has the same `id`.
     """
@@ -79,16 +87,17 @@ class Command(Record, frozen=True, kw_only=True, tag_field="v", tag=1):
     review: Judgement | None = None
     assign: Assign | None = None
     explain: Explain | None = None
+    ack: Acknowledgement | None = None
 
     def __post_init__(self) -> None:
-        asked = (self.log_level, self.silence, self.end_silence, self.review, self.assign, self.explain)
+        asked = (self.log_level, self.silence, self.end_silence, self.review, self.assign, self.explain, self.ack)
         if sum(part is not None for part in asked) != 1:
             raise ValueError("a command says one thing, such as `log_level`, `silence` or `assign`")
 
     @property
     def by(self) -> str:
         """The person who gives it, where it says so."""
-        said = self.silence or self.review or self.assign
+        said = self.silence or self.review or self.assign or self.ack
         return said.by if said is not None else ""
 
 

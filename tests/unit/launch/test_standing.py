@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import secrets
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +22,7 @@ from edgemesh.errors import InputError
 from edgemesh.launch import standing as launch
 from edgemesh.launch.standing import Standing, Watch, command
 from edgemesh.model.agents import Role
-from edgemesh.model.commands import Command, Silencing
+from edgemesh.model.commands import Acknowledgement, Command, Silencing
 from edgemesh.model.packs import Alerts
 from edgemesh.model.silences import Silence
 from edgemesh.testing import make_card
@@ -96,7 +95,9 @@ async def _set_a_silence() -> None:
     broker = MemoryBroker()
     scheduler, operator = Scheduler(broker), await opened(broker, "operator")
     await scheduler.open()
-    found = await command(operator, TOPICS, lambda _: Command(id=ID, silence=ASKED), lambda now: ID in now.silences)
+    found = await command(
+        operator, TOPICS, lambda _: ("scheduler", Command(id=ID, silence=ASKED)), lambda now: ID in now.silences
+    )
     assert found.silences[ID].reason == "oil change"
     another = await opened(broker, "another")
     assert (await Watch(another, TOPICS).gather()).silences == found.silences
@@ -112,7 +113,10 @@ def test_who_is_not_there_or_does_nothing_is_named() -> None:
 async def _ask_in_vain() -> None:
     broker = MemoryBroker()
     operator = await opened(broker, "operator")
-    make: Callable[[Standing], Command] = lambda _: Command(id=ID, silence=ASKED)  # noqa: E731
+
+    def make(standing: Standing) -> tuple[str, Command]:
+        return standing.scheduler(), Command(id=ID, silence=ASKED)
+
     with pytest.raises(InputError, match="no scheduler"):
         await command(operator, TOPICS, make, lambda now: ID in now.silences)
     scheduler = Scheduler(broker, deaf=True)
@@ -142,7 +146,9 @@ class Desk:
         return self.standing
 
     def tell(self, config: object, broker: object, site: object, make: Any, done: Any) -> None:
-        self.core.handle(make(self.standing))
+        agent, order = make(self.standing)
+        assert agent == "scheduler"
+        self.core.handle(order)
         assert done(self.standing)
 
 
@@ -162,6 +168,19 @@ def call(*words: str) -> str:
 
 def unsure(number: int) -> Any:
     return msgspec.structs.replace(alert(number=number, cause="flow is odd"), confidence=0.6)
+
+
+def test_an_alert_is_acknowledged_by_who_watches_its_gateway(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The command goes to the owner of the alert's gateway; without one the person is told so."""
+    shown, told = Standing(alerts={alert().id: alert()}), list[tuple[str, Command]]()
+    monkeypatch.setattr(commands, "_tell", lambda _config, _broker, _site, make, _done: told.append(make(shown)))
+    words = ["ack", alert().id[:12], "--by", "ana"]
+    result = CliRunner().invoke(main, words)
+    assert (result.exit_code, "no detector watches gw1" in result.output) == (2, True)
+    shown.owners = {"gw1": "detector-2"}
+    assert "acknowledged" in call(*words)
+    ((agent, order),) = told
+    assert (agent, order.ack) == ("detector-2", Acknowledgement(alert=alert().id, by="ana"))
 
 
 def test_silences_by_the_command_line(desk: Desk) -> None:
@@ -220,7 +239,7 @@ def test_ids_that_begin_alike_are_not_guessed(desk: Desk) -> None:
 
 def test_help_fits_a_terminal() -> None:
     """No line of the help is longer than 100 columns."""
-    for words in ([], ["alerts"], ["orders"], ["silence", "add"], ["silence", "list"], ["review", "confirm"]):
+    for words in ([], ["alerts"], ["orders"], ["ack"], ["silence", "add"], ["silence", "list"], ["review", "confirm"]):
         assert max(map(len, call(*words, "--help").splitlines())) <= 100
 
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from edgemesh.model.agents import Card, Owners, Presence, Role, Watermark
 from edgemesh.model.alerts import Alert, AlertKind, AlertState, Evidence, Review, Severity, Stage
-from edgemesh.model.commands import MOST_S, Command, Judgement, LogLevel, Reply, Silencing
+from edgemesh.model.commands import MOST_S, Acknowledgement, Command, Judgement, LogLevel, Reply, Silencing
 from edgemesh.model.orders import (
     MOST_BID,
     Answer,
@@ -202,6 +202,7 @@ commands = (
     | st.builds(Command, id=uuids, silence=silencings)
     | st.builds(Command, id=uuids, end_silence=uuids)
     | st.builds(Command, id=uuids, review=judgements)
+    | st.builds(Command, id=uuids, ack=st.builds(Acknowledgement, alert=uuids, by=st.just("ana")))
 )
 replies = st.builds(Reply, id=uuids, agent=ids, done=st.booleans(), text=texts)
 score = st.builds(
