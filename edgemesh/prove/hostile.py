@@ -117,6 +117,15 @@ def _verdicts(name: str, number: int) -> Document:
     return {"v": 1, "asset": name, "verdicts": [{**order, "verdict": "false_alarm", "at_ns": NOW_NS}]}
 
 
+def _silence(name: str, number: int) -> Document:
+    until = {"begin_ns": NOW_NS, "end_ns": NOW_NS + number}
+    return {"v": 1, "id": name, "by": "nobody", "reason": "r", **until, "asset": "stranger"}
+
+
+def _case(name: str, number: int) -> Document:
+    return {"v": 1, "alert": _alert(name, number), "since_ns": NOW_NS, "until_ns": NOW_NS + number}
+
+
 def _spans(name: str, number: int) -> Document:
     place = {"trace_id": derive_id("hostile"), "span_id": derive_id("hostile", number)[:16]}
     work = {"name": "publish", "role": "gateway", "agent": name, "start_ns": NOW_NS, "duration_ns": number}
@@ -151,6 +160,8 @@ SOUND: dict[Kind, Callable[[str, int], Document]] = {
     Kind.MODEL: _offer,
     Kind.MODEL_STATE: _model_state,
     Kind.VERDICTS: _verdicts,
+    Kind.SILENCE: _silence,
+    Kind.REVIEW: _case,
     Kind.SPANS: _spans,
     Kind.SCORES: _scores,
     Kind.LINES: _lines,
@@ -241,6 +252,8 @@ _PLACES: dict[Kind, dict[str, tuple[str | int, ...]]] = {
     Kind.MODEL: {"number": ("revision",), "text": ("content",), "time": ("at_ns",)},
     Kind.MODEL_STATE: {"number": ("revision",), "text": ("reason",), "time": ("since_ns",)},
     Kind.VERDICTS: {"text": ("verdicts", 0, "verdict"), "time": ("verdicts", 0, "at_ns")},
+    Kind.SILENCE: {"text": ("reason",), "time": ("begin_ns",)},
+    Kind.REVIEW: {"number": ("alert", "version"), "text": ("alert", "cause"), "time": ("since_ns",)},
     Kind.SPANS: {"number": ("spans", 0, "duration_ns"), "text": ("spans", 0, "name"), "time": ("spans", 0, "start_ns")},
     Kind.SCORES: {"text": ("scores", 0, "metric"), "time": ("scores", 0, "at_ns")},
     Kind.LINES: {"number": ("left_out",), "text": ("lines", 0, "body"), "time": ("lines", 0, "at_ns")},
@@ -260,18 +273,21 @@ _IDS: dict[Kind, tuple[str | int, ...]] = {
     Kind.MODEL: ("asset",),
     Kind.MODEL_STATE: ("agent",),
     Kind.VERDICTS: ("verdicts", 0, "order"),
+    Kind.SILENCE: ("id",),
+    Kind.REVIEW: ("alert", "asset"),
     Kind.SPANS: ("spans", 0, "agent"),
     Kind.SCORES: ("scores", 0, "asset"),
     Kind.LINES: ("agent",),
     Kind.COMMAND: ("id",),
     Kind.REPLY: ("id",),
 }
-_NAMES = {
-    **dict.fromkeys((Kind.ALERT, Kind.ORDER), "id"),
-    **dict.fromkeys((Kind.DISPATCH, Kind.ANSWER), "executor"),
-    **dict.fromkeys((Kind.MODEL, Kind.MODEL_STATE, Kind.VERDICTS), "asset"),
-    **dict.fromkeys((Kind.CARD, Kind.SPANS, Kind.SCORES, Kind.LINES, Kind.REPLY), "agent"),
-    **dict.fromkeys(PACKS, "agent"),
+_NAMES: dict[Kind, tuple[str, ...]] = {
+    **dict.fromkeys((Kind.ALERT, Kind.ORDER, Kind.SILENCE), ("id",)),
+    **dict.fromkeys((Kind.DISPATCH, Kind.ANSWER), ("executor",)),
+    **dict.fromkeys((Kind.MODEL, Kind.MODEL_STATE, Kind.VERDICTS), ("asset",)),
+    **dict.fromkeys((Kind.CARD, Kind.SPANS, Kind.SCORES, Kind.LINES, Kind.REPLY), ("agent",)),
+    **dict.fromkeys(PACKS, ("agent",)),
+    Kind.REVIEW: ("alert", "id"),
 }
 """The field that says again what the topic's last level says; the others have none."""
 _NEEDED = {
@@ -285,6 +301,8 @@ _NEEDED = {
     Kind.MODEL: "revision",
     Kind.MODEL_STATE: "stage",
     Kind.VERDICTS: "asset",
+    Kind.SILENCE: "end_ns",
+    Kind.REVIEW: "alert",
     Kind.SPANS: "spans",
     Kind.SCORES: "every_s",
     Kind.LINES: "agent",
@@ -418,8 +436,8 @@ def _documents(kind: Kind, good: Document) -> Iterator[Case]:
     yield Case("a key twice in a field that nobody knows", payload[:-1] + b',"x":{"a":1,"a":2}}', _R.DUPLICATE_KEY)
     yield Case("in a list", b"[" + payload + b"]", _R.WRONG_SHAPE)
     if name := _NAMES.get(kind):
-        another = derive_id("other") if name == "id" else "somebody-else"
-        yield Case("in another's name", put(good, (name,), _dump(another)), _R.ID_MISMATCH)
+        another = derive_id("other") if name[-1] == "id" else "somebody-else"
+        yield Case("in another's name", put(good, name, _dump(another)), _R.ID_MISMATCH)
     needed = _NEEDED.get(kind, "records")
     yield Case("a field missing", _dump({key: value for key, value in good.items() if key != needed}), _R.WRONG_SHAPE)
     if kind in PACKS:

@@ -95,7 +95,7 @@ _REPLY = Decoder(Reply)
 _SCORES = Decoder(Scores)
 _LINES = Decoder(Lines)
 
-_INSTANTS = ("at_ns", "since_ns", "start_ns", "from_ns", "until_ns")
+_INSTANTS = ("at_ns", "since_ns", "start_ns", "begin_ns", "end_ns", "from_ns", "until_ns")
 """Ends of the names of fields that hold an instant."""
 
 # What a pack and a batch surely spell out when they decode at all: the fields without a default, `v` and `kind`.
@@ -314,7 +314,9 @@ def _match(said: str, topic: str) -> None:
 
 def _count_keys(batches: tuple[Batch, ...]) -> int:
     """How many keys the batches surely spell out."""
-    return _BATCH_KEYS * len(batches) + sum((batch.quality is not None) + (batch.clock != 0) for batch in batches)
+    return _BATCH_KEYS * len(batches) + sum(
+        (batch.quality is not None) + (batch.clock != 0) + (batch.trace != "") for batch in batches
+    )
 
 
 def _decode_readings(payload: bytes) -> Readings | None:

@@ -70,6 +70,8 @@ def marks(site: Site, topics: Topics) -> list[Mark]:
         Mark(Kind.MODEL, topics.model(STRANGER), STRANGER),
         Mark(Kind.MODEL_STATE, topics.model_state(STRANGER), STRANGER),
         Mark(Kind.VERDICTS, topics.verdicts(STRANGER), STRANGER),
+        Mark(Kind.SILENCE, topics.silence(IDENTITY), IDENTITY),
+        Mark(Kind.REVIEW, topics.review(IDENTITY), IDENTITY),
         Mark(Kind.SPANS, topics.spans(STRANGER), STRANGER),
         Mark(Kind.SPANS, topics.spans(GATEWAYS[0]), GATEWAYS[0], true=True),
         Mark(Kind.SCORES, topics.scores(STRANGER), STRANGER),

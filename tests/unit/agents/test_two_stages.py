@@ -24,7 +24,7 @@ from edgemesh.agents.sentry import SentryCore
 from edgemesh.detect.alerts.review import Bench
 from edgemesh.detect.settings import DetectSettings, LimitRule
 from edgemesh.dispatch.provisional import ALONE_NS, Provisional
-from edgemesh.dispatch.settings import DispatchSettings
+from edgemesh.dispatch.settings import DispatchSettings, FlappingSettings
 from edgemesh.log.outbox import Cursor
 from edgemesh.model.agents import Role
 from edgemesh.model.alerts import Alert, AlertState, Review, Severity, Stage
@@ -41,7 +41,7 @@ HOT = LimitRule(name="hot", metric="heat", above=50.0, clear=50.0)
 GATEWAY = DetectSettings(rule=(LOW, VERY_LOW, HOT))
 SITE = DetectSettings(rule=(LOW, VERY_LOW))
 """The site knows better than to call it trouble when `b` is hot."""
-DISPATCH = DispatchSettings()
+DISPATCH = DispatchSettings(flapping=FlappingSettings(count=100))
 WITHDRAW_S = 5
 
 

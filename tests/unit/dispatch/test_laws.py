@@ -12,7 +12,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from edgemesh.agents.core import Input
 from edgemesh.agents.scheduler import SchedulerCore
-from edgemesh.dispatch.settings import DispatchSettings, WhenCleared
+from edgemesh.dispatch.settings import DispatchSettings, FlappingSettings, WhenCleared
 from edgemesh.model.agents import Asset, Card
 from edgemesh.model.alerts import Alert, AlertKind, AlertState, Severity
 from edgemesh.model.orders import ORDER_MOVES, AnswerKind, DispatchList, OrderState, WorkOrder
@@ -72,7 +72,7 @@ class World(RuleBasedStateMachine):
 
     @initialize(policy=st.sampled_from(list(WhenCleared)))
     def begin(self, policy: WhenCleared) -> None:
-        self.settings = DispatchSettings(when_cleared=policy)
+        self.settings = DispatchSettings(when_cleared=policy, flapping=FlappingSettings(count=100))
         self.core = self.make()
         self.step(self.now_ns)
 

@@ -132,7 +132,7 @@ def test_what_is_told_comes_to_influxdb(tmp_path: Path, until: Until, monkeypatc
             finally:
                 await plant.stop()
             told = {point.measurement: point for point in stub.points() if point.measurement in ("score", "logs")}
-            assert (told["score"].at_ns, told["score"].fields) == (START_NS, {"score": 1.25})
+            assert (told["score"].at_ns, told["score"].fields) == (START_NS, {"score": 1.25, "method": "model"})
             assert told["logs"].fields["body"] == "gateway-1: hot"
             assert told["logs"].tags == {"site": "small", "agent": "gateway-1", "severity_text": "WARN"}
 
@@ -179,7 +179,8 @@ def test_secrets_are_never_printed(tmp_path: Path) -> None:
 def test_the_sample_can_be_used(tmp_path: Path) -> None:
     """The section that configs/factory.toml shows is right as it stands, once its signs are taken away."""
     sample = (Path(__file__).parents[3] / "configs" / "factory.toml").read_text()
-    begin, end = sample.index("# [influxdb]"), sample.index("[registry]")
+    begin = sample.index("# [influxdb]")
+    end = sample.index("\n\n", begin)
     section = "\n".join(line.removeprefix("# ") for line in sample[begin:end].splitlines())
     path = tmp_path / "factory.toml"
     path.write_text(sample[:begin] + section + "\n" + sample[end:])

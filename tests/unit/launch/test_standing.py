@@ -74,8 +74,12 @@ class Scheduler:
     def hear(self, message: Message) -> None:
         message.settle()
         if not self._deaf:
-            self.core.handle(codec.decode_command(message.payload))
+            order = codec.decode_command(message.payload)
+            self.core.handle(order)
             self.show()
+            reply = self.core.reply(order.id)
+            assert reply is not None
+            self.bus.publish(TOPICS.reply("scheduler"), codec.encode(reply))
 
     def take(self, *alerts: Any) -> None:
         self.core.handle(Alerts(agent="d", epoch="e", seq=1, lowest=1, at_ns=START, records=alerts))

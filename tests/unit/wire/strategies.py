@@ -8,7 +8,19 @@ from hypothesis import strategies as st
 
 from edgemesh.model.agents import Card, Owners, Presence, Role, Watermark
 from edgemesh.model.alerts import Alert, AlertKind, AlertState, Evidence, Review, Severity, Stage
-from edgemesh.model.commands import MOST_S, Acknowledgement, Command, Judgement, LogLevel, Reply, Silencing
+from edgemesh.model.commands import (
+    MOST_S,
+    Acknowledgement,
+    Assign,
+    Command,
+    Considered,
+    Explain,
+    Explanation,
+    Judgement,
+    LogLevel,
+    Reply,
+    Silencing,
+)
 from edgemesh.model.orders import (
     MOST_BID,
     Answer,
@@ -129,6 +141,9 @@ orders = st.builds(
     repaired_at_ns=st.none() | at_ns,
     back_at_ns=st.none() | at_ns,
     trace=texts,
+    confidence=grades,
+    parts=st.lists(texts, max_size=3).map(tuple),
+    duration_s=st.floats(0.0, 1e6),
 )
 dispatches = st.builds(
     Dispatch,
@@ -144,10 +159,13 @@ dispatches = st.builds(
     reopened=integers,
     deadline_at_ns=st.none() | at_ns,
     trace=texts,
+    parts=st.lists(texts, max_size=3).map(tuple),
+    duration_s=st.floats(0.0, 1e6),
 )
 dispatch_lists = st.builds(
     DispatchList, executor=ids, epoch=integers, orders=st.lists(dispatches, max_size=3).map(tuple)
 )
+bids = st.builds(Bid, cost=st.none() | st.floats(0.0, MOST_BID), load=st.none() | st.integers(0, 10**9))
 answers = st.builds(
     Answer,
     executor=ids,
@@ -157,7 +175,7 @@ answers = st.builds(
     at_ns=at_ns,
     note=texts,
     verdict=st.none() | st.sampled_from(Verdict),
-    bid=st.none() | st.builds(Bid, cost=st.none() | st.floats(0.0, MOST_BID), load=st.none() | st.integers(0, 10**9)),
+    bid=st.none() | bids,
 )
 order_verdicts = st.builds(
     OrderVerdict,
@@ -203,11 +221,22 @@ commands = (
     | st.builds(Command, id=uuids, end_silence=uuids)
     | st.builds(Command, id=uuids, review=judgements)
     | st.builds(Command, id=uuids, ack=st.builds(Acknowledgement, alert=uuids, by=st.just("ana")))
+    | st.builds(Command, id=uuids, assign=st.builds(Assign, order=uuids, executor=ids, by=texts))
+    | st.builds(Command, id=uuids, explain=st.builds(Explain, order=uuids))
 )
-replies = st.builds(Reply, id=uuids, agent=ids, done=st.booleans(), text=texts)
+considered = st.builds(
+    Considered, executor=ids, why_not=texts, key=st.lists(numbers, max_size=3).map(tuple), match=grades, load=counts,
+    distance_m=st.none() | numbers, cost=numbers, bid=st.none() | bids, price=st.dictionaries(ids, numbers, max_size=2),
+)  # fmt: skip
+explanations = st.builds(
+    Explanation, order=uuids, state=st.sampled_from(OrderState), strategy=texts, executor=st.none() | ids,
+    skills=skills, certificates=st.lists(ids, max_size=2).map(tuple),
+    considered=st.lists(considered, max_size=2).map(tuple),
+)  # fmt: skip
+replies = st.builds(Reply, id=uuids, agent=ids, done=st.booleans(), text=texts, explanation=st.none() | explanations)
 score = st.builds(
     Score, asset=ids, gateway=ids, at_ns=at_ns, score=st.floats(0.0, 1e6), device=st.just("") | ids,
-    metric=st.just("") | ids,
+    metric=st.just("") | ids, method=st.sampled_from(("model", "rules")),
 )  # fmt: skip
 scores = st.builds(Scores, agent=ids, every_s=st.floats(0.1, 86_400.0), scores=st.lists(score, max_size=4).map(tuple))
 line = st.builds(
@@ -227,6 +256,12 @@ cards = st.builds(
     skills=skills,
     load=counts,
     max_load=counts,
+    certificates=st.lists(ids, max_size=3, unique=True).map(tuple),
+    area=st.none() | ids,
+    place=st.none() | st.tuples(st.floats(-1e5, 1e5), st.floats(-1e5, 1e5)),
+    shifts=st.sampled_from(("", "Mon-Fri 06:00-14:00")),
+    cost=st.floats(0.0, 1e9),
+    energy_weight=st.floats(0.0, 1e6),
     epoch=texts.map(lambda text: text[:32]),
     head=counts,
     trouble=texts,

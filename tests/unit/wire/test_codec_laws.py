@@ -356,7 +356,8 @@ def test_what_we_write_goes_the_quick_way(pack: Pack) -> None:
 
 
 def texts_of(pack: Readings) -> list[str]:
-    return [pack.trace, *(unit for batch in pack.records for unit in batch.units)]
+    units = [unit for batch in pack.records for unit in batch.units]
+    return [pack.trace, *(batch.trace for batch in pack.records), *units]
 
 
 STRATEGIES: dict[str, st.SearchStrategy[Any]] = {

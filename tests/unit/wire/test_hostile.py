@@ -28,6 +28,8 @@ DECODERS: dict[Kind, Callable[[bytes], object]] = {
     Kind.MODEL: lambda data: codec.decode_offer(data, asset=NAME),
     Kind.MODEL_STATE: lambda data: codec.decode_model_state(data, asset=NAME),
     Kind.VERDICTS: lambda data: codec.decode_verdicts(data, asset=NAME),
+    Kind.SILENCE: lambda data: codec.decode_silence(data, id=IDENTITY),
+    Kind.REVIEW: lambda data: codec.decode_case(data, alert=IDENTITY),
     Kind.SPANS: lambda data: codec.decode_spans(data, agent=NAME),
     Kind.SCORES: lambda data: codec.decode_scores(data, agent=NAME),
     Kind.LINES: lambda data: codec.decode_lines(data, agent=NAME),
@@ -37,7 +39,7 @@ DECODERS: dict[Kind, Callable[[bytes], object]] = {
 
 
 def name_of(kind: Kind) -> str:
-    return IDENTITY if kind in (Kind.ALERT, Kind.ORDER) else NAME
+    return IDENTITY if kind in (Kind.ALERT, Kind.ORDER, Kind.SILENCE, Kind.REVIEW) else NAME
 
 
 def test_the_table_has_a_decoder_for_every_kind() -> None:
