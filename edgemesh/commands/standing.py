@@ -25,13 +25,9 @@ _SHORT = 8
 
 def _site(function: F) -> F:
     for option in (
-        click.option("--site", help="Site id.  [default: that of the configuration]"),
-        click.option(
-            "--broker", metavar="URL", help="mqtt://[user:password@]host[:port]  [default: that of the configuration]"
-        ),
-        click.option(
-            "--config", type=click.Path(path_type=Path), help="Where the site is.  [default: configs/demo.toml]"
-        ),
+        click.option("--site", help="Site id.  [default: that of CONFIG]"),
+        click.option("--broker", metavar="URL", help="mqtt://[user:password@]host[:port]  [default: that of CONFIG]"),
+        click.argument("config", required=False, type=click.Path(path_type=Path)),
     ):
         function = option(function)
     return function
@@ -46,7 +42,10 @@ _by = click.option("--by", metavar="NAME", help="Who says so.  [default: your lo
 @_json
 @errors
 def alerts(config: Path | None, broker: str | None, site: str | None, as_json: bool) -> None:
-    """Show the alerts that stand now, most severe first."""
+    """Show the alerts that stand now, most severe first.
+
+    CONFIG says where the site is; it defaults to the demo's.
+    """
     found = sorted(
         _look(config, broker, site).alerts.values(), key=lambda each: (-each.severity.rank, each.onset_at_ns)
     )
@@ -63,7 +62,10 @@ def alerts(config: Path | None, broker: str | None, site: str | None, as_json: b
 @_json
 @errors
 def orders(config: Path | None, broker: str | None, site: str | None, as_json: bool) -> None:
-    """Show the work orders that are not over, most urgent first."""
+    """Show the work orders that are not over, most urgent first.
+
+    CONFIG says where the site is; it defaults to the demo's.
+    """
     found = sorted(_look(config, broker, site).orders.values(), key=lambda each: (each.priority, each.opened_at_ns))
     rows = [
         (each.id[:_SHORT], each.priority, each.state, each.asset, each.executor or "-", _when(each.opened_at_ns),
@@ -79,7 +81,10 @@ def orders(config: Path | None, broker: str | None, site: str | None, as_json: b
 @_site
 @errors
 def ack(alert: str, by: str | None, config: Path | None, broker: str | None, site: str | None) -> None:
-    """Say that you have seen ALERT (its id, or the beginning of it): it is acknowledged until it clears."""
+    """Say that you have seen ALERT (its id, or the beginning of it): it is acknowledged until it clears.
+
+    CONFIG says where the site is; it defaults to the demo's.
+    """
     from edgemesh.model.alerts import AlertState
     from edgemesh.model.commands import Acknowledgement, Command
 
@@ -119,7 +124,10 @@ def add(
     asset: str, area: str, kind: str | None, severity: str | None, for_s: float, reason: str, by: str | None,
     config: Path | None, broker: str | None, site: str | None,
 ) -> None:  # fmt: skip
-    """Set a silence, and print its id."""
+    """Set a silence, and print its id.
+
+    CONFIG says where the site is; it defaults to the demo's.
+    """
     from edgemesh.model.alerts import AlertKind, Severity
     from edgemesh.model.commands import MOST_SILENT_S, Command, Silencing
 
@@ -143,7 +151,10 @@ def add(
 @_json
 @errors
 def list_silences(config: Path | None, broker: str | None, site: str | None, as_json: bool) -> None:
-    """Show the silences that are set now. Windows of the configuration are not among them."""
+    """Show the silences that are set now. Windows of the configuration are not among them.
+
+    CONFIG says where the site is; it defaults to the demo's.
+    """
     found = sorted(_look(config, broker, site).silences.values(), key=lambda each: each.end_ns)
     rows = [
         (each.id[:_SHORT], _when(each.end_ns), each.asset, each.area, each.kind or "*", each.severity or "*", each.by,
@@ -158,7 +169,10 @@ def list_silences(config: Path | None, broker: str | None, site: str | None, as_
 @_site
 @errors
 def end(silence_id: str, config: Path | None, broker: str | None, site: str | None) -> None:
-    """End SILENCE (its id, or the beginning of it) now."""
+    """End SILENCE (its id, or the beginning of it) now.
+
+    CONFIG says where the site is; it defaults to the demo's.
+    """
     from edgemesh.model.commands import Command
 
     chosen: list[str] = []
@@ -181,7 +195,10 @@ def review() -> None:
 @_json
 @errors
 def list_reviews(config: Path | None, broker: str | None, site: str | None, as_json: bool) -> None:
-    """Show the alerts that wait for a person, the next to run out first."""
+    """Show the alerts that wait for a person, the next to run out first.
+
+    CONFIG says where the site is; it defaults to the demo's.
+    """
     found = sorted(_look(config, broker, site).cases.values(), key=lambda each: each.until_ns)
     rows = [
         (each.alert.id[:_SHORT], _when(each.until_ns), each.alert.severity, each.alert.asset,
@@ -197,7 +214,10 @@ def list_reviews(config: Path | None, broker: str | None, site: str | None, as_j
 @_site
 @errors
 def confirm(alert: str, by: str | None, config: Path | None, broker: str | None, site: str | None) -> None:
-    """Say that ALERT (its id, or the beginning of it) is one: it opens its work order now."""
+    """Say that ALERT (its id, or the beginning of it) is one: it opens its work order now.
+
+    CONFIG says where the site is; it defaults to the demo's.
+    """
     _judge(alert, "confirm", by, config, broker, site)
 
 
@@ -207,7 +227,10 @@ def confirm(alert: str, by: str | None, config: Path | None, broker: str | None,
 @_site
 @errors
 def dismiss(alert: str, by: str | None, config: Path | None, broker: str | None, site: str | None) -> None:
-    """Say that ALERT (its id, or the beginning of it) is none: it opens no work order as long as it stands."""
+    """Say that ALERT (its id, or the beginning of it) is none: it opens no work order as long as it stands.
+
+    CONFIG says where the site is; it defaults to the demo's.
+    """
     _judge(alert, "dismiss", by, config, broker, site)
 
 

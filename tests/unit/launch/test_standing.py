@@ -251,6 +251,6 @@ def test_files_need_no_network(tmp_path: Path) -> None:
     """A site whose broker is not there is named, not waited for."""
     config = tmp_path / "site.toml"
     config.write_text('[site]\nid = "hall-1"\nbroker = "embedded"\ndata = "' + str(tmp_path / "data") + '"\n')
-    result = CliRunner().invoke(main, ["alerts", "--config", str(config)])
+    result = CliRunner().invoke(main, ["alerts", str(config)])
     assert result.exit_code == 2
     assert "no embedded broker" in result.output
