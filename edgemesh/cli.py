@@ -15,7 +15,7 @@ import edgemesh
 from edgemesh.commands.assignment import assign, dispatch
 from edgemesh.commands.audit import audit
 from edgemesh.commands.backup import backup
-from edgemesh.commands.common import EXTRAS, sample
+from edgemesh.commands.common import BROKER, EXTRAS, SITE, sample
 from edgemesh.commands.common import errors as _errors
 from edgemesh.commands.common import log as _log
 from edgemesh.commands.history import history
@@ -309,13 +309,10 @@ def _speed(text: str) -> float | str:
     return speed
 
 
-_where = click.option("--broker", metavar="URL", help="mqtt://[user:password@]host[:port]  [default: that of CONFIG]")
-
-
 @main.command()
 @click.argument("config", required=False, type=click.Path(path_type=Path))
-@_where
-@click.option("--site", help="Site id.  [default: that of CONFIG]")
+@BROKER
+@SITE
 @_errors
 def top(config: Path | None, broker: str | None, site: str | None) -> None:
     """Show a running site live in the terminal. CONFIG defaults to the demo's."""
@@ -327,8 +324,8 @@ def top(config: Path | None, broker: str | None, site: str | None) -> None:
 
 @main.command()
 @click.argument("config", required=False, type=click.Path(path_type=Path))
-@_where
-@click.option("--site", help="Site id.  [default: that of CONFIG]")
+@BROKER
+@SITE
 @click.option(
     "--topic", default="#", show_default=True, metavar="PATTERN", help="Below edgemesh/v1/SITE/, e.g. log/alerts/+."
 )

@@ -3,27 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import getpass
 import re
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
 
 import click
 
-from edgemesh.commands.common import errors, log, sample
+from edgemesh.commands.common import BROKER, BY, SITE, errors, log, person, sample
 
-F = TypeVar("F", bound=Callable[..., Any])
 _ORDER = re.compile(r"[0-9a-f]{4,32}")
-
-
-def _where(function: F) -> F:
-    """Where the site is."""
-    site = click.option("--site", help="Site id.  [default: that of CONFIG]")
-    broker = click.option(
-        "--broker", metavar="URL", help="mqtt://[user:password@]host[:port]  [default: that of CONFIG]"
-    )
-    return broker(site(function))
 
 
 def _order(_context: click.Context, _parameter: click.Parameter, value: str) -> str:
@@ -38,8 +25,9 @@ def _order(_context: click.Context, _parameter: click.Parameter, value: str) -> 
 @click.argument("order", callback=_order)
 @click.argument("executor")
 @click.argument("config", required=False, type=click.Path(path_type=Path))
-@click.option("--by", help="Who says so.  [default: your login]")
-@_where
+@BY
+@BROKER
+@SITE
 @errors
 def assign(
     order: str, executor: str, config: Path | None, by: str | None, broker: str | None, site: str | None
@@ -55,8 +43,8 @@ def assign(
     log("error")
     if not is_id(executor):
         raise click.BadParameter(f"{executor!r} is no name of an executor", param_hint="EXECUTOR")
-    who = (getpass.getuser() if by is None else by)[:64]
-    click.echo(asyncio.run(assign_order(config or sample("demo.toml"), broker, site, order, executor, who)))
+    place = config or sample("demo.toml")
+    click.echo(asyncio.run(assign_order(place, broker, site, order, executor, person(by))))
 
 
 @click.group()
@@ -68,7 +56,8 @@ def dispatch() -> None:
 @click.argument("order", callback=_order)
 @click.argument("config", required=False, type=click.Path(path_type=Path))
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-@_where
+@BROKER
+@SITE
 @errors
 def explain(order: str, config: Path | None, as_json: bool, broker: str | None, site: str | None) -> None:
     """Say who would get ORDER now, and why; nothing changes.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import getpass
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -75,6 +76,19 @@ def errors(function: F) -> F:
             sys.exit(130)
 
     return wrapped  # type: ignore[return-value]
+
+
+BROKER = click.option("--broker", metavar="URL", help="mqtt://[user:password@]host[:port]  [default: that of CONFIG]")
+SITE = click.option("--site", help="Site id.  [default: that of CONFIG]")
+BY = click.option("--by", metavar="NAME", help="Who says so.  [default: your login]")
+
+
+def person(by: str | None) -> str:
+    """Who says something: the name that was given, or that of the login. InputError: nobody knows."""
+    try:
+        return by or getpass.getuser()[:64]
+    except (KeyError, OSError):
+        raise InputError("nobody knows your login", wish="say who you are with --by") from None
 
 
 def sample(name: str) -> Path:

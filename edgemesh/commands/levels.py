@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from edgemesh.commands.common import DURATION, errors, log, sample
+from edgemesh.commands.common import BROKER, DURATION, SITE, errors, log, sample
 
 LEVELS = ["debug", "info", "warning", "error", "usual"]
 
@@ -19,8 +19,8 @@ LEVELS = ["debug", "info", "warning", "error", "usual"]
 @click.option(
     "--for", "for_s", type=DURATION, metavar="DURATION", help="Go back after so long, like 10min; at most 7d."
 )
-@click.option("--broker", metavar="URL", help="mqtt://[user:password@]host[:port]  [default: that of CONFIG]")
-@click.option("--site", help="Site id.  [default: that of CONFIG]")
+@BROKER
+@SITE
 @errors
 def log_level(
     agent: str, level: str, config: Path | None, for_s: float | None, broker: str | None, site: str | None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import getpass
 import secrets
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from edgemesh.commands.common import DURATION, errors, log, sample
+from edgemesh.commands.common import BROKER, BY, DURATION, SITE, errors, log, person, sample
 from edgemesh.errors import InputError
 
 if TYPE_CHECKING:
@@ -25,8 +24,8 @@ _SHORT = 8
 
 def _site(function: F) -> F:
     for option in (
-        click.option("--site", help="Site id.  [default: that of CONFIG]"),
-        click.option("--broker", metavar="URL", help="mqtt://[user:password@]host[:port]  [default: that of CONFIG]"),
+        SITE,
+        BROKER,
         click.argument("config", required=False, type=click.Path(path_type=Path)),
     ):
         function = option(function)
@@ -34,7 +33,6 @@ def _site(function: F) -> F:
 
 
 _json = click.option("--json", "as_json", is_flag=True, help="Print a JSON array on standard output.")
-_by = click.option("--by", metavar="NAME", help="Who says so.  [default: your login]")
 
 
 @click.command()
@@ -77,7 +75,7 @@ def orders(config: Path | None, broker: str | None, site: str | None, as_json: b
 
 @click.command()
 @click.argument("alert")
-@_by
+@BY
 @_site
 @errors
 def ack(alert: str, by: str | None, config: Path | None, broker: str | None, site: str | None) -> None:
@@ -92,7 +90,7 @@ def ack(alert: str, by: str | None, config: Path | None, broker: str | None, sit
 
     def make(standing: Standing) -> tuple[str, Command]:
         chosen.append(_pick("alert", alert, standing.alerts))
-        seen = Acknowledgement(alert=chosen[0], by=_who(by))
+        seen = Acknowledgement(alert=chosen[0], by=person(by))
         return standing.detector(chosen[0]), Command(id=secrets.token_hex(16), ack=seen)
 
     def done(standing: Standing) -> bool:
@@ -117,7 +115,7 @@ def silence() -> None:
     "--for", "for_s", type=DURATION, required=True, metavar="DURATION", help="How long, like 2h; at most 366d."
 )
 @click.option("--reason", required=True, help="Why; others will read it.")
-@_by
+@BY
 @_site
 @errors
 def add(
@@ -135,7 +133,7 @@ def add(
         raise click.BadParameter("more than nothing, and 366d at most", param_hint="--for")
     name = secrets.token_hex(16)
     asked = Silencing(
-        by=_who(by), reason=reason, for_s=float(for_s), asset=asset, area=area,
+        by=person(by), reason=reason, for_s=float(for_s), asset=asset, area=area,
         kind=AlertKind(kind) if kind else None, severity=Severity(severity) if severity else None,
     )  # fmt: skip
 
@@ -210,7 +208,7 @@ def list_reviews(config: Path | None, broker: str | None, site: str | None, as_j
 
 @review.command("confirm")
 @click.argument("alert")
-@_by
+@BY
 @_site
 @errors
 def confirm(alert: str, by: str | None, config: Path | None, broker: str | None, site: str | None) -> None:
@@ -223,7 +221,7 @@ def confirm(alert: str, by: str | None, config: Path | None, broker: str | None,
 
 @review.command("dismiss")
 @click.argument("alert")
-@_by
+@BY
 @_site
 @errors
 def dismiss(alert: str, by: str | None, config: Path | None, broker: str | None, site: str | None) -> None:
@@ -242,7 +240,7 @@ def _judge(alert: str, said: str, by: str | None, config: Path | None, broker: s
 
     def make(standing: Standing) -> tuple[str, Command]:
         chosen.append(_pick("alert that waits", alert, standing.cases))
-        judged = Judgement(alert=chosen[0], ruling=Ruling(said), by=_who(by))
+        judged = Judgement(alert=chosen[0], ruling=Ruling(said), by=person(by))
         return standing.scheduler(), Command(id=secrets.token_hex(16), review=judged)
 
     _tell(config, broker, site, make, lambda standing: chosen[0] not in standing.cases)
@@ -270,13 +268,6 @@ def _pick(what: str, name: str, there: Iterable[str]) -> str:
         problem = "there is no" if not found else f"{len(found)} ids begin so: which"
         raise InputError(f"{problem} {what} `{name}`", wish="list them")
     return found[0]
-
-
-def _who(by: str | None) -> str:
-    try:
-        return by or getpass.getuser()
-    except (KeyError, OSError):
-        raise InputError("nobody knows your login", wish="say who you are with --by") from None
 
 
 def _when(at_ns: int) -> str:
