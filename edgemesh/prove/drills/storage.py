@@ -217,11 +217,14 @@ def flip(file: Path, rows: list[Row], chance: random.Random) -> None:
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
     content = bytearray(file.read_bytes())
     for row in rows:
-        piece = row.body[:WHOLE_BYTES]
-        at = content.find(piece)
-        if at < 0:
+        piece, places = row.body[:WHOLE_BYTES], list[int]()
+        while (at := content.find(piece, places[-1] + 1 if places else 0)) >= 0:
+            places.append(at)  # where a page was split what has moved away is still there as well
+        if not places:
             raise ValueError(f"row {row.seq} does not stand in {file}")
-        content[at + chance.randrange(len(piece))] ^= 1 << chance.randrange(8)
+        offset, bit = chance.randrange(len(piece)), 1 << chance.randrange(8)
+        for at in places:
+            content[at + offset] ^= bit
     file.write_bytes(content)
 
 
