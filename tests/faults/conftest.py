@@ -10,8 +10,8 @@ UNSETTLED = (
     "test_at_the_worst_instant[detector_at_points]",
     "test_the_disk_fails[flipped_bits",
 )
-"""Where detectors start anew an alert may be said twice: in 1 of 8 runs of the first on a busy machine, in 1 of 16 of the
-second on a quiet one. docs/reliability.md says how, under "Not shown yet"."""
+"""Where detectors start anew an alert may be said twice: in 1 of 8 runs of the first on a busy machine, in 1 of 16 of
+the second on a quiet one. docs/reliability.md says how, under "Not shown yet"."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
