@@ -75,6 +75,10 @@ metric = "value"
 above = 100.0
 clear = 90.0
 
+# Each break is to open an order of its own, however soon its device breaks again.
+[dispatch.flapping]
+count = 100
+
 [[dispatch.triage]]
 title = "Look after {{asset}}"
 skills = {{ bench = 0.5 }}
