@@ -8,14 +8,13 @@ import ssl
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from email.utils import parsedate_to_datetime
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from edgemesh.notices.channel import Reply, Verdict
+from edgemesh.retry_after import retry_after_s
 
 MOST_ANSWER = 256 * 1024
-MOST_WAIT_S = 3_600.0
 _FOR_GOOD = frozenset({400, 406, 409, 410, 411, 413, 414, 415, 422, 431, 451})
 """The other side is well and will say the same to the same request. Other 4xx somebody can mend on either side."""
 _LATER = frozenset({425, 429})
@@ -93,14 +92,3 @@ def judge(answer: Answer, now_s: float) -> Reply:
     if status in _FOR_GOOD:
         return Reply(Verdict.REFUSED, answer.text)
     return Reply(Verdict.AGAIN, answer.text, wait_s)
-
-
-def retry_after_s(text: str, now_s: float) -> float | None:
-    """Seconds of a Retry-After (RFC 9110, 10.2.3): a number, or a date; at most an hour. None: it says nothing."""
-    text = text.strip()
-    if text.isascii() and text.isdigit():
-        return min(float(text[:9]), MOST_WAIT_S)
-    try:
-        return min(max(parsedate_to_datetime(text).timestamp() - now_s, 0.0), MOST_WAIT_S)
-    except (ValueError, OverflowError):
-        return None

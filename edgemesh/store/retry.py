@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-MAX_WAIT_S = 3_600.0
+from edgemesh.retry_after import retry_after_s
+
 FIRST_WAIT_S, LONGEST_WAIT_S = 1.0, 60.0
 
 
@@ -15,21 +16,8 @@ def wait_s(retry_after: str, failures: int, chance: Callable[[], float], now_s: 
     that is empty or can't be read twice as long each time, from 1 s up to a minute. `chance` (0 to 1) spreads that, so
     that many clients do not come at once.
     """
-    asked_s = _asked_s(retry_after, now_s)
+    asked_s = retry_after_s(retry_after, now_s)
     if asked_s is not None:
-        return min(asked_s, MAX_WAIT_S) + chance()
+        return asked_s + chance()
     longest_s = min(FIRST_WAIT_S * 2.0 ** min(failures - 1, 10), LONGEST_WAIT_S)
     return longest_s * (0.5 + 0.5 * chance())
-
-
-def _asked_s(header: str, now_s: float) -> float | None:
-    text = header.strip()
-    if text.isdecimal() and len(text) < 10:
-        return float(text)
-    import email.utils  # only here, for it brings a good deal with it
-
-    try:
-        at_s: float = email.utils.parsedate_to_datetime(text).timestamp()
-    except (ValueError, TypeError, OverflowError):
-        return None
-    return max(at_s - now_s, 0.0)

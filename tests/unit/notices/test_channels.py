@@ -17,11 +17,12 @@ from edgemesh.model.settings import Seconds, Secret
 from edgemesh.notices.channel import Verdict
 from edgemesh.notices.events import Event, decode, events_of_alert, events_of_order
 from edgemesh.notices.http import Answer as Heard
-from edgemesh.notices.http import judge, retry_after_s
+from edgemesh.notices.http import judge
 from edgemesh.notices.mail import Mail
 from edgemesh.notices.mqtt import MqttChannel
 from edgemesh.notices.settings import MailNotice, MqttNotice, WebhookNotice, key_of
 from edgemesh.notices.webhook import Webhook, sign
+from edgemesh.retry_after import retry_after_s
 from tests.unit.dispatch.plant import alert
 from tests.unit.notices.stubs import Answer, HttpStub, MailStub, closed_port, work_order
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgemesh.store.retry import LONGEST_WAIT_S, MAX_WAIT_S, wait_s
+from edgemesh.retry_after import MAX_WAIT_S
+from edgemesh.store.retry import LONGEST_WAIT_S, wait_s
 
 
 @given(st.integers(1, 10_000), st.floats(0, 1), st.text(max_size=40))
