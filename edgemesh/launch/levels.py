@@ -87,5 +87,5 @@ def _silence(site: str, agent: str, cards: Mapping[str, Card], within_s: float) 
     if cards[agent].state is Presence.DOWN:
         return InputError("is down", source=agent, wish="start it first")
     return InputError(
-        f"says nothing within {within_s:.0f} s", source=agent, wish="only `edgemesh run` of this version takes commands"
+        f"says nothing within {within_s:.0f} s", source=agent, wish="does it run this version of edgemesh?"
     )

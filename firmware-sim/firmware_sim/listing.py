@@ -58,13 +58,8 @@ def decode(payload: bytes, executor: str) -> Listing | None:
     """The list in `payload`; None for an empty payload (no orders). Raises `ListingError`."""
     if not payload:
         return None
-    if len(payload) > MAX_BYTES:
-        raise ListingError(f"{len(payload)} bytes are too many")
-    try:
-        body = json.loads(payload)
-    except (ValueError, RecursionError) as error:
-        raise ListingError(f"no JSON: {error}") from error
-    if not isinstance(body, dict) or body.get("v") != 1:
+    body = _document(payload)
+    if body.get("v") != 1:
         raise ListingError("not version 1 of a dispatch list")
     if body.get("executor") != executor:
         raise ListingError(f"for {body.get('executor')!r}, not for {executor}")
@@ -81,6 +76,14 @@ def decode_call(payload: bytes) -> Order | None:
     """
     if not payload:
         return None
+    body = _document(payload)
+    if body.get("state") != "open" or body.get("deadline_at_ns") is None:
+        return None
+    attempt = _whole({"attempt": 0, **body}, "attempt") + 1
+    return _order({**body, "order": body.get("id"), "attempt": attempt, "state": "dispatched"})
+
+
+def _document(payload: bytes) -> dict[str, Any]:
     if len(payload) > MAX_BYTES:
         raise ListingError(f"{len(payload)} bytes are too many")
     try:
@@ -88,11 +91,8 @@ def decode_call(payload: bytes) -> Order | None:
     except (ValueError, RecursionError) as error:
         raise ListingError(f"no JSON: {error}") from error
     if not isinstance(body, dict):
-        raise ListingError("an order is no object")
-    if body.get("state") != "open" or body.get("deadline_at_ns") is None:
-        return None
-    attempt = _whole({"attempt": 0, **body}, "attempt") + 1
-    return _order({**body, "order": body.get("id"), "attempt": attempt, "state": "dispatched"})
+        raise ListingError("a message is no object")
+    return body
 
 
 def _order(entry: Any) -> Order:
