@@ -17,6 +17,7 @@ from edgemesh.errors import InputError
 
 if TYPE_CHECKING:
     from edgemesh.launch.standing import Standing
+    from edgemesh.model.commands import Command
 
 F = TypeVar("F", bound=Callable[..., Any])
 _SHORT = 8
@@ -86,19 +87,16 @@ def ack(alert: str, by: str | None, config: Path | None, broker: str | None, sit
     from edgemesh.model.alerts import AlertState
     from edgemesh.model.commands import Acknowledgement, Command
 
-    chosen: list[str] = []
+    def make(standing: Standing, chosen: str) -> tuple[str, Command]:
+        seen = Acknowledgement(alert=chosen, by=person(by))
+        return standing.detector(chosen), Command(id=secrets.token_hex(16), ack=seen)
 
-    def make(standing: Standing) -> tuple[str, Command]:
-        chosen.append(_pick("alert", alert, standing.alerts))
-        seen = Acknowledgement(alert=chosen[0], by=person(by))
-        return standing.detector(chosen[0]), Command(id=secrets.token_hex(16), ack=seen)
-
-    def done(standing: Standing) -> bool:
-        found = standing.alerts.get(chosen[0])
+    def done(standing: Standing, chosen: str) -> bool:
+        found = standing.alerts.get(chosen)
         return found is None or found.state is AlertState.ACKNOWLEDGED
 
-    _tell(config, broker, site, make, done)
-    click.echo(f"{chosen[0]} is acknowledged")
+    chosen = _tell_of("alert", alert, lambda standing: standing.alerts, make, done, config, broker, site)
+    click.echo(f"{chosen} is acknowledged")
 
 
 @click.group()
@@ -173,14 +171,14 @@ def end(silence_id: str, config: Path | None, broker: str | None, site: str | No
     """
     from edgemesh.model.commands import Command
 
-    chosen: list[str] = []
+    def make(standing: Standing, chosen: str) -> tuple[str, Command]:
+        return standing.scheduler(), Command(id=secrets.token_hex(16), end_silence=chosen)
 
-    def make(standing: Standing) -> tuple[str, Command]:
-        chosen.append(_pick("silence", silence_id, standing.silences))
-        return standing.scheduler(), Command(id=secrets.token_hex(16), end_silence=chosen[0])
+    def done(standing: Standing, chosen: str) -> bool:
+        return chosen not in standing.silences
 
-    _tell(config, broker, site, make, lambda standing: chosen[0] not in standing.silences)
-    click.echo(f"{chosen[0]} is over")
+    chosen = _tell_of("silence", silence_id, lambda standing: standing.silences, make, done, config, broker, site)
+    click.echo(f"{chosen} is over")
 
 
 @click.group()
@@ -236,15 +234,15 @@ def _judge(alert: str, said: str, by: str | None, config: Path | None, broker: s
     from edgemesh.model.commands import Command, Judgement
     from edgemesh.model.silences import Ruling
 
-    chosen: list[str] = []
-
-    def make(standing: Standing) -> tuple[str, Command]:
-        chosen.append(_pick("alert that waits", alert, standing.cases))
-        judged = Judgement(alert=chosen[0], ruling=Ruling(said), by=person(by))
+    def make(standing: Standing, chosen: str) -> tuple[str, Command]:
+        judged = Judgement(alert=chosen, ruling=Ruling(said), by=person(by))
         return standing.scheduler(), Command(id=secrets.token_hex(16), review=judged)
 
-    _tell(config, broker, site, make, lambda standing: chosen[0] not in standing.cases)
-    click.echo(f"{chosen[0]}: {said}ed")
+    def done(standing: Standing, chosen: str) -> bool:
+        return chosen not in standing.cases
+
+    chosen = _tell_of("alert that waits", alert, lambda standing: standing.cases, make, done, config, broker, site)
+    click.echo(f"{chosen}: {said}ed")
 
 
 def _look(config: Path | None, broker: str | None, site: str | None) -> Any:
@@ -259,6 +257,27 @@ def _tell(config: Path | None, broker: str | None, site: str | None, make: Any, 
 
     log("error")
     asyncio.run(tell(config or sample("demo.toml"), broker, site, make, done))
+
+
+def _tell_of(
+    what: str,
+    prefix: str,
+    there: Callable[[Standing], Iterable[str]],
+    make: Callable[[Standing, str], tuple[str, Command]],
+    done: Callable[[Standing, str], bool],
+    config: Path | None,
+    broker: str | None,
+    site: str | None,
+) -> str:
+    """Give a command about the one thing that stands there and whose id begins so; return its id once it is done."""
+    chosen: list[str] = []
+
+    def make_of_one(standing: Standing) -> tuple[str, Command]:
+        chosen.append(_pick(what, prefix, there(standing)))
+        return make(standing, chosen[0])
+
+    _tell(config, broker, site, make_of_one, lambda standing: done(standing, chosen[0]))
+    return chosen[0]
 
 
 def _pick(what: str, name: str, there: Iterable[str]) -> str:
